@@ -1,0 +1,133 @@
+#include "core/files.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+namespace hachi::inline core {
+namespace {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+tl::unexpected<Error> system_error(std::string_view doing, const std::filesystem::path& path) {
+  const int number = errno;
+  const Code code = number == ENOENT || number == ENOTDIR ? Code::kNotFound : Code::kIo;
+  return fail(code, "{}: cannot {}: {}", path.string(), doing, std::strerror(number));
+}
+
+// Opens without blocking on a pipe or a device, which are refused.
+Result<int> open_regular(const std::filesystem::path& path, struct stat& info) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return system_error("open it", path);
+  if (::fstat(fd, &info) != 0) {
+    ::close(fd);
+    return system_error("read its size", path);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return fail(Code::kInvalidArgument, "{}: not a regular file", path.string());
+  }
+  return fd;
+}
+
+Result<void> write_all(int fd, std::string_view bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return system_error("write it", path);
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return {};
+}
+
+// Makes a temporary file beside `path`, has `fill` write it, and renames it when that went well.
+template <class Fill>
+Result<void> write_beside(const std::filesystem::path& path, Fill fill) {
+  std::string beside = path.string() + ".partial-XXXXXX";
+  Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));
+  if (file.get() < 0) return system_error("create it", path);
+  Result<void> done = fill(file.get());
+  if (done && ::fsync(file.get()) != 0) done = system_error("write it", path);
+  if (done && ::fchmod(file.get(), 0644) != 0) done = system_error("write it", path);
+  if (done && ::rename(beside.c_str(), path.c_str()) != 0) done = system_error("rename it", path);
+  if (!done) ::unlink(beside.c_str());
+  return done;
+}
+
+}  // namespace
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
+  struct stat info {};
+  TRY(const int fd, open_regular(path, info));
+  const Descriptor file(fd);
+  MappedFile mapped;
+  if (info.st_size == 0) return mapped;
+  const auto size = static_cast<size_t>(info.st_size);
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (data == MAP_FAILED) return system_error("map it", path);
+  mapped.data_ = static_cast<const std::byte*>(data);
+  mapped.size_ = size;
+  return mapped;
+}
+
+Result<std::string> read_file(const std::filesystem::path& path, uint64_t max_bytes) {
+  struct stat info {};
+  TRY(const int fd, open_regular(path, info));
+  const Descriptor file(fd);
+  const auto size = static_cast<uint64_t>(info.st_size);
+  if (size > max_bytes) {
+    return fail(Code::kLimit, "{}: {} bytes, more than the {} allowed", path.string(), size,
+                max_bytes);
+  }
+  std::string text(size, '\0');
+  size_t at = 0;
+  while (at < text.size()) {
+    const ssize_t got = ::read(file.get(), text.data() + at, text.size() - at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_error("read it", path);
+    if (got == 0) break;
+    at += static_cast<size_t>(got);
+  }
+  text.resize(at);
+  return text;
+}
+
+Result<void> write_file(const std::filesystem::path& path, std::string_view bytes) {
+  return write_beside(path, [&](int fd) { return write_all(fd, bytes, path); });
+}
+
+Result<void> copy_file_whole(const std::filesystem::path& from, const std::filesystem::path& to) {
+  TRY(const MappedFile source, MappedFile::open(from));
+  return write_beside(to, [&](int fd) { return write_all(fd, source.text(), to); });
+}
+
+}  // namespace hachi::inline core

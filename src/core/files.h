@@ -1,0 +1,43 @@
+// Files: mapped for reading, read whole below a limit, written beside and renamed when whole.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/result.h"
+
+namespace hachi::inline core {
+
+// A regular file mapped read-only. Move-only; the bytes live as long as the object.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+
+  static Result<MappedFile> open(const std::filesystem::path& path);
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// The whole file, if it has at most `max_bytes`.
+Result<std::string> read_file(const std::filesystem::path& path, uint64_t max_bytes);
+
+// Writes `bytes` beside `path`, syncs, and renames over it: a reader sees the old file or the new
+// one, and a failure (disk full, no permission) leaves nothing behind.
+Result<void> write_file(const std::filesystem::path& path, std::string_view bytes);
+
+// Copies a file the same way: beside, synced, renamed.
+Result<void> copy_file_whole(const std::filesystem::path& from, const std::filesystem::path& to);
+
+}  // namespace hachi::inline core

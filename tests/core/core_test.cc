@@ -1,0 +1,158 @@
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <sys/resource.h>
+
+#include <gtest/gtest.h>
+
+#include "core/buffer.h"
+#include "core/checked.h"
+#include "core/files.h"
+#include "core/random.h"
+#include "core/thread_pool.h"
+#include "core/utf8.h"
+
+namespace hachi {
+namespace {
+
+Result<int> half(int x) {
+  if (x % 2 != 0) return fail(Code::kInvalidArgument, "{} is odd", x);
+  return x / 2;
+}
+
+Result<int> quarter(int x) {
+  TRY(const int h, half(x));
+  TRY(half(h));
+  return h / 2;
+}
+
+TEST(Result, TryReturnsTheFirstError) {
+  EXPECT_EQ(*quarter(12), 3);
+  EXPECT_EQ(quarter(6).error().message, "3 is odd");
+}
+
+TEST(Checked, SaysWhenItOverflows) {
+  EXPECT_EQ(checked_mul(uint64_t{1} << 32, (uint64_t{1} << 32) - 1), 0xFFFFFFFF00000000u);
+  EXPECT_FALSE(checked_mul(uint64_t{1} << 32, uint64_t{1} << 32));
+  EXPECT_FALSE(checked_add(UINT64_MAX, 1));
+  EXPECT_TRUE(fits(10, 0, 10));
+  EXPECT_FALSE(fits(11, 0, 10));
+  EXPECT_FALSE(fits(1, UINT64_MAX, 10));
+}
+
+// The known answers that the authors of Philox publish with their code.
+TEST(Random, PhiloxKnownAnswers) {
+  using Words = std::array<uint32_t, 4>;
+  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}),
+            (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+            (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+}
+
+TEST(Random, UniformIsAFunctionOfItsKeys) {
+  EXPECT_EQ(uniform(7, 3), uniform(7, 3));
+  EXPECT_NE(uniform(7, 3), uniform(7, 4));
+  EXPECT_NE(uniform(7, 3), uniform(8, 3));
+  double sum = 0;
+  for (uint64_t i = 0; i < 10000; ++i) {
+    const double u = uniform(1, i);
+    ASSERT_GE(u, 0.0);
+    ASSERT_LT(u, 1.0);
+    sum += u;
+  }
+  // Five standard deviations of the mean of 10,000 uniform numbers.
+  EXPECT_NEAR(sum / 10000, 0.5, 5 * 0.2887 / 100);
+}
+
+TEST(Utf8, TellsWrongSequencesFromUnfinishedOnes) {
+  EXPECT_TRUE(is_utf8("a\u00e9\u4e16\U0001F600"));
+  EXPECT_FALSE(is_utf8("\xC0\x80"));          // overlong
+  EXPECT_FALSE(is_utf8("\xED\xA0\x80"));      // surrogate
+  EXPECT_FALSE(is_utf8("\xF4\x90\x80\x80"));  // above U+10FFFF
+  EXPECT_EQ(replace_invalid_utf8("a\xF0\x9F\x98z"), "a\uFFFDz");
+  EXPECT_EQ(replace_invalid_utf8("\xE2\x28\xA1"), "\uFFFD(\uFFFD");
+  EXPECT_EQ(complete_utf8_prefix("ab\xF0\x9F\x98"), 2u);
+  EXPECT_EQ(complete_utf8_prefix("ab\xF0\x9F\x98\x80"), 6u);
+  EXPECT_EQ(complete_utf8_prefix("ab\x80"), 3u);      // can never become right
+  EXPECT_EQ(complete_utf8_prefix("ab\xE0\x80"), 4u);  // nor can this
+}
+
+TEST(Utf8, EncodesWhatItDecodes) {
+  for (uint32_t c = 0; c < 0x110000; c += c < 0x3000 ? 1 : 37) {
+    if (c >= 0xD800 && c < 0xE000) continue;
+    std::string text;
+    append_utf8(text, c);
+    const Utf8Char back = decode_utf8(text);
+    ASSERT_TRUE(back.valid);
+    ASSERT_EQ(back.code_point, c);
+    ASSERT_EQ(back.length, text.size());
+  }
+}
+
+TEST(ThreadPool, CoversEachIndexOnce) {
+  for (int threads : {1, 2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (int64_t count : {0, 1, 2, 7, 64, 1001}) {
+      for (int64_t grain : {1, 4, 2000}) {
+        std::vector<int> seen(static_cast<size_t>(count));
+        pool.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+          EXPECT_EQ(begin % grain, 0);
+          for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
+        });
+        EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), count);
+      }
+    }
+  }
+}
+
+TEST(Buffer, IsAlignedZeroedAndRefusesTheImpossible) {
+  auto buffer = Buffer::allocate(1000);
+  ASSERT_TRUE(buffer);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer->data()) % Buffer::kAlignment, 0u);
+  for (uint64_t i = 0; i < buffer->bytes(); ++i) ASSERT_EQ(buffer->data()[i], std::byte{0});
+  EXPECT_EQ(Buffer::allocate(UINT64_MAX).error().code, Code::kLimit);
+  EXPECT_EQ(Buffer::allocate(uint64_t{1} << 62).error().code, Code::kLimit);
+}
+
+class Files : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "hachi-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  size_t count() const {
+    const std::filesystem::directory_iterator entries(folder_);
+    return static_cast<size_t>(std::distance(begin(entries), end(entries)));
+  }
+  std::filesystem::path folder_;
+};
+
+TEST_F(Files, WritesWholeAndMapsBack) {
+  const auto path = folder_ / "a";
+  ASSERT_TRUE(write_file(path, "first"));
+  ASSERT_TRUE(write_file(path, "second"));
+  EXPECT_EQ(*read_file(path, 100), "second");
+  EXPECT_EQ(MappedFile::open(path)->text(), "second");
+  EXPECT_EQ(read_file(path, 3).error().code, Code::kLimit);
+  EXPECT_EQ(read_file(folder_, 3).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(MappedFile::open(folder_ / "b").error().code, Code::kNotFound);
+  EXPECT_EQ(count(), 1u);
+}
+
+// A file size limit stands in for a full disk: the same write fails half way.
+TEST_F(Files, LeavesNothingBehindWhenTheDiskIsFull) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit small{1 << 16, old.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  const auto written = write_file(folder_ / "a", std::string(1 << 20, 'x'));
+  setrlimit(RLIMIT_FSIZE, &old);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, Code::kIo);
+  EXPECT_EQ(count(), 0u);
+}
+
+}  // namespace
+}  // namespace hachi
