@@ -16,6 +16,7 @@
 #include "model/layer.h"
 
 #include "kernels/attention.h"
+#include "kernels/kv_store.h"
 #include "kernels/matmul.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
