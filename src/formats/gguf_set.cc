@@ -1,6 +1,5 @@
 #include "formats/gguf_set.h"
 
-#include <charconv>
 #include <string>
 #include <utility>
 
