@@ -4,28 +4,38 @@
 namespace hachi::ops::cpu::avx2 {
 namespace {
 
-// M rows of x against R rows of w: M * R sums stay in registers, so that each vector loaded serves
-// R or M multiply-adds. 3 x 4 and 1 x 8 keep the two multiply-add units busy within 16 registers.
 template <int M, int R>
-void add_products(const float* const* x, const float* w, int64_t w_stride, int64_t n,
-                  __m256 (&sums)[M][R]) {
+struct Sums {
+  __m256 of[M][R];
+};
+
+// Adds the products of M rows of x with R rows of w: M * R sums stay in registers, so that each
+// vector loaded serves R or M multiply-adds. 3 x 4 and 1 x 8 keep the two multiply-add units busy
+// within 16 registers. By value: the compiler may not think that the sums lie in memory.
+template <int M, int R>
+inline __attribute__((always_inline)) Sums<M, R> add_products(const float* const* x, const float* w,
+                                                              int64_t w_stride, int64_t n,
+                                                              Sums<M, R> sums) {
+  const float* rows[M];
+  for (int i = 0; i < M; ++i) rows[i] = x[i];
   int64_t k = 0;
   for (; k + kLanes <= n; k += kLanes) {
     __m256 a[M];
-    for (int i = 0; i < M; ++i) a[i] = _mm256_loadu_ps(x[i] + k);
+    for (int i = 0; i < M; ++i) a[i] = _mm256_loadu_ps(rows[i] + k);
     for (int r = 0; r < R; ++r) {
       const __m256 b = _mm256_loadu_ps(w + r * w_stride + k);
-      for (int i = 0; i < M; ++i) sums[i][r] = _mm256_fmadd_ps(a[i], b, sums[i][r]);
+      for (int i = 0; i < M; ++i) sums.of[i][r] = _mm256_fmadd_ps(a[i], b, sums.of[i][r]);
     }
   }
-  if (k == n) return;
+  if (k == n) return sums;
   const __m256i mask = first_lanes(n - k);
   for (int i = 0; i < M; ++i) {
-    const __m256 a = _mm256_maskload_ps(x[i] + k, mask);
+    const __m256 a = _mm256_maskload_ps(rows[i] + k, mask);
     for (int r = 0; r < R; ++r) {
-      sums[i][r] = _mm256_fmadd_ps(a, _mm256_loadu_ps(w + r * w_stride + k), sums[i][r]);
+      sums.of[i][r] = _mm256_fmadd_ps(a, _mm256_loadu_ps(w + r * w_stride + k), sums.of[i][r]);
     }
   }
+  return sums;
 }
 
 template <int M, int R>
@@ -33,13 +43,14 @@ void dot_lanes_of(const DotTile& tile, int64_t first_x, float* lanes) {
   for (int64_t r0 = 0; r0 < tile.num_w; r0 += R) {
     float* at = lanes + (first_x * tile.num_w + r0) * kLanes;
     const int64_t next_x = tile.num_w * kLanes;
-    __m256 sums[M][R];
+    Sums<M, R> sums;
     for (int i = 0; i < M; ++i) {
-      for (int r = 0; r < R; ++r) sums[i][r] = _mm256_loadu_ps(at + i * next_x + r * kLanes);
+      for (int r = 0; r < R; ++r) sums.of[i][r] = _mm256_loadu_ps(at + i * next_x + r * kLanes);
     }
-    add_products<M, R>(tile.x + first_x, tile.w + r0 * tile.w_stride, tile.w_stride, tile.n, sums);
+    sums = add_products<M, R>(tile.x + first_x, tile.w + r0 * tile.w_stride, tile.w_stride, tile.n,
+                              sums);
     for (int i = 0; i < M; ++i) {
-      for (int r = 0; r < R; ++r) _mm256_storeu_ps(at + i * next_x + r * kLanes, sums[i][r]);
+      for (int r = 0; r < R; ++r) _mm256_storeu_ps(at + i * next_x + r * kLanes, sums.of[i][r]);
     }
   }
 }
@@ -47,14 +58,15 @@ void dot_lanes_of(const DotTile& tile, int64_t first_x, float* lanes) {
 template <int M>
 void dot_of(const DotTile& tile, int64_t first_x, float* y) {
   for (int64_t r0 = 0; r0 < tile.num_w; r0 += 4) {
-    __m256 sums[M][4];
+    Sums<M, 4> sums;
     for (int i = 0; i < M; ++i) {
-      for (int r = 0; r < 4; ++r) sums[i][r] = _mm256_setzero_ps();
+      for (int r = 0; r < 4; ++r) sums.of[i][r] = _mm256_setzero_ps();
     }
-    add_products<M, 4>(tile.x + first_x, tile.w + r0 * tile.w_stride, tile.w_stride, tile.n, sums);
+    sums = add_products<M, 4>(tile.x + first_x, tile.w + r0 * tile.w_stride, tile.w_stride, tile.n,
+                              sums);
     for (int i = 0; i < M; ++i) {
       _mm_storeu_ps(y + (first_x + i) * kAttentionTile + r0,
-                    sums_of_lanes(sums[i][0], sums[i][1], sums[i][2], sums[i][3]));
+                    sums_of_lanes(sums.of[i][0], sums.of[i][1], sums.of[i][2], sums.of[i][3]));
     }
   }
 }
