@@ -90,7 +90,7 @@ TEST(Gguf, ReadsEachTypeOfValue) {
   EXPECT_EQ(*metadata.integers("ints"), (std::vector<int64_t>{-1, 2}));
   EXPECT_EQ(*metadata.numbers("floats"), (std::vector<double>{0.25}));
   EXPECT_EQ(*metadata.integers("bools"), (std::vector<int64_t>{1, 0}));
-  EXPECT_TRUE(std::holds_alternative<std::monostate>(*metadata.find("lists")));
+  EXPECT_TRUE(std::holds_alternative<Composite>(*metadata.find("lists")));
   // Strings are views into the file.
   const char* text = metadata.strings("strings")->at(0).data();
   EXPECT_TRUE(text >= bytes.data() && text < bytes.data() + bytes.size());
