@@ -84,10 +84,10 @@ Result<void> add_shards(Contents& contents, const fs::path& index) {
   for (const json::key_value_pair& pair : map->get_object()) {
     const json::string* shard = pair.value().if_string();
     if (shard == nullptr || !is_shard_name(*shard)) {
-      return fail(Code::kCorrupt,
-                  "{}: weight_map places {} in {}, which is not a *.safetensors of this folder",
-                  index.string(), printable(pair.key()),
-                  shard == nullptr ? "no file" : printable(*shard));
+      return fail(
+          Code::kCorrupt,
+          "{}: weight_map places {} in {}, and may only name a *.safetensors of this folder",
+          index.string(), printable(pair.key()), shard == nullptr ? "no file" : printable(*shard));
     }
     tensors_of[std::string(*shard)].push_back(pair.key());
   }
