@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/utf8.h"
 #include "formats/contents.h"
 #include "formats/gguf_set.h"
 #include "formats/hugging_face.h"
@@ -35,6 +36,9 @@ Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
                 path.string());
   } else {
     TRY(state->contents, open_gguf(path));
+  }
+  if (const auto text = state->contents.chat_template; text && !is_utf8(*text)) {
+    return fail(Code::kCorrupt, "{}: the chat template is not UTF-8", path.string());
   }
   const auto& tensors = state->contents.tensors;
   for (size_t i = 0; i < tensors.size(); ++i) state->index_of.emplace(tensors[i].name, i);

@@ -187,7 +187,7 @@ Result<Value> PairReader::read_list(std::string_view key, int depth) {
       for (uint64_t i = 0; i < count; ++i) {
         TRY(read_list(key, depth + 1));
       }
-      return Value();
+      return Value(Composite());
   }
   return fail(Code::kInternal, "{}: {} has a type without a reader", file_, printable(key));
 }

@@ -84,10 +84,10 @@ Result<void> add_shards(Contents& contents, const fs::path& index) {
   for (const json::key_value_pair& pair : map->get_object()) {
     const json::string* shard = pair.value().if_string();
     if (shard == nullptr || !is_shard_name(*shard)) {
-      return fail(Code::kCorrupt,
-                  "{}: weight_map places {} in {}, which is not a *.safetensors of this folder",
-                  index.string(), printable(pair.key()),
-                  shard == nullptr ? "no file" : printable(*shard));
+      return fail(
+          Code::kCorrupt,
+          "{}: weight_map places {} in {}, and may only name a *.safetensors of this folder",
+          index.string(), printable(pair.key()), shard == nullptr ? "no file" : printable(*shard));
     }
     tensors_of[std::string(*shard)].push_back(pair.key());
   }
@@ -140,9 +140,10 @@ Result<void> read_tensors(Contents& contents, const fs::path& folder) {
 }
 
 // The chat_template of tokenizer_config.json: a string, or the one named "default" in a list.
-std::optional<std::string_view> configured_template(const json::object& config) {
+Result<std::optional<std::string_view>> configured_template(const json::object& config,
+                                                            const fs::path& path) {
   const json::value* value = config.if_contains("chat_template");
-  if (value == nullptr) return {};
+  if (value == nullptr || value->is_null()) return std::nullopt;
   if (const json::string* text = value->if_string()) return *text;
   const json::array* list = value->if_array();
   for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
@@ -154,7 +155,9 @@ std::optional<std::string_view> configured_template(const json::object& config) 
       return text->get_string();
     }
   }
-  return {};
+  return fail(Code::kCorrupt,
+              "{}: chat_template is neither a string nor a list that has one named 'default'",
+              path.string());
 }
 
 Result<void> read_tokenizer_files(Contents& contents, const fs::path& folder) {
@@ -164,7 +167,7 @@ Result<void> read_tokenizer_files(Contents& contents, const fs::path& folder) {
   if (const fs::path path = folder / "tokenizer_config.json"; is_there(path)) {
     TRY(const json::object* object, read_object(contents, path, kMaxTokenizerConfigBytes));
     TRY(contents.tokenizer_config, flatten(*object, path.string()));
-    contents.chat_template = configured_template(*object);
+    TRY(contents.chat_template, configured_template(*object, path));
   }
   if (const fs::path path = folder / "chat_template.jinja"; is_there(path)) {
     TRY(contents.chat_template, map_text(contents, path, kMaxTemplateBytes));

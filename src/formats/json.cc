@@ -137,7 +137,7 @@ tl::unexpected<Error> error_at(std::string_view text, size_t at, std::string_vie
               why);
 }
 
-// A list of plain values of one type as one value; anything else has no plain form.
+// A list of plain values of one type is one value.
 Value list_value(const json::array& array) {
   const auto all = [&](auto is) { return std::all_of(array.begin(), array.end(), is); };
   const auto is_number = [](const json::value& v) { return v.is_number(); };
@@ -162,10 +162,10 @@ Value list_value(const json::array& array) {
     for (const json::value& element : array) list.push_back(element.get_string());
     return list;
   }
-  return {};
+  return Composite();
 }
 
-Value plain_value(const json::value& value) {
+Value to_value(const json::value& value) {
   switch (value.kind()) {
     case json::kind::bool_:
       return value.get_bool();
@@ -179,8 +179,9 @@ Value plain_value(const json::value& value) {
       return std::string_view(value.get_string());
     case json::kind::array:
       return list_value(value.get_array());
-    case json::kind::null:
     case json::kind::object:
+      return Composite();
+    case json::kind::null:
       break;
   }
   return {};
@@ -190,10 +191,11 @@ Result<void> flatten_into(Metadata& metadata, const json::object& object, const 
                           std::string_view file) {
   for (const json::key_value_pair& pair : object) {
     const std::string key = prefix + std::string(pair.key());
+    if (!metadata.add(key, to_value(pair.value()))) {
+      return fail(Code::kCorrupt, "{}: there are two values for {}", file, printable(key));
+    }
     if (const json::object* inner = pair.value().if_object()) {
       TRY(flatten_into(metadata, *inner, key + ".", file));
-    } else if (!metadata.add(key, plain_value(pair.value()))) {
-      return fail(Code::kCorrupt, "{}: there are two values for {}", file, printable(key));
     }
   }
   return {};

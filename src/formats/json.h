@@ -24,8 +24,8 @@ Result<boost::json::value> parse_json(std::string_view text, std::string_view fi
 // The same for a text that must be an object.
 Result<boost::json::object> parse_json_object(std::string_view text, std::string_view file);
 
-// The plain values of an object and of the objects in it, keys joined by dots. Strings are views
-// into `object`'s memory. Fails if a key with a dot collides with a path.
+// The values of an object and of the objects in it, keys joined by dots. Strings are views into
+// `object`'s memory. Fails if a key with a dot collides with a path.
 Result<Metadata> flatten(const boost::json::object& object, std::string_view file);
 
 }  // namespace hachi::formats
