@@ -108,6 +108,24 @@ TEST(Half, Fp8HasItsPublishedValues) {
   EXPECT_TRUE(std::isnan(f8e4m3_to_f32(0xff)));
 }
 
+TEST(Half, AllSetsDecodeEveryFp8Value) {
+  for (const bool avx2 : instruction_sets()) {
+    for (int bits = 0; bits < 256; bits += 8) {
+      std::byte data[8];
+      for (int i = 0; i < 8; ++i) data[i] = static_cast<std::byte>(bits + i);
+      float values[8];
+      cpu::inner_loops({.avx2 = avx2}).decode(DType::kF8E4M3, data, 8, values);
+      for (int i = 0; i < 8; ++i) {
+        const float want = f8e4m3_to_f32(static_cast<uint8_t>(bits + i));
+        EXPECT_EQ(std::isnan(values[i]), std::isnan(want));
+        if (!std::isnan(want)) {
+          EXPECT_EQ(std::bit_cast<uint32_t>(values[i]), std::bit_cast<uint32_t>(want));
+        }
+      }
+    }
+  }
+}
+
 TEST(Half, EverySixteenBitValueComesBack) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const auto half = static_cast<uint16_t>(bits);

@@ -5,29 +5,43 @@
 namespace hachi::ops::cpu::avx2 {
 namespace {
 
-// N vectors of the width, M rows: M * N sums in registers.
+template <int M, int N>
+struct Sums {
+  __m256 of[M][N];
+};
+
+// Adds the weighted values of N vectors of the width to M rows: M * N sums stay in registers. By
+// value: the compiler may not think that the sums lie in memory.
+template <int M, int N>
+inline __attribute__((always_inline)) Sums<M, N> add_weighted(const float* values, int64_t width,
+                                                              const float* weights, int64_t count,
+                                                              Sums<M, N> sums) {
+  for (int64_t s = 0; s < count; ++s) {
+    __m256 b[N];
+    for (int v = 0; v < N; ++v) b[v] = _mm256_loadu_ps(values + s * width + v * 8);
+    for (int i = 0; i < M; ++i) {
+      const __m256 weight = _mm256_broadcast_ss(weights + i * kAttentionTile + s);
+      for (int v = 0; v < N; ++v) sums.of[i][v] = _mm256_fmadd_ps(weight, b[v], sums.of[i][v]);
+    }
+  }
+  return sums;
+}
+
 template <int M, int N>
 void add_columns(const ValueTile& tile, int64_t row, int64_t column) {
-  __m256 sums[M][N];
+  Sums<M, N> sums;
   for (int i = 0; i < M; ++i) {
     const __m256 factor = _mm256_set1_ps(tile.factors[row + i]);
     const float* y = tile.y[row + i] + column;
     for (int v = 0; v < N; ++v) {
-      sums[i][v] = _mm256_mul_ps(factor, _mm256_loadu_ps(y + v * 8));
+      sums.of[i][v] = _mm256_mul_ps(factor, _mm256_loadu_ps(y + v * 8));
     }
   }
-  for (int64_t s = 0; s < tile.count; ++s) {
-    const float* value = tile.values + s * tile.width + column;
-    __m256 b[N];
-    for (int v = 0; v < N; ++v) b[v] = _mm256_loadu_ps(value + v * 8);
-    for (int i = 0; i < M; ++i) {
-      const __m256 weight = _mm256_broadcast_ss(tile.weights + (row + i) * kAttentionTile + s);
-      for (int v = 0; v < N; ++v) sums[i][v] = _mm256_fmadd_ps(weight, b[v], sums[i][v]);
-    }
-  }
+  sums = add_weighted<M, N>(tile.values + column, tile.width, tile.weights + row * kAttentionTile,
+                            tile.count, sums);
   for (int i = 0; i < M; ++i) {
     float* y = tile.y[row + i] + column;
-    for (int v = 0; v < N; ++v) _mm256_storeu_ps(y + v * 8, sums[i][v]);
+    for (int v = 0; v < N; ++v) _mm256_storeu_ps(y + v * 8, sums.of[i][v]);
   }
 }
 

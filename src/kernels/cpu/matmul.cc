@@ -9,10 +9,11 @@
 namespace hachi::ops::cpu {
 namespace {
 
-constexpr int64_t kRows = 16;    // rows of w in the scratch
-constexpr int64_t kDepth = 256;  // elements of each: 16 KiB together, and one block of the K types
-constexpr int64_t kTokens =
-    48;  // whose lanes, 24 KiB, are held while the scratch walks along a row
+// Chosen with bench_kernels --only T=96: the scratch, 16 KiB, and the lanes of a token tile, 12
+// KiB, share a first-level cache of 32 KiB with two rows of x.
+constexpr int64_t kRows = 8;     // rows of w in the scratch
+constexpr int64_t kDepth = 512;  // elements of each, a multiple of every block size
+constexpr int64_t kTokens = 48;  // tokens whose lanes are held while the scratch walks along a row
 
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
