@@ -11,16 +11,13 @@
 #include <vector>
 
 #include "core/result.h"
+#include "core/text_range.h"
 #include "formats/checkpoint.h"
 #include "formats/metadata.h"
 #include "tokenizer/decoder.h"
 #include "tokenizer/vocabulary.h"
 
 namespace hachi::tokenizer {
-
-struct TextRange {
-  size_t begin, end;  // bytes
-};
 
 struct EncodeOptions {
   // False: no special token is recognised, its text is ordinary text. Added tokens that are not
