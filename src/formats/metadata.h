@@ -19,8 +19,8 @@ namespace hachi::formats {
 // list of lists, a list of mixed types.
 struct Composite {};
 
-// Strings are views into memory that the Checkpoint owns. uint64_t holds only what is too large for
-// int64_t; the bools of a list are integers, 0 or 1. std::monostate stands for null.
+// Strings are UTF-8, and views into memory that the Checkpoint owns. uint64_t holds only what is
+// too large for int64_t; the bools of a list are integers, 0 or 1. std::monostate stands for null.
 using Value =
     std::variant<std::monostate, Composite, bool, int64_t, uint64_t, double, std::string_view,
                  std::vector<int64_t>, std::vector<double>, std::vector<std::string_view>>;

@@ -158,6 +158,8 @@ TEST(Gguf, PairsAreChecked) {
   EXPECT_ERROR(error_after([](GgufBytes& f) { f.raw("k", kBool, "\2"); }), "bool of value 2");
   EXPECT_ERROR(error_after([](GgufBytes& f) { f.raw_list("k", kBool, 1, "\2"); }),
                "bool of value 2");
+  EXPECT_ERROR(error_after([](GgufBytes& f) { f.string("k", "a\xFF"); }), "not UTF-8");
+  EXPECT_ERROR(error_after([](GgufBytes& f) { f.strings("k", {"a", "\xC0\x80"}); }), "not UTF-8");
   // A length that overflows when the position is added.
   for (const uint64_t length : {kHuge, UINT64_MAX, UINT64_MAX - 100, uint64_t{1} << 20}) {
     EXPECT_NE(error_after([&](GgufBytes& f) { f.raw("k", kString, bytes_of(length)); }),

@@ -33,7 +33,8 @@ def json_cases(name, base):
     yield "null", with_file(name, b"null"), "null, not an object"
     yield "nan", with_file(name, text[:-1] + b', "hostile": NaN}'), "NaN is not JSON"
     yield "huge-number", with_file(name, text[:-1] + b', "hostile": 1e999}'), "no double"
-    yield "deep", with_file(name, text[:-1] + b', "hostile": ' + b"[" * 99999 + b"]" * 99999 + b"}"), \
+    lists = b"[" * 99999 + b"]" * 99999
+    yield "deep", with_file(name, text[:-1] + b', "hostile": ' + lists + b"}"), \
         "99,999 lists in lists"
     yield "deep-unclosed", with_file(name, b'{"a":' * 99999), "99,999 objects, never closed"
     yield "not-utf8", with_file(name, text[:-1] + b', "hostile": "\xff"}'), "not UTF-8"
@@ -48,7 +49,8 @@ def json_cases(name, base):
 def config_cases():
     yield from json_cases("config.json", base_config())
     yield "missing", without("config.json"), "no config.json"
-    yield "huge", with_file("config.json", {**base_config(), "hostile": "x" * 3_000_000}), "3 MB"
+    huge = {**base_config(), "hostile": "x" * 3_000_000}
+    yield "huge", with_file("config.json", huge), "3 MB of config"
 
     def config(**fields):
         return with_file("config.json", {**base_config(), **fields})
@@ -67,7 +69,7 @@ def config_cases():
             if key == "eos_token_id":  # generation_config.json would come first
                 del files["generation_config.json"]
             kind = type(value).__name__ + "-" if isinstance(value, (str, list)) else ""
-            yield f"{key}-{kind}{json.dumps(value)}", files, "a value that the tensors or reason forbid"
+            yield f"{key}-{kind}{json.dumps(value)}", files, "the tensors or reason forbid it"
     for key in ("architectures", "hidden_size", "num_hidden_layers", "num_attention_heads",
                 "intermediate_size", "max_position_embeddings", "rms_norm_eps"):
         fields = base_config()

@@ -215,8 +215,8 @@ def template_cases():
     for name, text, why in TEMPLATES:
         yield name, changed(lambda g: g.set("tokenizer.chat_template", STRING, text)), why
     yield "number", changed(lambda g: g.set("tokenizer.chat_template", U32, 5)), "not a string"
-    yield "not-utf8", changed(lambda g: g.set("tokenizer.chat_template", STRING, b"{{ '\xff' }}")), \
-        "not UTF-8"
+    text = b"{{ '\xff' }}"
+    yield "not-utf8", changed(lambda g: g.set("tokenizer.chat_template", STRING, text)), "not UTF-8"
 
 
 def truncation_cases():

@@ -1,4 +1,4 @@
-"""Writers of GGUF and safetensors bytes, and the tiny right model that all hostile cases start from.
+"""Writers of GGUF and safetensors bytes, and the tiny right model that hostile cases start from.
 
 The model is a Qwen3 decoder with random weights: width 32, 2 layers, 4 query and 2 key/value heads
 of 8, feed-forward width 64, and a byte-level BPE of 262 tokens under an embedding of 264 rows.
