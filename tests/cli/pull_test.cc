@@ -108,6 +108,8 @@ TEST_F(Pull, SaysWhyPipFailed) {
   EXPECT_NE(message("echo 'ERROR: [Errno 28] No space left on device' >&2; exit 1")
                 .find("the disk is full"),
             std::string::npos);
+  EXPECT_NE(message("echo 'WARNING: Retrying (Retry(total=4' >&2; exit 1").find("does not answer"),
+            std::string::npos);
   EXPECT_NE(message("kill -9 $$").find("no reason given"), std::string::npos);
   EXPECT_NE(message("exit 0").find("tiny.gguf"), std::string::npos);
 }
