@@ -135,7 +135,8 @@ TEST_F(Pull, StopsOnASignalAndEndsTheChild) {
   fake_python("mkdir -p $target && echo $$ > " + (scratch_.path() / "pid").string() + "\nsleep 60");
   const InterruptGuard guard;
   std::thread interrupter([&] {
-    while (!fs::exists(scratch_.path() / "pid")) ::usleep(1000);
+    std::error_code error;  // until then there is no such file
+    while (fs::file_size(scratch_.path() / "pid", error) + 1 <= 1) ::usleep(1000);
     ::kill(::getpid(), SIGINT);
   });
   const auto done = pull_tiny();
