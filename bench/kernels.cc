@@ -1,0 +1,272 @@
+// How fast the ops run, beside what the machine can do in the same run: bytes that must be read
+// over the measured bandwidth, operations over the measured multiply-add peak.
+//
+//   bench_kernels [--threads N] [--only TEXT] [--portable]
+//
+// Each row is the best of many runs: on a machine that others use too, the best is what repeats.
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "core/buffer.h"
+#include "core/clock.h"
+#include "kernels/decode.h"
+#include "kernels/ops.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace hachi::ops {
+namespace {
+
+constexpr double kSecondsPerRow = 0.4;
+
+double best_seconds(const std::function<void()>& body) {
+  body();
+  double best = 1e30;
+  Stopwatch total;
+  do {
+    Stopwatch watch;
+    body();
+    best = std::min(best, watch.seconds());
+  } while (total.seconds() < kSecondsPerRow);
+  return best;
+}
+
+Buffer allocate(uint64_t bytes) {
+  Result<Buffer> buffer = Buffer::allocate(bytes);
+  CHECK(buffer.has_value());
+  return std::move(*buffer);
+}
+
+// Bytes a second that all threads together read from memory.
+double read_ceiling(ThreadPool& pool) {
+  constexpr int64_t kWords = int64_t{1} << 25;  // 256 MiB, beyond any cache
+  const Buffer buffer = allocate(kWords * 8);
+  auto* words = reinterpret_cast<uint64_t*>(buffer.data());
+  std::fill(words, words + kWords, 1);
+  const double seconds = best_seconds([&] {
+    pool.parallel_for(kWords, 64, [&](int64_t begin, int64_t end) {
+      uint64_t sums[8] = {};
+      for (int64_t i = begin; i < end; i += 8) {
+        for (int j = 0; j < 8; ++j) sums[j] += words[i + j];
+      }
+      volatile uint64_t sink = 0;
+      for (uint64_t sum : sums) sink = sink + sum;
+    });
+  });
+  return kWords * 8 / seconds;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"))) void multiply_add(int64_t rounds) {
+  __m256 sums[12];
+  for (__m256& sum : sums) sum = _mm256_setzero_ps();
+  __m256 a = _mm256_set1_ps(0.5f);
+  for (int64_t i = 0; i < rounds; ++i) {
+    asm volatile("" : "+x"(a));  // a new value, for all that the compiler knows
+    for (__m256& sum : sums) sum = _mm256_fmadd_ps(a, a, sum);
+  }
+  volatile float sink = 0;
+  for (const __m256& sum : sums) sink = sink + _mm256_cvtss_f32(sum);
+}
+#endif
+
+// Operations a second, a multiply-add counted as two, of all threads with 256-bit vectors.
+double fma_ceiling([[maybe_unused]] ThreadPool& pool) {
+#if defined(__x86_64__)
+  if (cpu_features().avx2) {
+    constexpr int64_t kRounds = 1'000'000;
+    const double seconds = best_seconds([&] {
+      pool.parallel_for(pool.num_threads(), 1,
+                        [](int64_t begin, int64_t end) { multiply_add(kRounds * (end - begin)); });
+    });
+    return static_cast<double>(kRounds * pool.num_threads()) * 12 * 8 * 2 / seconds;
+  }
+#endif
+  return 0;
+}
+
+class Bench {
+ public:
+  Bench(int threads, bool portable, std::string only) : pool_(threads), only_(std::move(only)) {
+    ctx_.pool = &pool_;
+    if (portable) ctx_.features = {};
+    bytes_per_second_ = read_ceiling(pool_);
+    flops_per_second_ = fma_ceiling(pool_);
+    fmt::print("{} threads: {:.1f} GB/s read, {:.1f} GFLOP/s multiply-add\n", threads,
+               bytes_per_second_ / 1e9, flops_per_second_ / 1e9);
+    fmt::print("{:<44}{:>12}{:>9}{:>8}{:>10}{:>8}\n", "op", "us", "GB/s", "of max", "GFLOP/s",
+               "of max");
+  }
+
+  void row(const std::string& label, double bytes, double flops,
+           const std::function<void(Context&)>& body) {
+    if (label.find(only_) == std::string::npos) return;
+    const double seconds = best_seconds([&] { body(ctx_); });
+    fmt::print("{:<44}{:>12.2f}{:>9.2f}{:>7.0f}%{:>10.2f}{:>7.0f}%\n", label, seconds * 1e6,
+               bytes / seconds / 1e9, 100 * bytes / seconds / bytes_per_second_,
+               flops / seconds / 1e9, 100 * flops / seconds / flops_per_second_);
+    std::fflush(stdout);
+  }
+
+  void matmul_row(DType dtype, int64_t tokens, int64_t outputs, int64_t inputs);
+  void attention_row(int64_t tokens, int64_t context, int64_t heads, int64_t kv_heads,
+                     int64_t width);
+  void small_rows(int64_t tokens, int64_t model_width, int64_t forward_width);
+
+ private:
+  // Random floats, or random blocks whose scales are small.
+  Tensor filled(DType dtype, int64_t rows, int64_t columns);
+  bool wanted(const std::string& label) const { return label.find(only_) != std::string::npos; }
+
+  ThreadPool pool_;
+  Context ctx_;
+  std::string only_;
+  double bytes_per_second_ = 0;
+  double flops_per_second_ = 0;
+  std::mt19937 random_{1};
+  std::vector<Buffer> buffers_;
+};
+
+Tensor Bench::filled(DType dtype, int64_t rows, int64_t columns) {
+  const int64_t bytes = rows * row_bytes(dtype, columns);
+  buffers_.push_back(allocate(static_cast<uint64_t>(bytes)));
+  std::byte* data = buffers_.back().data();
+  if (dtype == DType::kF32) {
+    for (int64_t i = 0; i < bytes / 4; ++i) {
+      reinterpret_cast<float*>(data)[i] = static_cast<float>(random_() % 2001) * 1e-3f - 1.0f;
+    }
+  } else {
+    // The same time for all values, but for subnormal products: 0x2c is about 1/16 as an f16.
+    for (int64_t i = 0; i < bytes; ++i) data[i] = static_cast<std::byte>(0x2c ^ (random_() & 0x13));
+  }
+  return Tensor(data, dtype, {rows, columns});
+}
+
+void Bench::matmul_row(DType dtype, int64_t tokens, int64_t outputs, int64_t inputs) {
+  const std::string label =
+      fmt::format("matmul {} T={} O={} I={}", name(dtype), tokens, outputs, inputs);
+  if (!wanted(label)) return;
+  const Weight weight{filled(dtype, outputs, inputs), {}, 0, 0};
+  const Tensor x = filled(DType::kF32, tokens, inputs);
+  const Tensor y = filled(DType::kF32, tokens, outputs);
+  const int64_t bytes = outputs * row_bytes(dtype, inputs) + 4 * tokens * (inputs + outputs);
+  row(label, static_cast<double>(bytes), 2.0 * static_cast<double>(tokens * outputs * inputs),
+      [&](Context& ctx) { matmul(ctx, y, x, weight); });
+  buffers_.clear();
+}
+
+void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_t kv_heads,
+                          int64_t width) {
+  const std::string label =
+      fmt::format("attention T={} at {} H={} G={} D={}", tokens, context, heads, kv_heads, width);
+  if (!wanted(label)) return;
+  constexpr int64_t kPage = 32;
+  const int64_t num_pages = (context + kPage - 1) / kPage;
+  const auto cache = [&] {
+    const Tensor flat = filled(DType::kF16, num_pages, kv_heads * kPage * width);
+    return Tensor(flat.data(), DType::kF16, {num_pages, kv_heads, kPage, width});
+  };
+  const Tensor keys = cache();
+  const Tensor values = cache();
+  const KvLayer kv{keys, values};
+  std::vector<int32_t> pages(static_cast<size_t>(num_pages));
+  for (size_t i = 0; i < pages.size(); ++i) pages[i] = static_cast<int32_t>(i);
+  std::vector<int32_t> positions(static_cast<size_t>(tokens));
+  double pairs = 0;
+  for (int64_t t = 0; t < tokens; ++t) {
+    positions[static_cast<size_t>(t)] = static_cast<int32_t>(context - tokens + t);
+    pairs += static_cast<double>(context - tokens + t + 1);
+  }
+  const std::vector<SequenceSpan> spans = {{0, tokens, pages}};
+  const BatchView batch{{}, positions, spans};
+  const Tensor q = filled(DType::kF32, tokens, heads * width);
+  const Tensor y = filled(DType::kF32, tokens, heads * width);
+  row(label, static_cast<double>(context * kv_heads * width * 4),
+      4 * pairs * static_cast<double>(heads * width),
+      [&](Context& ctx) { attention(ctx, y, q, kv, batch, 0.1f); });
+  buffers_.clear();
+}
+
+void Bench::small_rows(int64_t tokens, int64_t model_width, int64_t forward_width) {
+  const Tensor x = filled(DType::kF32, tokens, model_width);
+  const Tensor y = filled(DType::kF32, tokens, model_width);
+  const Tensor norm = filled(DType::kF32, 1, model_width);
+  const ConstTensor w(norm.data(), DType::kF32, {model_width});
+  const auto count = static_cast<double>(tokens * model_width);
+  row(fmt::format("rms_norm T={} C={}", tokens, model_width), 8 * count, 4 * count,
+      [&](Context& ctx) { rms_norm(ctx, y, x, w, 1e-6f); });
+  const Tensor angles = filled(DType::kF32, tokens, 64);
+  row(fmt::format("rope T={} C={} D=64", tokens, model_width), 8 * count, 3 * count,
+      [&](Context& ctx) { rope(ctx, y, angles, RopeLayout::kHalves); });
+  const Tensor gate_up = filled(DType::kF32, tokens, 2 * forward_width);
+  const Tensor hidden = filled(DType::kF32, tokens, forward_width);
+  const auto gates = static_cast<double>(tokens * forward_width);
+  row(fmt::format("swiglu T={} F={}", tokens, forward_width), 12 * gates, 4 * gates,
+      [&](Context& ctx) { swiglu(ctx, hidden, gate_up); });
+  buffers_.clear();
+}
+
+void run(Bench& bench) {
+  // Decode: a matrix of Qwen3-8B, beyond the caches; then those of SmolLM2-135M, within them.
+  for (int i = 0; i < kNumDTypes; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    if (dtype != DType::kI32) bench.matmul_row(dtype, 1, 12288, 4096);
+  }
+  for (const DType dtype : {DType::kQ4_1, DType::kF16}) {
+    bench.matmul_row(dtype, 1, 960, 576);
+    bench.matmul_row(dtype, 1, 3072, 576);
+    bench.matmul_row(dtype, 1, 576, 1536);
+  }
+  bench.matmul_row(DType::kQ8_0, 1, 49152, 576);
+  // A few tokens, and prefill.
+  for (const int64_t tokens : {2, 4, 8, 64}) bench.matmul_row(DType::kQ4_K, tokens, 4096, 4096);
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ4_K}) {
+    bench.matmul_row(dtype, 96, 256, 4096);  // short enough to be left alone by other processes
+    bench.matmul_row(dtype, 512, 4096, 4096);
+  }
+  bench.matmul_row(DType::kQ4_1, 512, 3072, 576);
+  for (const int64_t context : {512, 4096}) {
+    bench.attention_row(1, context, 9, 3, 64);
+    bench.attention_row(1, context, 32, 8, 128);
+  }
+  bench.attention_row(512, 512, 9, 3, 64);
+  bench.attention_row(512, 512, 32, 8, 128);
+  for (const int64_t tokens : {1, 512}) {
+    bench.small_rows(tokens, 576, 1536);
+    bench.small_rows(tokens, 4096, 12288);
+  }
+}
+
+}  // namespace
+}  // namespace hachi::ops
+
+int main(int argc, char** argv) {
+  int threads = hachi::usable_cpus();
+  bool portable = false;
+  std::string only;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view arg = argv[i];
+    if (arg == "--threads" && i + 1 < argc) {
+      threads = std::atoi(argv[++i]);
+    } else if (arg == "--only" && i + 1 < argc) {
+      only = argv[++i];
+    } else if (arg == "--portable") {
+      portable = true;
+    } else {
+      fmt::print(stderr, "usage: bench_kernels [--threads N] [--only TEXT] [--portable]\n");
+      return 2;
+    }
+  }
+  hachi::ops::Bench bench(threads, portable, only);
+  hachi::ops::run(bench);
+  return 0;
+}

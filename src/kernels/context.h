@@ -1,0 +1,67 @@
+// Context: what every op runs with, and the plain structs that describe a batch to the ops.
+//
+// Letters in shapes, the same in all op headers: T tokens in the batch, C model width, H query
+// heads, G key/value heads, D head width, F feed-forward width, I and O the inputs and outputs of a
+// matrix, P positions a page of the cache.
+//
+// Rules that hold for every op, and that no header repeats:
+//   - A wrong shape or type is a bug of the caller: CHECK ends the process.
+//   - T may be 0; then nothing is read or written, and pointers may be null.
+//   - Rows of activations may be columns of a wider matrix; elements of a row are dense and f32,
+//     on a 4-byte boundary. Weights may start at any byte.
+//   - On Device::kCpu no op allocates, and its result has the same bits for any number of threads
+//     and whatever else is in the batch: each sum has one order, set by its own length alone.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/tensor.h"
+#include "core/thread_pool.h"
+#include "kernels/cpu/features.h"
+
+namespace hachi::ops {
+
+enum class Device {
+  kRef,  // plain loops in double precision, one thread: the specification that others are held to
+  kCpu,
+};
+
+// Not thread-safe: one op at a time.
+struct Context {
+  Device device = Device::kCpu;
+  ThreadPool* pool = nullptr;             // not owned; kRef needs none
+  CpuFeatures features = cpu_features();  // tests turn some off
+};
+
+// A matrix as the checkpoint holds it, [O,I]; y = x W^T. FP8 keeps its scales apart: the value of
+// row r, column c is f8 * scales[r / block_rows, c / block_cols], rounded to f32.
+struct Weight {
+  ConstTensor values;  // any type but I32
+  ConstTensor scales;  // F8_E4M3: f32, f16 or bf16; [1] for the whole matrix, or one a block of
+                       // [block_rows, block_cols]; no data at all means 1. Other types: none.
+  int block_rows = 0;
+  int block_cols = 0;
+};
+
+// Consecutive rows of the batch that are consecutive positions of one sequence.
+struct SequenceSpan {
+  int64_t first_token = 0;  // row of the batch
+  int64_t num_tokens = 0;
+  std::span<const int32_t> pages;  // pages[i] holds its positions [i * P, (i + 1) * P)
+};
+
+// The tokens of a step, packed: prefill chunks and decode steps of many sequences side by side.
+struct BatchView {
+  std::span<const int32_t> ids;        // [T]
+  std::span<const int32_t> positions;  // [T], of each token in its own sequence, from 0
+  std::span<const SequenceSpan> sequences;
+};
+
+// One layer's cache: [num_pages,G,P,D] each, f32, f16 or bf16.
+struct KvLayer {
+  Tensor keys;
+  Tensor values;
+};
+
+}  // namespace hachi::ops

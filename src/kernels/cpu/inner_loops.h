@@ -1,0 +1,72 @@
+// The innermost loops of the ops, one set an instruction set. The ops cut the work into threads and
+// tiles, the same for all sets; a set turns a tile into instructions. Sets differ by roundings
+// only.
+//
+// Files *_avx2.cc are compiled for AVX2 and must define nothing that the linker could share with
+// other files (no inline function or template of another header with linkage of its own): it might
+// keep their copy for processors that have no AVX2.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/dtype.h"
+
+namespace hachi::ops::cpu {
+
+inline constexpr int kLanes = 8;           // partial sums of a dot product
+inline constexpr int kAttentionTile = 16;  // positions that the online softmax takes at a time
+
+// Dot products of each row of x with each row of w, over n elements.
+struct DotTile {
+  const float* const* x;  // num_x rows
+  int64_t num_x;
+  const float* w;  // num_w rows, w_stride elements apart, padded with zeros to a multiple of kLanes
+  int64_t w_stride;
+  int64_t num_w;  // a multiple of 8
+  int64_t n;
+};
+
+// One position tile of attention for rows of queries that see the same positions.
+struct ValueTile {
+  float* const* y;       // num_y rows of `width`, read and written
+  const float* factors;  // [num_y]: y is multiplied by it first
+  const float* weights;  // [num_y][kAttentionTile]
+  int64_t num_y;
+  const float* values;  // `count` rows of `width`
+  int64_t count;
+  int64_t width;  // a multiple of 8
+};
+
+// The running maximum and sum of one query's softmax.
+struct SoftmaxState {
+  float max;
+  float sum;
+};
+
+struct InnerLoops {
+  // As kernels/decode.h has them.
+  void (*decode)(DType dtype, const std::byte* data, int64_t n, float* y);
+  void (*encode)(DType dtype, const float* x, int64_t n, std::byte* data);
+
+  // lanes[i][r][j] += sum of x[i][k] * w[r][k] over k with k % kLanes == j, in the order of k.
+  void (*dot_lanes)(const DotTile& tile, float* lanes);
+  // y[i] = sum of lanes[i][0..7], as ((0+1)+(2+3)) + ((4+5)+(6+7)); count is a multiple of 4.
+  void (*sum_lanes)(const float* lanes, int64_t count, float* y);
+  // y[i * kAttentionTile + r] = x[i] . w[r], the lanes summed as above; num_w <= kAttentionTile.
+  void (*dot)(const DotTile& tile, float* y);
+
+  // scores[0..16) become weights exp(scale * score - max); those from `count` on become 0. Takes
+  // them into `state` and returns the factor by which older sums shrink.
+  float (*softmax)(float* scores, int64_t count, float scale, SoftmaxState* state);
+  // y = factor * y + sum over s of weights[s] * values[s]
+  void (*add_values)(const ValueTile& tile);
+
+  // One row of the ops of these names.
+  void (*rms_norm)(float* y, const float* x, const float* w, int64_t n, float eps);
+  void (*rope_halves)(float* x, const float* cosines, const float* sines, int64_t half);
+  void (*rope_interleaved)(float* x, const float* cosines, const float* sines, int64_t half);
+  void (*swiglu)(float* y, const float* gate, const float* up, int64_t n);
+};
+
+}  // namespace hachi::ops::cpu

@@ -1,0 +1,103 @@
+#include "kernels/cpu/portable.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace hachi::ops::cpu::portable {
+namespace {
+
+float sum_of_lanes(const float* l) {
+  return ((l[0] + l[1]) + (l[2] + l[3])) + ((l[4] + l[5]) + (l[6] + l[7]));
+}
+
+// lanes[j] += x[k] * w[k] for k % kLanes == j
+void add_products(const float* x, const float* w, int64_t n, float* lanes) {
+  int64_t k = 0;
+  for (; k + kLanes <= n; k += kLanes) {
+    for (int64_t j = 0; j < kLanes; ++j) lanes[j] += x[k + j] * w[k + j];
+  }
+  for (int64_t j = 0; k + j < n; ++j) lanes[j] += x[k + j] * w[k + j];
+}
+
+}  // namespace
+
+void dot_lanes(const DotTile& tile, float* lanes) {
+  for (int64_t i = 0; i < tile.num_x; ++i) {
+    for (int64_t r = 0; r < tile.num_w; ++r) {
+      add_products(tile.x[i], tile.w + r * tile.w_stride, tile.n,
+                   lanes + (i * tile.num_w + r) * kLanes);
+    }
+  }
+}
+
+void sum_lanes(const float* lanes, int64_t count, float* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = sum_of_lanes(lanes + i * kLanes);
+}
+
+void dot(const DotTile& tile, float* y) {
+  for (int64_t i = 0; i < tile.num_x; ++i) {
+    for (int64_t r = 0; r < tile.num_w; ++r) {
+      float lanes[kLanes] = {};
+      add_products(tile.x[i], tile.w + r * tile.w_stride, tile.n, lanes);
+      y[i * kAttentionTile + r] = sum_of_lanes(lanes);
+    }
+  }
+}
+
+float softmax(float* scores, int64_t count, float scale, SoftmaxState* state) {
+  float max = state->max;
+  for (int64_t s = 0; s < count; ++s) {
+    scores[s] *= scale;
+    max = std::max(max, scores[s]);
+  }
+  float sum = 0;
+  for (int64_t s = 0; s < count; ++s) sum += scores[s] = std::exp(scores[s] - max);
+  for (int64_t s = count; s < kAttentionTile; ++s) scores[s] = 0;
+  const float factor = std::exp(state->max - max);
+  *state = {max, state->sum * factor + sum};
+  return factor;
+}
+
+void add_values(const ValueTile& tile) {
+  for (int64_t i = 0; i < tile.num_y; ++i) {
+    float* y = tile.y[i];
+    for (int64_t d = 0; d < tile.width; ++d) y[d] *= tile.factors[i];
+    for (int64_t s = 0; s < tile.count; ++s) {
+      const float weight = tile.weights[i * kAttentionTile + s];
+      const float* value = tile.values + s * tile.width;
+      for (int64_t d = 0; d < tile.width; ++d) y[d] += weight * value[d];
+    }
+  }
+}
+
+void rms_norm(float* y, const float* x, const float* w, int64_t n, float eps) {
+  float lanes[kLanes] = {};
+  add_products(x, x, n, lanes);
+  const float mean = sum_of_lanes(lanes) / static_cast<float>(n);
+  const float scale = 1.0f / std::sqrt(mean + eps);
+  for (int64_t c = 0; c < n; ++c) y[c] = x[c] * scale * w[c];
+}
+
+void rope_halves(float* x, const float* cosines, const float* sines, int64_t half) {
+  for (int64_t i = 0; i < half; ++i) {
+    const float a = x[i];
+    const float b = x[i + half];
+    x[i] = a * cosines[i] - b * sines[i];
+    x[i + half] = b * cosines[i] + a * sines[i];
+  }
+}
+
+void rope_interleaved(float* x, const float* cosines, const float* sines, int64_t half) {
+  for (int64_t i = 0; i < half; ++i) {
+    const float a = x[2 * i];
+    const float b = x[2 * i + 1];
+    x[2 * i] = a * cosines[i] - b * sines[i];
+    x[2 * i + 1] = b * cosines[i] + a * sines[i];
+  }
+}
+
+void swiglu(float* y, const float* gate, const float* up, int64_t n) {
+  for (int64_t f = 0; f < n; ++f) y[f] = gate[f] / (1.0f + std::exp(-gate[f])) * up[f];
+}
+
+}  // namespace hachi::ops::cpu::portable

@@ -1,0 +1,18 @@
+// The inner loops in plain C++; inner_loops.h says what each does.
+#pragma once
+
+#include "kernels/cpu/inner_loops.h"
+
+namespace hachi::ops::cpu::portable {
+
+void dot_lanes(const DotTile& tile, float* lanes);
+void sum_lanes(const float* lanes, int64_t count, float* y);
+void dot(const DotTile& tile, float* y);
+float softmax(float* scores, int64_t count, float scale, SoftmaxState* state);
+void add_values(const ValueTile& tile);
+void rms_norm(float* y, const float* x, const float* w, int64_t n, float eps);
+void rope_halves(float* x, const float* cosines, const float* sines, int64_t half);
+void rope_interleaved(float* x, const float* cosines, const float* sines, int64_t half);
+void swiglu(float* y, const float* gate, const float* up, int64_t n);
+
+}  // namespace hachi::ops::cpu::portable

@@ -1,0 +1,49 @@
+#include "kernels/cpu/select.h"
+
+#include "kernels/cpu/avx2.h"
+#include "kernels/cpu/portable.h"
+#include "kernels/decode.h"
+
+namespace hachi::ops::cpu {
+namespace {
+
+constexpr InnerLoops kPortable = {
+    .decode = ops::decode,
+    .encode = ops::encode,
+    .dot_lanes = portable::dot_lanes,
+    .sum_lanes = portable::sum_lanes,
+    .dot = portable::dot,
+    .softmax = portable::softmax,
+    .add_values = portable::add_values,
+    .rms_norm = portable::rms_norm,
+    .rope_halves = portable::rope_halves,
+    .rope_interleaved = portable::rope_interleaved,
+    .swiglu = portable::swiglu,
+};
+
+#if HACHI_KERNELS_AVX2
+constexpr InnerLoops kAvx2 = {
+    .decode = avx2::decode,
+    .encode = avx2::encode,
+    .dot_lanes = avx2::dot_lanes,
+    .sum_lanes = avx2::sum_lanes,
+    .dot = avx2::dot,
+    .softmax = avx2::softmax,
+    .add_values = avx2::add_values,
+    .rms_norm = avx2::rms_norm,
+    .rope_halves = avx2::rope_halves,
+    .rope_interleaved = avx2::rope_interleaved,
+    .swiglu = avx2::swiglu,
+};
+#endif
+
+}  // namespace
+
+const InnerLoops& inner_loops([[maybe_unused]] const CpuFeatures& features) {
+#if HACHI_KERNELS_AVX2
+  if (features.avx2) return kAvx2;
+#endif
+  return kPortable;
+}
+
+}  // namespace hachi::ops::cpu

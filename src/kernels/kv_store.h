@@ -1,0 +1,16 @@
+#pragma once
+
+#include "kernels/context.h"
+
+namespace hachi::ops {
+
+// Writes each token's keys and values to the slot of its position in the pages of its sequence.
+//
+//   kv    written; f16 and bf16 round to the nearest, ties to even
+//   k, v  [T,G*D] f32
+//
+// Two tokens of a batch must not share a slot.
+void kv_store(Context& ctx, const KvLayer& kv, ConstTensor k, ConstTensor v,
+              const BatchView& batch);
+
+}  // namespace hachi::ops

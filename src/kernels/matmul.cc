@@ -1,0 +1,41 @@
+#include "kernels/matmul.h"
+
+#include "kernels/checks.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/ref/ref.h"
+
+namespace hachi::ops {
+
+namespace {
+
+void check_matmul(ConstTensor y, ConstTensor x, const Weight& w) {
+  check_f32(x, x.size(0), x.size(1));
+  check_weight(w, x.size(1));
+  check_f32(y, x.size(0), w.values.size(0));
+}
+
+}  // namespace
+
+void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
+  check_matmul(y, x, w);
+  switch (ctx.device) {
+    case Device::kRef:
+      return ref::matmul(ctx, y, x, w);
+    case Device::kCpu:
+      CHECK(ctx.pool != nullptr);
+      return cpu::matmul(ctx, y, x, w);
+  }
+}
+
+void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
+  check_matmul(y, x, w);
+  switch (ctx.device) {
+    case Device::kRef:
+      return ref::matmul_add(ctx, y, x, w);
+    case Device::kCpu:
+      CHECK(ctx.pool != nullptr);
+      return cpu::matmul_add(ctx, y, x, w);
+  }
+}
+
+}  // namespace hachi::ops
