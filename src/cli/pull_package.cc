@@ -66,12 +66,16 @@ tl::unexpected<Error> pip_failed(const KnownModel& model, const std::string& com
 
 Result<void> run_pip(const KnownModel& model, const ChildCommand& command) {
   std::string complaint;
+  bool unanswered = false;
   const auto on_error_line = [&](std::string_view line) {
     const size_t mark = line.find(kErrorMark);
     if (mark != std::string_view::npos) {
       complaint = line.substr(mark + kErrorMark.size());
     } else if (line.find("No module named pip") != std::string_view::npos) {
       complaint = line;
+    } else if (line.find("Retrying (") != std::string_view::npos) {
+      if (!unanswered && command.show_output) fmt::print(stderr, "no answer; pip tries again\n");
+      unanswered = true;
     } else if (command.show_output) {
       fmt::print(stderr, "{}\n", line);
     }
@@ -83,8 +87,8 @@ Result<void> run_pip(const KnownModel& model, const ChildCommand& command) {
                 model.name);
   }
   TRY(const int exit_status, status);
-  if (exit_status != 0) return pip_failed(model, complaint);
-  return {};
+  if (exit_status == 0) return {};
+  return pip_failed(model, unanswered ? "the package index does not answer" : complaint);
 }
 
 Result<void> sync_to_disk(const fs::path& file) {

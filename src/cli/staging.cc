@@ -42,7 +42,8 @@ Result<void> wait_for_lock(int fd, const fs::path& path, bool quiet) {
   return {};
 }
 
-// Whoever holds the lock is the only pull: all working folders are of pulls that were killed.
+// Whoever holds the lock is the only pull: all working folders are of pulls that were killed. A pip
+// that outlived its pull may still write into one; then that is left for the next time.
 void remove_leftovers(const fs::path& root) {
   std::error_code error;
   fs::directory_iterator at(root, error);

@@ -108,6 +108,8 @@ TEST_F(Pull, SaysWhyPipFailed) {
   EXPECT_NE(message("echo 'ERROR: [Errno 28] No space left on device' >&2; exit 1")
                 .find("the disk is full"),
             std::string::npos);
+  EXPECT_NE(message("echo 'WARNING: Retrying (Retry(total=4' >&2; exit 1").find("does not answer"),
+            std::string::npos);
   EXPECT_NE(message("kill -9 $$").find("no reason given"), std::string::npos);
   EXPECT_NE(message("exit 0").find("tiny.gguf"), std::string::npos);
 }
@@ -133,7 +135,8 @@ TEST_F(Pull, StopsOnASignalAndEndsTheChild) {
   fake_python("mkdir -p $target && echo $$ > " + (scratch_.path() / "pid").string() + "\nsleep 60");
   const InterruptGuard guard;
   std::thread interrupter([&] {
-    while (!fs::exists(scratch_.path() / "pid")) ::usleep(1000);
+    std::error_code error;  // until then there is no such file
+    while (fs::file_size(scratch_.path() / "pid", error) + 1 <= 1) ::usleep(1000);
     ::kill(::getpid(), SIGINT);
   });
   const auto done = pull_tiny();
