@@ -1,7 +1,7 @@
 #include "formats/checkpoint.h"
 
+#include <map>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 
 #include "core/utf8.h"
@@ -15,7 +15,7 @@ struct Checkpoint::State {
   Kind kind = Kind::kGguf;
   std::filesystem::path path;
   Contents contents;
-  std::unordered_map<std::string_view, size_t> index_of;  // into contents.tensors
+  std::map<std::string_view, size_t> index_of;  // into contents.tensors
 };
 
 Checkpoint::Checkpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}

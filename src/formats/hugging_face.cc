@@ -3,7 +3,6 @@
 #include <map>
 #include <string>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 
 #include "core/utf8.h"
@@ -95,7 +94,7 @@ Result<void> add_shards(Contents& contents, const fs::path& index) {
     return fail(Code::kCorrupt, "{}: weight_map names {} files, where 1 to {} are possible",
                 index.string(), tensors_of.size(), kMaxShards);
   }
-  std::unordered_map<std::string_view, std::string_view> shard_of;  // by the tensor's name
+  std::map<std::string_view, std::string_view> shard_of;  // by the tensor's name
   for (const auto& [shard, names] : tensors_of) {
     const size_t before = contents.tensors.size();
     TRY(add_tensors(contents, index.parent_path() / shard));
