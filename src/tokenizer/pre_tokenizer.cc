@@ -44,6 +44,7 @@ std::optional<std::string_view> PreTokenizer::Pieces::next() {
   size_t depth = splits_.size() - 1;
   while (true) {
     const std::optional<Part> part = next_joined(splits_[depth], levels_[depth]);
+    if (part && part->begin == part->end) continue;
     if (!part) {
       if (depth == 0) return std::nullopt;
       --depth;
@@ -64,7 +65,7 @@ void PreTokenizer::Pieces::start(Level& level, std::string_view text) const {
   level.ahead.reset();
 }
 
-// Matches, and the gaps between them, before the behavior joins or drops any. None is empty.
+// Matches, and the gaps between them, before the behavior joins or drops any. A match may be empty.
 std::optional<PreTokenizer::Pieces::Part> PreTokenizer::Pieces::next_part(const Split& split,
                                                                           Level& level) const {
   if (const ScanPiece* scan = std::get_if<ScanPiece>(&split.pattern)) {
@@ -73,19 +74,15 @@ std::optional<PreTokenizer::Pieces::Part> PreTokenizer::Pieces::next_part(const 
     level.at = (*scan)(level.text, begin);
     return Part{begin, level.at, true};
   }
-  while (level.at < level.text.size() || level.found) {
-    std::optional<Part> part = next_pattern_part(split, level);
-    if (part && part->begin < part->end) {
-      part->match = part->match != split.invert;
-      return part;
-    }
-  }
-  return std::nullopt;
+  if (level.at == level.text.size() && !level.found) return std::nullopt;
+  Part part = next_pattern_part(split, level);
+  part.match = part.match != split.invert;
+  return part;
 }
 
 // One match, which may be empty, or the gap before it.
-std::optional<PreTokenizer::Pieces::Part> PreTokenizer::Pieces::next_pattern_part(
-    const Split& split, Level& level) const {
+PreTokenizer::Pieces::Part PreTokenizer::Pieces::next_pattern_part(const Split& split,
+                                                                   Level& level) const {
   const std::string_view text = level.text;
   size_t from = level.at;
   while (!level.found && !level.finished) {

@@ -79,7 +79,7 @@ class PreTokenizer::Pieces {
 
   void start(Level& level, std::string_view text) const;
   std::optional<Part> next_part(const Split& split, Level& level) const;
-  std::optional<Part> next_pattern_part(const Split& split, Level& level) const;
+  Part next_pattern_part(const Split& split, Level& level) const;
   std::optional<Part> next_joined(const Split& split, Level& level) const;
 
   const std::vector<Split>& splits_;
