@@ -111,7 +111,7 @@ Result<TextPtr> repeat(Budget& budget, const Text& text, int64_t times) {
     return Budget::too_much_text();
   }
   if (times > 0) {
-    TRY(budget.spend_steps(static_cast<uint64_t>(times)));
+    TRY(budget.spend_steps(static_cast<uint64_t>(times) / 16));
   }
   for (int64_t i = 0; i < times; ++i) out.append(text);
   return out.finish();
