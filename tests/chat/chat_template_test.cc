@@ -66,14 +66,14 @@ TEST(ChatTemplate, StopsLargeSources) {
   expect_limit(repeated("{{1}}", 52'000), "nodes");
   std::string keys;
   for (int i = 0; i < 30'000; ++i) keys += fmt::format("{}:1,", i);
-  expect_limit("{{ {" + keys + "} }}", "steps");
+  expect_limit(fmt::format("{{{{ {{{}}} }}}}", keys), "steps");
   expect_limit("{{ [" + repeated("0,", 120'000) + "] }}", "nodes");
 }
 
 TEST(ChatTemplate, StopsDeepMacroCalls) {
   const std::string nested = repeated("(", 30) + "f(n + 1)" + repeated(")", 30);
   expect_limit("{% macro f(n) %}{{ " + nested + " }}{% endmacro %}{{ f(0) }}", "recurses");
-  const std::string chain = "1" + repeated(" + 1", 150);
+  const std::string chain = repeated("1 + ", 150) + "1";
   expect_limit("{% macro f(n) %}{{ f(" + chain + ") ~ f(n) }}{% endmacro %}{{ f(0) }}", "recurses");
 }
 
