@@ -13,12 +13,12 @@ void add_model_argument(CLI::App& app, ModelOptions& options, bool required) {
 
 void add_engine_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--threads", options.threads, "Threads to compute with (default: all allowed)")
-      ->check(CLI::Range(1, 1024))
+      ->check(CLI::Range(1, 1024).description(""))
       ->type_name("N");
   app.add_option("--context", options.context,
                  fmt::format("Tokens that fit (default: the model's own, up to {})",
                              engine::kDefaultContext))
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->type_name("N");
   app.add_option("--kv-type", options.kv_type, "Type of the KV cache")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))

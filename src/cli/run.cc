@@ -81,6 +81,7 @@ void print_closing_words(const RunOptions& options, const Answer& answer) {
 
 Result<int> run(const RunOptions& options) {
   TRY(const std::string text, prompt_text(options));
+  if (text.empty()) return fail(Code::kInvalidArgument, "the prompt is empty");
   TRY(const LoadedModel loaded, load_model(options.model));
   TRY(const AnswerRequest request, request_for(loaded, options, text));
   TRY(engine::Session session, make_session(loaded, options.model));

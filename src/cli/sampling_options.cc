@@ -35,21 +35,32 @@ Result<std::pair<int32_t, float>> parse_bias(std::string_view text) {
 void add_sampling_options(CLI::App& app, SamplingOptions& options) {
   app.add_option("-n,--max-tokens", options.max_tokens,
                  "Tokens to answer with at most; -1: until the context is full")
-      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30))
+      ->check(CLI::Range(int64_t{-1}, int64_t{1} << 30).description(""))
+      ->type_name("N")
       ->capture_default_str();
   app.add_option("--temperature,-t", options.temperature,
-                 "0 takes the most likely token; higher is more varied (default: the model's)");
-  app.add_option("--top-p", options.top_p, "Draw from the fewest tokens that reach this share");
-  app.add_option("--top-k", options.top_k, "Draw from the K most likely tokens; 0: all");
-  app.add_option("--min-p", options.min_p, "Draw from tokens with this share of the best one's");
+                 "0 takes the most likely token; higher is more varied (default: the model's)")
+      ->type_name("X");
+  app.add_option("--top-p", options.top_p, "Draw from the fewest tokens that reach this share")
+      ->type_name("P");
+  app.add_option("--top-k", options.top_k, "Draw from the K most likely tokens; 0: all")
+      ->type_name("K");
+  app.add_option("--min-p", options.min_p, "Draw from tokens with this share of the best one's")
+      ->type_name("P");
   app.add_option("--repetition-penalty", options.repetition_penalty,
-                 "Divide the logits of tokens that were there already");
+                 "Divide the logits of tokens that were there already")
+      ->type_name("X");
   app.add_option("--presence-penalty", options.presence_penalty,
-                 "Take this from the logits of tokens in the answer");
+                 "Take this from the logits of tokens in the answer")
+      ->type_name("X");
   app.add_option("--frequency-penalty", options.frequency_penalty,
-                 "Take this from them for each time");
-  app.add_option("--logit-bias", options.logit_bias, "TOKEN=BIAS, can be given again");
-  app.add_option("--seed", options.seed, "The same seed gives the same answer (default: random)");
+                 "Take this from them for each time")
+      ->type_name("X");
+  app.add_option("--logit-bias", options.logit_bias,
+                 "Add this to a token's logit; can be given again")
+      ->type_name("TOKEN=BIAS");
+  app.add_option("--seed", options.seed, "The same seed gives the same answer (default: random)")
+      ->type_name("N");
   app.add_option("--stop", options.stop, "End the answer before this text; can be given again");
 }
 

@@ -143,27 +143,29 @@ Result<void> Interpreter::bind_parameters(const Macro& macro, const Arguments& a
     return fail(Code::kInvalidArgument, "macro {} takes at most {} arguments, got {}", macro.name,
                 macro.parameters.size(), arguments.positional.size());
   }
-  for (const auto& [name, value] : arguments.named) {
+  for (const auto& argument : arguments.named) {
     const auto found = std::find_if(macro.parameters.begin(), macro.parameters.end(),
-                                    [&](const auto& p) { return p.first == name; });
+                                    [&](const auto& p) { return p.first == argument.first; });
     if (found == macro.parameters.end()) {
-      return fail(Code::kInvalidArgument, "macro {} has no argument \"{}\"", macro.name, name);
+      return fail(Code::kInvalidArgument, "macro {} has no argument \"{}\"", macro.name,
+                  argument.first);
     }
     if (static_cast<size_t>(found - macro.parameters.begin()) < arguments.positional.size()) {
       return fail(Code::kInvalidArgument, "macro {} got its argument \"{}\" twice", macro.name,
-                  name);
+                  argument.first);
     }
-    scope.set(found->first, value);
+    scope.set(found->first, argument.second);
   }
   for (size_t i = 0; i < macro.parameters.size(); ++i) {
-    const auto& [name, expr] = macro.parameters[i];
+    const std::string& name = macro.parameters[i].first;
+    const ExprPtr& otherwise = macro.parameters[i].second;
     const bool is_named = std::any_of(arguments.named.begin(), arguments.named.end(),
-                                      [&name = name](const auto& a) { return a.first == name; });
+                                      [&](const auto& argument) { return argument.first == name; });
     if (is_named) continue;
     if (i < arguments.positional.size()) {
       scope.set(name, arguments.positional[i]);
-    } else if (expr) {
-      TRY(Value value, evaluate(*expr, scope));
+    } else if (otherwise) {
+      TRY(Value value, evaluate(*otherwise, scope));
       scope.set(name, std::move(value));
     } else {
       scope.set(name, Value::undefined(fmt::format("parameter \"{}\" was not provided", name)));

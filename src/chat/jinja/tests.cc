@@ -25,9 +25,9 @@ bool is_boolean(const Value& v) { return v.is<bool>(); }
 bool is_true(const Value& v) { return v.is<bool>() && v.truth(); }
 bool is_false(const Value& v) { return v.is<bool>() && !v.truth(); }
 bool is_mapping(const Value& v) { return v.dict() != nullptr; }
-bool is_callable(const Value& v) { return v.is<FunctionPtr>(); }
 
-// Undefined counts in both, as in the reference, where it can be gone through and has a length.
+// Undefined counts in these, as in the reference, whose undefined value has all the methods.
+bool is_callable(const Value& v) { return v.is<FunctionPtr>() || v.is<Undefined>(); }
 bool is_iterable(const Value& v) {
   return v.text() || v.list() || v.dict() || v.is<Undefined>() || v.is<LoopPtr>();
 }

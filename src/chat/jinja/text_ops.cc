@@ -9,6 +9,7 @@ namespace hachi::chat::jinja {
 namespace {
 
 constexpr size_t kNone = std::string_view::npos;
+constexpr int64_t kRepeatBlockBytes = 4096;
 
 bool is_continuation(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) == 0x80; }
 
@@ -110,10 +111,16 @@ Result<TextPtr> repeat(Budget& budget, const Text& text, int64_t times) {
   if (times > 0 && static_cast<uint64_t>(times) > kMaxBytes / text.bytes.size()) {
     return Budget::too_much_text();
   }
-  if (times > 0) {
-    TRY(budget.spend_steps(static_cast<uint64_t>(times)));
-  }
-  for (int64_t i = 0; i < times; ++i) out.append(text);
+  if (times <= 0) return out.finish();
+  // By blocks: a text may be one byte.
+  const int64_t per_block =
+      std::clamp<int64_t>(kRepeatBlockBytes / static_cast<int64_t>(text.bytes.size()), 1, times);
+  TRY(budget.spend_steps(static_cast<uint64_t>(per_block / 16 + times / per_block)));
+  TextBuilder block(budget);
+  for (int64_t i = 0; i < per_block; ++i) block.append(text);
+  TRY(const TextPtr repeated, block.finish());
+  for (int64_t i = 0; i < times / per_block; ++i) out.append(*repeated);
+  for (int64_t i = 0; i < times % per_block; ++i) out.append(text);
   return out.finish();
 }
 
