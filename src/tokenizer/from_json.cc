@@ -4,6 +4,7 @@
 
 #include <boost/json.hpp>
 
+#include "formats/json.h"
 #include "tokenizer/components_from_json.h"
 #include "tokenizer/json_fields.h"
 #include "tokenizer/merge_builder.h"
@@ -144,14 +145,8 @@ Result<void> check_model_type(const json::object& model) {
 }  // namespace
 
 Result<std::unique_ptr<TokenizerParts>> parts_from_json(std::string_view text) {
-  if (text.size() > Tokenizer::kMaxJsonBytes) {
-    return fail(Code::kLimit, "tokenizer.json: {} bytes are more than {}", text.size(),
-                Tokenizer::kMaxJsonBytes);
-  }
   json::monotonic_resource memory;
-  json::error_code error;
-  const json::value document = json::parse(text, error, &memory);
-  if (error) return fail(Code::kCorrupt, "tokenizer.json: not JSON ({})", error.message());
+  TRY(const json::value document, formats::parse_json(text, "tokenizer.json", &memory));
   const json::object* root = document.if_object();
   if (root == nullptr) return fail(Code::kCorrupt, "tokenizer.json: not a JSON object");
   TRY(const json::object* model, object_field(*root, "model", "the file"));

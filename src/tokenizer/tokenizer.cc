@@ -5,6 +5,7 @@
 
 #include "core/files.h"
 #include "core/utf8.h"
+#include "formats/json.h"
 #include "tokenizer/tokenizer_parts.h"
 
 namespace hachi::tokenizer {
@@ -222,7 +223,7 @@ Result<Tokenizer> Tokenizer::open(const std::filesystem::path& path) {
   const bool folder = std::filesystem::is_directory(path, error);
   const std::filesystem::path file = folder ? path / "tokenizer.json" : path;
   if (file.extension() == ".json") {
-    TRY(const std::string text, read_file(file, kMaxJsonBytes));
+    TRY(const std::string text, read_file(file, formats::kMaxJsonBytes));
     return from_json(text);
   }
   TRY(const formats::Checkpoint checkpoint, formats::Checkpoint::open(path));

@@ -38,8 +38,6 @@ struct TokenizerParts;
 // the same time as others (about 2 MiB each).
 class Tokenizer {
  public:
-  static constexpr size_t kMaxJsonBytes = size_t{256} << 20;  // the largest known has 33 MB
-
   // The class named in tokenizer_config.json is ignored on purpose: tokenizer.json says all.
   static Result<Tokenizer> from_json(std::string_view tokenizer_json);
   // The keys tokenizer.ggml.*.
