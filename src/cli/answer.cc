@@ -73,6 +73,7 @@ Result<Answer> answer(const LoadedModel& loaded, engine::Session& session,
   AnswerStream stream(loaded, request, on_piece, answer);
   ProgressLine progress("reading the prompt", quiet);
   const InterruptGuard guard;
+  const EchoGuard no_echo;
   TRY(answer.stats, engine::generate(
                         session, request.prompt, options,
                         [&](tokenizer::TokenId token) {

@@ -39,6 +39,17 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+EchoGuard::EchoGuard() {
+  if (::tcgetattr(STDIN_FILENO, &before_) != 0) return;
+  termios silent = before_;
+  silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  changed_ = ::tcsetattr(STDIN_FILENO, TCSANOW, &silent) == 0;
+}
+
+EchoGuard::~EchoGuard() {
+  if (changed_) ::tcsetattr(STDIN_FILENO, TCSANOW, &before_);
+}
+
 ProgressLine::ProgressLine(std::string_view what, bool quiet)
     : what_(what), enabled_(!quiet && is_terminal(stderr)) {}
 

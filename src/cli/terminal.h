@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <termios.h>
 
 #include "core/clock.h"
 
@@ -25,6 +26,20 @@ struct Style {
 // `text` without control characters but tab and newline: a model's words cannot move the cursor,
 // retitle the window or hide what stands there.
 std::string printable(std::string_view text);
+
+// While one lives, keys typed on the terminal of standard input are kept for later and not echoed
+// into what is being written.
+class EchoGuard {
+ public:
+  EchoGuard();
+  ~EchoGuard();
+  EchoGuard(const EchoGuard&) = delete;
+  EchoGuard& operator=(const EchoGuard&) = delete;
+
+ private:
+  bool changed_ = false;
+  termios before_{};
+};
 
 // A line such as "reading the prompt  512/2048" on standard error, drawn over itself and erased at
 // the end. Silent unless standard error is a terminal, and in the first half second.

@@ -107,6 +107,25 @@ TEST(Session, ScoresAreTheLogSoftmaxOfTheLogits) {
   }
 }
 
+TEST(Session, ScoresDoNotDependOnWhatTheCacheHeld) {
+  const GoldenModel golden = open_golden("qwen3-f32");
+  ASSERT_TRUE(golden.model);
+  Session fresh = make_session(golden, {.threads = 1});
+  Session reused = make_session(golden, {.threads = 1});
+  std::vector<int32_t> other = golden.prompt;
+  other.back() = 7;
+  ASSERT_TRUE(reused.score(other, 30));
+  for (const int64_t first : {39, 20, 1}) {
+    const auto expected = fresh.score(golden.prompt, first);
+    const auto found = reused.score(golden.prompt, first);
+    ASSERT_TRUE(expected && found);
+    ASSERT_EQ(found->size(), golden.prompt.size() - static_cast<size_t>(first));
+    for (size_t i = 0; i < found->size(); ++i) {
+      EXPECT_EQ((*found)[i].logprob, (*expected)[i].logprob) << first << " " << i;
+    }
+  }
+}
+
 TEST(Session, RefusesWhatDoesNotFit) {
   const GoldenModel golden = open_golden("llama-bf16");
   ASSERT_TRUE(golden.model);
