@@ -1,8 +1,12 @@
-// Conversations rendered by the models' own templates, against what the reference implementation
-// made of them.
+// Conversations rendered by the models' own templates, against the prompts and the token ids that
+// the reference implementation made of them.
+#include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
+#include <vector>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -10,6 +14,7 @@
 
 #include "chat/chat_template.h"
 #include "core/files.h"
+#include "tokenizer/tokenizer.h"
 
 namespace hachi::chat {
 namespace {
@@ -63,13 +68,21 @@ RenderInput input_of(const boost::json::object& row, const Family& family) {
   return input;
 }
 
+std::vector<boost::json::object> golden_rows() {
+  std::vector<boost::json::object> rows;
+  std::ifstream in(kReference / "chat-goldens.jsonl");
+  for (std::string line; std::getline(in, line);) {
+    rows.push_back(boost::json::parse(line).get_object());
+  }
+  return rows;
+}
+
 TEST(Golden, PromptsAreThoseOfTheReference) {
-  std::ifstream rows(kReference / "chat-goldens.jsonl");
-  if (!rows) GTEST_SKIP() << "no chat-goldens.jsonl in " << kReference << ": goldens skipped";
+  const auto rows = golden_rows();
+  if (rows.empty()) GTEST_SKIP() << "no chat-goldens.jsonl in " << kReference << ": skipped";
   size_t num_prompts = 0;
   size_t num_refused = 0;
-  for (std::string line; std::getline(rows, line);) {
-    const boost::json::object row = boost::json::parse(line).get_object();
+  for (const boost::json::object& row : rows) {
     const std::string name = text(row.at("family"));
     SCOPED_TRACE(name + ": " + text(row.at("case")));
     const Family made_by = family(name);
@@ -88,6 +101,54 @@ TEST(Golden, PromptsAreThoseOfTheReference) {
     EXPECT_EQ(prompt->text, text(row.at("prompt")));
   }
   EXPECT_EQ(num_prompts + num_refused, 64u);
+}
+
+tokenizer::Tokenizer load_tokenizer(const std::string& name) {
+  const auto path = kReference / "tokenizers" / name / "tokenizer.json.zst";
+  std::string json;
+  FILE* pipe = ::popen(("zstd -dc '" + path.string() + "'").c_str(), "r");
+  char block[1 << 16];
+  while (const size_t count = std::fread(block, 1, sizeof(block), pipe)) json.append(block, count);
+  ::pclose(pipe);
+  return std::move(tokenizer::Tokenizer::from_json(json).value());
+}
+
+size_t count_special(const tokenizer::Tokenizer& tokenizer,
+                     const std::vector<tokenizer::TokenId>& ids) {
+  return static_cast<size_t>(
+      std::count_if(ids.begin(), ids.end(), [&](auto id) { return tokenizer.is_special(id); }));
+}
+
+TEST(Golden, IdsAreThoseOfTheReferenceButForTokensThatUsersType) {
+  const auto rows = golden_rows();
+  if (rows.empty()) GTEST_SKIP() << "no chat-goldens.jsonl in " << kReference << ": skipped";
+  std::map<std::string, tokenizer::Tokenizer> tokenizers;
+  for (const boost::json::object& row : rows) {
+    if (row.contains("error")) continue;
+    const std::string name = text(row.at("family"));
+    SCOPED_TRACE(name + ": " + text(row.at("case")));
+    if (!tokenizers.contains(name)) tokenizers.emplace(name, load_tokenizer(name));
+    const tokenizer::Tokenizer& tokenizer = tokenizers.at(name);
+    const Family made_by = family(name);
+    const auto parsed = ChatTemplate::parse(made_by.source);
+    RenderInput input = input_of(row, made_by);
+    const auto prompt = parsed->render(input);
+    ASSERT_TRUE(prompt) << prompt.error().message;
+    const auto ids = tokenizer.encode(prompt->text, {.plain = prompt->untrusted});
+    if (text(row.at("case")) == "special token text in user") {
+      // The reference takes what the user typed for tokens. Here it must be as any other text.
+      input.messages[0].at("content") = "say something else";
+      const auto harmless = parsed->render(input);
+      EXPECT_EQ(count_special(tokenizer, ids),
+                count_special(tokenizer, tokenizer.encode(harmless->text)));
+      continue;
+    }
+    std::vector<tokenizer::TokenId> expected;
+    for (const auto& id : row.at("ids").get_array()) {
+      expected.push_back(id.to_number<tokenizer::TokenId>());
+    }
+    EXPECT_EQ(ids, expected);
+  }
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "chat/jinja/lexer.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "chat/jinja/literals.h"
 #include "chat/jinja/text_ops.h"

@@ -209,7 +209,7 @@ Result<Target> Parser::target(bool may_be_attribute) {
     }
     if (!take_operator(",")) break;
     out.unpacks = true;
-    if (token().kind != TokenKind::kName || is_name("in")) break;
+    if (token().kind != TokenKind::kName) break;
   }
   if (parenthesized) {
     TRY(expect_operator(")"));
