@@ -1,6 +1,7 @@
 #include "core/utf8.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace hachi::inline core {
 namespace {
@@ -37,6 +38,16 @@ uint32_t right_prefix(std::string_view text, const Lead& form) {
     const uint8_t high = at == 1 ? form.second_max : 0xBF;
     if (byte < low || byte > high) break;
     ++at;
+  }
+  return at;
+}
+
+// Bytes of ASCII at the start of `text`, by whole words of 8.
+size_t ascii_prefix(std::string_view text) {
+  size_t at = 0;
+  for (uint64_t word = 0; at + sizeof(word) <= text.size(); at += sizeof(word)) {
+    std::memcpy(&word, text.data() + at, sizeof(word));
+    if ((word & 0x8080808080808080) != 0) break;
   }
   return at;
 }
@@ -78,6 +89,8 @@ void append_utf8(std::string& out, uint32_t c) {
 
 bool is_utf8(std::string_view text) {
   while (!text.empty()) {
+    text.remove_prefix(ascii_prefix(text));
+    if (text.empty()) break;
     const Utf8Char c = decode_utf8(text);
     if (!c.valid) return false;
     text.remove_prefix(c.length);

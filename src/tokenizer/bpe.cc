@@ -8,10 +8,15 @@
 namespace hachi::tokenizer {
 namespace {
 
-constexpr std::string_view kMarker = "\u2581";
 constexpr uint32_t kNone = UINT32_MAX;
 // Above this many symbols a heap beats scanning all pairs for each merge.
 constexpr size_t kShortSymbols = 40;
+
+// The two bytes around position `at`, as one number.
+size_t byte_pair(std::string_view text, size_t at) {
+  return static_cast<size_t>(static_cast<uint8_t>(text[at - 1])) << 8 |
+         static_cast<uint8_t>(text[at]);
+}
 
 bool continues_character(char c) { return (static_cast<uint8_t>(c) & 0xC0) == 0x80; }
 
@@ -32,46 +37,42 @@ Bpe::Bpe(const Vocabulary& vocabulary, MergeTable merges, const BpeOptions& opti
   find_word_borders();
 }
 
+// With all byte tokens there, each character is its own token or its bytes' tokens, so that what
+// stands on one side of a border never changes the other. Byte tokens stand for other text than
+// their own: where a merge takes one, the texts of tokens say nothing about borders.
 void Bpe::find_word_borders() {
-  joins_marker_.fill(false);
-  if (options_.byte_level || options_.ignore_merges) return;
-  const TokenId marker = vocabulary_->find_in_model(kMarker);
-  if (marker < 0) return;
-  // Byte and unknown tokens stand for other text than their own, so the texts of tokens that are
-  // merged from them say nothing about borders.
-  const auto stands_for_other_text = [&](TokenId id) {
-    return id == options_.unk ||
-           std::find(byte_tokens_.begin(), byte_tokens_.end(), id) != byte_tokens_.end();
-  };
-  std::vector<bool> other(static_cast<size_t>(vocabulary_->size()));
-  for (size_t id = 0; id < other.size(); ++id) {
-    other[id] = stands_for_other_text(static_cast<TokenId>(id));
+  if (options_.byte_level || options_.ignore_merges || !options_.byte_fallback) return;
+  std::vector<bool> is_byte_token(static_cast<size_t>(vocabulary_->size()));
+  for (const TokenId id : byte_tokens_) {
+    if (id < 0) return;
+    is_byte_token[static_cast<size_t>(id)] = true;
   }
-  bool safe = true;
+  bool takes_byte_token = false;
   merges_.for_each([&](TokenId left, TokenId right) {
-    safe = safe && !other[static_cast<size_t>(left)] && !other[static_cast<size_t>(right)];
+    takes_byte_token |= is_byte_token[static_cast<size_t>(left)];
+    takes_byte_token |= is_byte_token[static_cast<size_t>(right)];
   });
-  if (!safe) return;
+  if (takes_byte_token) return;
+  adjacent_.assign(256 * 256, false);
   for (TokenId id = 0; id < vocabulary_->size(); ++id) {
     const std::string_view text = vocabulary_->text(id);
-    for (size_t at = text.find(kMarker, 1); at < text.size(); at = text.find(kMarker, at + 1)) {
-      joins_marker_[static_cast<uint8_t>(text[at - 1])] = true;
-    }
+    for (size_t at = 1; at < text.size(); ++at) adjacent_[byte_pair(text, at)] = true;
   }
-  cuts_words_ = true;
 }
 
+// The first border behind `begin`, or the end of the piece.
 size_t Bpe::word_end(std::string_view piece, size_t begin) const {
-  for (size_t at = piece.find(kMarker, begin + 1); at < piece.size();
-       at = piece.find(kMarker, at + kMarker.size())) {
-    if (!joins_marker_[static_cast<uint8_t>(piece[at - 1])]) return at;
+  size_t end = begin + 1;
+  while (end < piece.size() &&
+         (continues_character(piece[end]) || adjacent_[byte_pair(piece, end)])) {
+    ++end;
   }
-  return piece.size();
+  return end;
 }
 
 void Bpe::encode(std::string_view piece, const char* readable_end, BpeScratch& scratch,
                  std::vector<TokenId>& out) const {
-  if (!cuts_words_) return encode_word(piece, readable_end, scratch, out);
+  if (adjacent_.empty()) return encode_word(piece, readable_end, scratch, out);
   for (size_t begin = 0; begin < piece.size();) {
     const size_t end = word_end(piece, begin);
     encode_word(piece.substr(begin, end - begin), readable_end, scratch, out);

@@ -70,10 +70,10 @@ class Bpe {
   BpeOptions options_;
   std::array<TokenId, 256> byte_tokens_;   // byte-level: of each byte; else the fallback's
   std::array<TokenId, 128> ascii_tokens_;  // of each ASCII character, when not byte-level
-  // SentencePiece pieces are whole texts. A piece may be cut before each U+2581 whose preceding
-  // byte never stands before a U+2581 inside a token: no merge reaches over such a border.
-  bool cuts_words_ = false;
-  std::array<bool, 256> joins_marker_;  // by the last byte before the U+2581
+  // SentencePiece pieces are whole texts. One may be cut between two characters wherever no token
+  // has the bytes on both sides of the cut next to each other: no merge reaches over such a border.
+  // So words can be cached: most end at a space, a line or a mark. By byte_pair(); empty: no cuts.
+  std::vector<bool> adjacent_;
 };
 
 }  // namespace hachi::tokenizer

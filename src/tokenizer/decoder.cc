@@ -43,7 +43,8 @@ void Decoder::push(std::string_view token, DecodeState& state, std::string& out)
     case DecoderOptions::Kind::kByteLevel: {
       if (!append_bytes(token, state.pending)) state.pending += token;
       const size_t whole = complete_utf8_prefix(state.pending);
-      out += replace_invalid_utf8(std::string_view(state.pending).substr(0, whole));
+      const std::string_view certain = std::string_view(state.pending).substr(0, whole);
+      is_utf8(certain) ? out += certain : out += replace_invalid_utf8(certain);
       state.pending.erase(0, whole);
       return;
     }
