@@ -63,12 +63,45 @@ MODELS = {
         "num_attention_heads": 4, "num_key_value_heads": 4, "rope_theta": 10000.0,
         "rope_scaling": None, "tie_word_embeddings": True,
     }),
+    # FP8 projections, a scale for each 32 x 32 of them, as DeepSeek and Qwen3 publish theirs.
+    "qwen3-fp8-blocks": (torch.float8_e4m3fn, 1, QWEN3 | {
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+        "rope_theta": 1000000.0, "rope_scaling": None, "tie_word_embeddings": False,
+        "quantization_config": {"quant_method": "fp8", "weight_block_size": [32, 32]},
+    }),
+    # FP8 projections, one scale for each.
+    "llama-fp8": (torch.float8_e4m3fn, 1, LLAMA | {
+        "num_attention_heads": 4, "num_key_value_heads": 2, "rope_theta": 10000.0,
+        "rope_scaling": None, "tie_word_embeddings": True,
+    }),
 }
 
 
-def write_weights(folder, model, dtype, shards):
-    state = {name: tensor.to(dtype).contiguous() for name, tensor in model.state_dict().items()
-             if not (name == "lm_head.weight" and model.config.tie_word_embeddings)}
+def fp8(weight, block):
+    """(e4m3 values, scales, the scale of each value): a scale for each block x block, 0 for one."""
+    rows, columns = weight.shape
+    if block == 0:
+        scales = weight.abs().max().reshape(1) / 448
+        spread = scales.reshape(1, 1)
+    else:
+        tiles = weight.reshape(rows // block, block, columns // block, block)
+        scales = tiles.abs().amax(dim=(1, 3)) / 448
+        spread = scales.repeat_interleave(block, 0).repeat_interleave(block, 1)
+    return (weight / spread).to(torch.float8_e4m3fn), scales, spread
+
+
+def quantized(name, tensor, dtype, block):
+    """The tensors of the file for one of the model, and the value that they stand for."""
+    if dtype != torch.float8_e4m3fn:
+        return {name: tensor.to(dtype)}, tensor.to(dtype).float()
+    if not name.endswith("_proj.weight"):
+        return {name: tensor.to(torch.bfloat16)}, tensor.to(torch.bfloat16).float()
+    values, scales, spread = fp8(tensor, block)
+    suffix = "_scale" if block == 0 else "_scale_inv"
+    return {name: values, name + suffix: scales}, values.float() * spread
+
+
+def write_weights(folder, state, shards):
     if shards == 1:
         save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
         return
@@ -88,14 +121,20 @@ def make(name, dtype, shards, config):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(COMMON | config, indent=1) + "\n")
     torch.manual_seed(len(name))
-    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder),
-                                             attn_implementation="eager").float().eval()
+    plain = AutoConfig.from_pretrained(folder)
+    if hasattr(plain, "quantization_config"):
+        del plain.quantization_config
+    model = AutoModelForCausalLM.from_config(plain, attn_implementation="eager").float().eval()
+    state = {}
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if "norm" in parameter_name:  # ones would hide a norm that is left out
                 parameter.uniform_(0.5, 1.5)
-            parameter.copy_(parameter.to(dtype).float())
-    write_weights(folder, model, dtype, shards)
+            block = config.get("quantization_config", {}).get("weight_block_size", [0])[0]
+            tensors, value = quantized(parameter_name, parameter.clone(), dtype, block)
+            state |= {key: tensor.contiguous() for key, tensor in tensors.items()}
+            parameter.copy_(value)
+    write_weights(folder, state, shards)
 
     prompt = torch.randint(3, COMMON["vocab_size"], (1, PROMPT_TOKENS))
     ids = prompt

@@ -23,8 +23,8 @@ struct GoldenModel {
   std::vector<float> logits;    // [prompt, vocab] by Transformers, in float32
 };
 
-inline constexpr const char* kGoldenModels[] = {"qwen3-f32", "qwen3-yarn-bf16", "llama3-f32",
-                                                "llama-bf16"};
+inline constexpr const char* kGoldenModels[] = {"qwen3-f32",  "qwen3-yarn-bf16",  "llama3-f32",
+                                                "llama-bf16", "qwen3-fp8-blocks", "llama-fp8"};
 
 inline std::vector<int32_t> ids_of(const boost::json::value& list) {
   std::vector<int32_t> ids;
