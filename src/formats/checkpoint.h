@@ -10,17 +10,12 @@
 #include <string_view>
 
 #include "core/result.h"
-#include "core/tensor.h"
 #include "formats/metadata.h"
+#include "formats/tensor_entry.h"
 
 namespace hachi::formats {
 
 enum class Kind { kGguf, kHuggingFace };
-
-struct TensorEntry {
-  std::string_view name;
-  ConstTensor data;  // sizes outermost first, as [out, in]; a scalar has the shape [1]
-};
 
 // Move-only. All views that it hands out live as long as it does, wherever it is moved.
 class Checkpoint {

@@ -1,8 +1,7 @@
 // attention and kv_store, which only make sense together.
 #include <numeric>
 
-#include "kernels/decode.h"
-#include "kernels/kv_slot.h"
+#include "kernels/cpu/select.h"
 #include "kernels/testing.h"
 
 namespace hachi::ops {
@@ -246,6 +245,49 @@ TEST(Attention, TakesScoresThatExpCannotHold) {
     sequences.run(runner, cache, {{0, 0, 40}}, &got);
     expect_close(got[0], want[0], [&](int64_t, int64_t) { return 1e-4; });
   });
+}
+
+// A value that is infinite or no number stays with the tokens that may see it.
+TEST(Attention, LaterTokensDoNotReachEarlierOnes) {
+  const Shape shape{6, 2, 32, 16, DType::kF16};
+  const Sequences clean(shape, {30}, 36);
+  const Sequences broken(shape, {30}, 36);
+  for (int64_t d = 0; d < 64; ++d) {
+    broken.k(0).at(21, d) = NAN;
+    broken.v(0).at(21, d) = INFINITY;
+  }
+  for_each_set([&](Runner& runner) {
+    const Cache clean_cache = clean.cache();
+    const Cache broken_cache = broken.cache();
+    std::vector<Matrix> want = clean.outputs();
+    std::vector<Matrix> got = broken.outputs();
+    clean.run(runner, clean_cache, {{0, 0, 30}}, &want);
+    broken.run(runner, broken_cache, {{0, 0, 30}}, &got);
+    for (int64_t p = 0; p < 21; ++p) {
+      EXPECT_EQ(std::memcmp(&got[0].at(p, 0), &want[0].at(p, 0), 6 * 32 * 4), 0) << p;
+    }
+    EXPECT_TRUE(std::isnan(got[0].at(21, 0)));
+  });
+}
+
+// The weights of two scores, 0 and -x, are 1 and exp(-x).
+TEST(Softmax, WeightsAreWithinTwoUnitsInTheLastPlace) {
+  for (const bool avx2 : instruction_sets()) {
+    const cpu::InnerLoops& loops = cpu::inner_loops({.avx2 = avx2});
+    double worst = 0;
+    for (int i = 0; i < 200'000; ++i) {
+      const float x = static_cast<float>(i) * 110.0f / 200'000;
+      float scores[cpu::kAttentionTile] = {0.0f, -x};
+      cpu::SoftmaxState state{-INFINITY, 0.0f};
+      loops.softmax(scores, 2, 1.0f, &state);
+      ASSERT_EQ(scores[0], 1.0f);
+      ASSERT_EQ(scores[2], 0.0f);
+      const double want = std::exp(-static_cast<double>(x));
+      const double unit = std::max(want * 0x1p-23, 0x1p-149);
+      worst = std::max(worst, std::abs(scores[1] - want) / unit);
+    }
+    EXPECT_LE(worst, 2.0);
+  }
 }
 
 TEST(Attention, TakesNoTokens) {

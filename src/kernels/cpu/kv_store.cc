@@ -1,4 +1,5 @@
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/grain.h"
 #include "kernels/cpu/select.h"
 #include "kernels/kv_slot.h"
 
@@ -10,7 +11,7 @@ void kv_store(Context& ctx, const KvLayer& kv, ConstTensor k, ConstTensor v,
   const DType type = kv.keys.dtype();
   const int64_t width = kv.keys.size(3);
   for (const SequenceSpan& span : batch.sequences) {
-    ctx.pool->parallel_for(span.num_tokens, 8, [&](int64_t begin, int64_t end) {
+    ctx.pool->parallel_for(span.num_tokens, cheap_rows(k.size(1)), [&](int64_t begin, int64_t end) {
       for (int64_t t = span.first_token + begin; t < span.first_token + end; ++t) {
         const int64_t position = batch.positions[static_cast<size_t>(t)];
         for (int64_t head = 0; head < kv.keys.size(1); ++head) {

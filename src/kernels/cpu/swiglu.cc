@@ -1,24 +1,25 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/grain.h"
 #include "kernels/cpu/select.h"
 
 namespace hachi::ops::cpu {
 
 void swiglu(Context& ctx, Tensor y, ConstTensor gate_up) {
-  // Elements a work item: some microseconds, so that one token's row is shared by the threads.
-  constexpr int64_t kRun = 1024;
+  constexpr int64_t kRun = 1024;  // elements an item, so that long rows are shared by the threads
   const auto row = inner_loops(ctx.features).swiglu;
   const int64_t width = y.size(1);
   const int64_t runs = (width + kRun - 1) / kRun;
-  ctx.pool->parallel_for(y.size(0) * runs, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t t = item / runs;
-      const int64_t f = item % runs * kRun;
-      const float* gate = gate_up.row<float>(t) + f;
-      row(y.row<float>(t) + f, gate, gate + width, std::min(kRun, width - f));
-    }
-  });
+  ctx.pool->parallel_for(
+      y.size(0) * runs, cheap_rows(std::min(kRun, width)), [&](int64_t begin, int64_t end) {
+        for (int64_t item = begin; item < end; ++item) {
+          const int64_t t = item / runs;
+          const int64_t f = item % runs * kRun;
+          const float* gate = gate_up.row<float>(t) + f;
+          row(y.row<float>(t) + f, gate, gate + width, std::min(kRun, width - f));
+        }
+      });
 }
 
 }  // namespace hachi::ops::cpu

@@ -1,0 +1,55 @@
+// Conversation: the messages so far, as JSON in OpenAI's form, and the prompt they make under a
+// model's chat template.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/json.hpp>
+
+#include "chat/chat_template.h"
+#include "cli/loaded_model.h"
+#include "core/result.h"
+
+namespace hachi::cli {
+
+class Conversation {
+ public:
+  // Of the model's own template, or of the file `template_path` if that is not empty.
+  static Result<Conversation> open(const LoadedModel& loaded, const std::string& template_path);
+
+  struct Prompt {
+    std::vector<tokenizer::TokenId> tokens;
+    std::string text;
+  };
+  // What users said is never read as special tokens. Fails if the template refuses the messages.
+  Result<Prompt> prompt() const;
+
+  void set_system(std::string_view text);  // empty: none
+  const std::string& system() const { return system_; }
+  void add_user(std::string_view text);
+  void add_assistant(std::string_view thinking, std::string_view text);
+  // Takes back the last message if it is of `role`; returns its content.
+  std::optional<std::string> take_back(std::string_view role);
+  void clear() { messages_.clear(); }
+  bool empty() const { return messages_.empty(); }
+
+  // As saved to a file: {"system": …, "messages": […]}.
+  boost::json::object to_json() const;
+  Result<void> from_json(const boost::json::object& json);
+
+  std::optional<bool> enable_thinking;  // for templates that ask; nothing: the template's default
+
+ private:
+  Conversation(const LoadedModel& loaded, chat::ChatTemplate chat_template)
+      : loaded_(&loaded), template_(std::move(chat_template)) {}
+
+  const LoadedModel* loaded_;
+  chat::ChatTemplate template_;
+  std::string system_;
+  boost::json::array messages_;  // without the system message
+};
+
+}  // namespace hachi::cli

@@ -1,0 +1,178 @@
+// `hachi info`: what a model is, what its tensors take, and what memory it would need.
+#include <map>
+
+#include <boost/json.hpp>
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/loaded_model.h"
+#include "cli/store.h"
+#include "cli/terminal.h"
+#include "model/layer.h"
+
+namespace hachi::cli {
+namespace {
+
+struct TypeUse {
+  int64_t tensors = 0;
+  int64_t elements = 0;
+  uint64_t bytes = 0;
+};
+
+struct MemoryPlan {
+  int64_t context;
+  uint64_t weights;
+  uint64_t kv_cache;
+  uint64_t activations;
+
+  uint64_t total() const { return weights + kv_cache + activations; }
+};
+
+int64_t num_elements(const ConstTensor& tensor) {
+  int64_t count = 1;
+  for (int i = 0; i < tensor.rank(); ++i) count *= tensor.size(i);
+  return count;
+}
+
+std::map<DType, TypeUse> uses_by_type(const formats::Checkpoint& checkpoint) {
+  std::map<DType, TypeUse> uses;
+  for (const formats::TensorEntry& tensor : checkpoint.tensors()) {
+    TypeUse& use = uses[tensor.data.dtype()];
+    const int64_t elements = num_elements(tensor.data);
+    ++use.tensors;
+    use.elements += elements;
+    use.bytes += static_cast<uint64_t>(row_bytes(tensor.data.dtype(), elements));
+  }
+  return uses;
+}
+
+TypeUse total(const std::map<DType, TypeUse>& uses) {
+  TypeUse sum;
+  for (const auto& [type, use] : uses) {
+    sum.tensors += use.tensors;
+    sum.elements += use.elements;
+    sum.bytes += use.bytes;
+  }
+  return sum;
+}
+
+MemoryPlan plan(const model::ModelConfig& config, const ModelOptions& options, uint64_t weights) {
+  const int64_t context = options.context > 0
+                              ? options.context
+                              : std::min(config.context_length, engine::kDefaultContext);
+  const DType kv_type = *dtype_from_name(options.kv_type);
+  return {context, weights, static_cast<uint64_t>(config.kv_bytes_per_token(kv_type) * context),
+          model::Activations::bytes(config, engine::SessionOptions{}.chunk)};
+}
+
+std::string rope_text(const model::RopeConfig& rope) {
+  std::string text = fmt::format("theta {}", rope.theta);
+  switch (rope.scaling) {
+    case model::RopeScaling::kNone:
+      if (!rope.divisors.empty()) text += ", one divisor a pair (Llama 3.1)";
+      break;
+    case model::RopeScaling::kLinear:
+      text += fmt::format(", linear x{}", rope.factor);
+      break;
+    case model::RopeScaling::kLlama3:
+      text += fmt::format(", llama3 x{} from {}", rope.factor, rope.original_context);
+      break;
+    case model::RopeScaling::kYarn:
+      text += fmt::format(", yarn x{} from {}, magnitude {:.4f}", rope.factor,
+                          rope.original_context, rope.magnitude);
+      break;
+  }
+  return text;
+}
+
+void print_text(const formats::Checkpoint& checkpoint, const model::ModelConfig& config,
+                const ModelOptions& options) {
+  const auto uses = uses_by_type(checkpoint);
+  const TypeUse all = total(uses);
+  const bool gguf = checkpoint.kind() == formats::Kind::kGguf;
+  fmt::print("{}\n", printable(checkpoint.path().string()));
+  fmt::print("  format          {}\n", gguf ? "GGUF" : "Hugging Face folder");
+  if (!config.name.empty()) fmt::print("  name            {}\n", printable(config.name));
+  fmt::print("  architecture    {}, {} layers, width {}, feed-forward {}\n", config.family,
+             config.num_layers, config.hidden_size, config.ffn_size);
+  fmt::print("  attention       {} query heads, {} key/value heads of {}{}\n", config.num_heads,
+             config.num_kv_heads, config.head_dim, config.qk_norm ? ", QK-norm" : "");
+  fmt::print("  positions       {}, {}\n", config.context_length, rope_text(config.rope));
+  fmt::print("  vocabulary      {}{}\n", config.vocab_size,
+             config.tied_head ? ", embedding used as output matrix" : "");
+  fmt::print("  parameters      {:.2f} million in {} tensors, {}\n",
+             static_cast<double>(all.elements) / 1e6, all.tensors, human_bytes(all.bytes));
+  for (const auto& [type, use] : uses) {
+    fmt::print("    {:<12}  {} tensors, {}\n", name(type), use.tensors, human_bytes(use.bytes));
+  }
+  const MemoryPlan memory = plan(config, options, all.bytes);
+  fmt::print("  memory for a context of {} ({} cache)\n", memory.context, options.kv_type);
+  fmt::print("    weights       {} (mapped from the file)\n", human_bytes(memory.weights));
+  fmt::print("    KV cache      {} when full\n", human_bytes(memory.kv_cache));
+  fmt::print("    activations   {}\n", human_bytes(memory.activations));
+  fmt::print("    total         {}\n", human_bytes(memory.total()));
+}
+
+void print_json(const formats::Checkpoint& checkpoint, const model::ModelConfig& config,
+                const ModelOptions& options) {
+  const auto uses = uses_by_type(checkpoint);
+  const TypeUse all = total(uses);
+  boost::json::object types;
+  for (const auto& [type, use] : uses) {
+    types[name(type)] = {
+        {"tensors", use.tensors}, {"elements", use.elements}, {"bytes", use.bytes}};
+  }
+  const MemoryPlan memory = plan(config, options, all.bytes);
+  const boost::json::object json = {
+      {"path", checkpoint.path().string()},
+      {"format", checkpoint.kind() == formats::Kind::kGguf ? "gguf" : "huggingface"},
+      {"name", config.name},
+      {"architecture", config.family},
+      {"layers", config.num_layers},
+      {"hidden_size", config.hidden_size},
+      {"ffn_size", config.ffn_size},
+      {"heads", config.num_heads},
+      {"kv_heads", config.num_kv_heads},
+      {"head_dim", config.head_dim},
+      {"qk_norm", config.qk_norm},
+      {"tied_head", config.tied_head},
+      {"vocab_size", config.vocab_size},
+      {"context_length", config.context_length},
+      {"rope", rope_text(config.rope)},
+      {"parameters", all.elements},
+      {"bytes", all.bytes},
+      {"types", std::move(types)},
+      {"memory",
+       {{"context", memory.context},
+        {"weights", memory.weights},
+        {"kv_cache", memory.kv_cache},
+        {"activations", memory.activations},
+        {"total", memory.total()}}}};
+  fmt::print("{}\n", boost::json::serialize(json));
+}
+
+Result<int> run_info(const ModelOptions& options, bool json) {
+  TRY(const auto checkpoint, open_checkpoint(options.model));
+  TRY(const auto model, model::Model::load(checkpoint, config_options(options)));
+  json ? print_json(*checkpoint, model.config(), options)
+       : print_text(*checkpoint, model.config(), options);
+  return 0;
+}
+
+}  // namespace
+
+Command add_info(CLI::App& program) {
+  CLI::App* app = program.add_subcommand("info", "Show what a model is and what memory it needs");
+  auto options = std::make_shared<ModelOptions>();
+  auto json = std::make_shared<bool>(false);
+  add_model_argument(*app, *options);
+  add_engine_options(*app, *options);
+  app->add_flag("--json", *json, "As one JSON object");
+  app->footer(R"(
+Examples:
+  hachi info smollm2
+  hachi info ~/models/Qwen3-8B --context 65536)");
+  return {app, [options, json] { return run_info(*options, *json); }};
+}
+
+}  // namespace hachi::cli

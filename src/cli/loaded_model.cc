@@ -1,0 +1,63 @@
+#include "cli/loaded_model.h"
+
+#include "cli/store.h"
+
+namespace hachi::cli {
+
+void add_model_argument(CLI::App& app, ModelOptions& options, bool required) {
+  app.add_option("MODEL", options.model,
+                 "A .gguf file, a Hugging Face folder, or a name in the store (see hachi list)")
+      ->required(required)
+      ->type_name("MODEL");
+}
+
+void add_engine_options(CLI::App& app, ModelOptions& options) {
+  app.add_option("--threads", options.threads, "Threads to compute with (default: all allowed)")
+      ->check(CLI::Range(1, 1024).description(""))
+      ->type_name("N");
+  app.add_option("--context", options.context,
+                 fmt::format("Tokens that fit (default: the model's own, up to {})",
+                             engine::kDefaultContext))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
+      ->type_name("N");
+  app.add_option("--kv-type", options.kv_type, "Type of the KV cache")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->capture_default_str();
+  app.add_option("--yarn-magnitude", options.yarn_magnitude,
+                 "Whether YaRN scales attention as the model's author or as Transformers does")
+      ->check(CLI::IsMember({"author", "transformers"}))
+      ->capture_default_str();
+  app.add_flag("--quiet,-q", options.quiet, "No progress and no closing words");
+}
+
+Result<std::shared_ptr<const formats::Checkpoint>> open_checkpoint(const std::string& model) {
+  TRY(const ModelStore store, ModelStore::open());
+  TRY(const auto path, store.resolve(model));
+  TRY(auto checkpoint, formats::Checkpoint::open(path));
+  return std::make_shared<const formats::Checkpoint>(std::move(checkpoint));
+}
+
+model::ConfigOptions config_options(const ModelOptions& options) {
+  return {.yarn_magnitude = options.yarn_magnitude == "transformers"
+                                ? model::YarnMagnitude::kTransformers
+                                : model::YarnMagnitude::kAuthor};
+}
+
+Result<LoadedModel> load_model(const ModelOptions& options) {
+  TRY(auto checkpoint, open_checkpoint(options.model));
+  TRY(model::Model model, model::Model::load(checkpoint, config_options(options)));
+  TRY(tokenizer::Tokenizer tokenizer, tokenizer::Tokenizer::load(*checkpoint));
+  if (tokenizer.vocab_size() > model.config().vocab_size) {
+    return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
+                checkpoint->path().string(), tokenizer.vocab_size(), model.config().vocab_size);
+  }
+  return LoadedModel{options.model, std::move(checkpoint), std::move(tokenizer), std::move(model)};
+}
+
+Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options) {
+  return engine::Session::create(loaded.model, {.threads = options.threads,
+                                                .context = options.context,
+                                                .kv_dtype = *dtype_from_name(options.kv_type)});
+}
+
+}  // namespace hachi::cli

@@ -1,0 +1,51 @@
+// A model as the subcommands use it: found, opened, with its tokenizer and its chat template.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <CLI/App.hpp>
+
+#include "chat/chat_template.h"
+#include "core/result.h"
+#include "engine/session.h"
+#include "formats/checkpoint.h"
+#include "model/model.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hachi::cli {
+
+struct ModelOptions {
+  std::string model;  // a path or a name in the store
+  int threads = 0;
+  int64_t context = 0;
+  std::string kv_type = "f16";
+  std::string yarn_magnitude = "author";
+  bool quiet = false;
+};
+
+// MODEL, which every command that opens one has. `required` as for CLI11.
+void add_model_argument(CLI::App& app, ModelOptions& options, bool required = true);
+
+// --threads, --context, --kv-type, --yarn-magnitude, --quiet.
+void add_engine_options(CLI::App& app, ModelOptions& options);
+
+// One model is at work in a process.
+struct LoadedModel {
+  std::string name;  // as the user gave it
+  std::shared_ptr<const formats::Checkpoint> checkpoint;
+  tokenizer::Tokenizer tokenizer;
+  model::Model model;
+};
+
+Result<std::shared_ptr<const formats::Checkpoint>> open_checkpoint(const std::string& model);
+model::ConfigOptions config_options(const ModelOptions& options);
+
+// Also checks that the tokenizer has no more tokens than the model has rows.
+Result<LoadedModel> load_model(const ModelOptions& options);
+
+Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options);
+
+}  // namespace hachi::cli

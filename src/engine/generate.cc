@@ -1,0 +1,68 @@
+#include "engine/generate.h"
+
+#include <algorithm>
+
+#include "core/clock.h"
+
+namespace hachi::engine {
+namespace {
+
+Result<void> answer(Session& session, Sampler& sampler, const GenerateOptions& options,
+                    const OnToken& on_token, const ShouldStop& should_stop, GenerateStats& stats) {
+  const auto is_stop = [&](int32_t token) {
+    return std::find(options.stop_ids.begin(), options.stop_ids.end(), token) !=
+           options.stop_ids.end();
+  };
+  stats.finish = Finish::kLength;
+  while (options.max_tokens < 0 || stats.generated_tokens < options.max_tokens) {
+    const int32_t token = sampler.sample(session.logits(), session.tokens().size());
+    if (is_stop(token)) {
+      stats.finish = Finish::kStop;
+      return {};
+    }
+    ++stats.generated_tokens;
+    sampler.observe(token);
+    if (!on_token(token)) {
+      stats.finish = Finish::kStop;
+      return {};
+    }
+    if (should_stop && should_stop()) {
+      stats.finish = Finish::kCancelled;
+      return {};
+    }
+    if (stats.generated_tokens == options.max_tokens) return {};
+    if (static_cast<int64_t>(session.tokens().size()) == session.context()) return {};
+    TRY(session.decode(token));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<GenerateStats> generate(Session& session, std::span<const int32_t> prompt,
+                               const GenerateOptions& options, const OnToken& on_token,
+                               const Progress& progress, const ShouldStop& should_stop) {
+  const auto vocab_size = static_cast<int64_t>(session.logits().size());
+  TRY(validate(options.sampling, vocab_size));
+  if (prompt.empty()) {
+    return fail(Code::kInvalidArgument, "the prompt is empty: give it at least one token");
+  }
+  GenerateStats stats;
+  stats.prompt_tokens = static_cast<int64_t>(prompt.size());
+  Stopwatch clock;
+  const auto kept = session.prefill(prompt, progress, should_stop);
+  stats.prefill_seconds = clock.seconds();
+  if (!kept && kept.error().code == Code::kCancelled) {
+    stats.finish = Finish::kCancelled;
+    return stats;
+  }
+  TRY(stats.cached_tokens, kept);
+  Sampler sampler(options.sampling, vocab_size);
+  sampler.observe_prompt(prompt);
+  clock.restart();
+  TRY(answer(session, sampler, options, on_token, should_stop, stats));
+  stats.decode_seconds = clock.seconds();
+  return stats;
+}
+
+}  // namespace hachi::engine

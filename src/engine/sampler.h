@@ -1,0 +1,65 @@
+// Sampler: from the logits of a position to its token. Penalties -> bias -> temperature -> top-k ->
+// top-p -> min-p -> draw, in this order. The random number of a position depends on the seed and
+// the position alone, so a request can be repeated and resumed.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "core/result.h"
+
+namespace hachi::engine {
+
+struct SamplingParams {
+  double temperature = 1;         // 0: the most likely token, the lowest id of equals
+  int64_t top_k = 0;              // keep the k most likely; 0: all
+  double top_p = 1;               // keep the fewest whose probabilities reach p (nucleus sampling)
+  double min_p = 0;               // keep those with at least min_p of the best one's probability
+  double repetition_penalty = 1;  // logits of tokens in the prompt or the answer: / or * (CTRL)
+  double presence_penalty = 0;    // minus this, once, for a token in the answer (OpenAI)
+  double frequency_penalty = 0;   // minus this for each time that it stands in the answer
+  std::vector<std::pair<int32_t, float>> logit_bias;  // added to these tokens' logits
+  uint64_t seed = 0;
+};
+
+// Fails with kInvalidArgument, naming the field, the limit and the value.
+Result<void> validate(const SamplingParams& params, int64_t vocab_size);
+
+class Sampler {
+ public:
+  // `params` are valid for this vocabulary.
+  Sampler(SamplingParams params, int64_t vocab_size);
+
+  // Tells what stands in the prompt, and then each token of the answer: the penalties count them.
+  void observe_prompt(std::span<const int32_t> tokens);
+  void observe(int32_t token);
+
+  // logits [V]; `position` is the one that the new token will have in its sequence.
+  int32_t sample(std::span<const float> logits, uint64_t position);
+
+ private:
+  struct Candidate {
+    float logit;
+    float weight;  // exp((logit - best) / temperature)
+    int32_t id;
+  };
+
+  void mark_seen(int32_t token);
+  void penalize(std::span<const float> logits);
+  int32_t most_likely() const;
+  void keep_top_k();
+  void weigh();
+  void keep_top_p();
+  int32_t draw(uint64_t position) const;
+
+  SamplingParams params_;
+  std::vector<int32_t> seen_;       // tokens of the prompt or the answer, each once
+  std::vector<bool> is_seen_;       // [V]
+  std::vector<int32_t> generated_;  // [V] times in the answer
+  std::vector<float> logits_;       // [V] after penalties and bias
+  std::vector<Candidate> candidates_;
+};
+
+}  // namespace hachi::engine

@@ -1,0 +1,103 @@
+// Session: one sequence of tokens with its KV cache on a model: prefill in chunks, decode, score.
+// The tokens and the logits do not depend on the number of threads, on the chunk size, or on what
+// the cache already held.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/result.h"
+#include "core/thread_pool.h"
+#include "engine/pages.h"
+#include "kernels/context.h"
+#include "model/model.h"
+
+namespace hachi::engine {
+
+struct SessionOptions {
+  int threads = 0;               // 0: as many as this process may use
+  int64_t context = 0;           // tokens that fit; 0: the model's own, up to kDefaultContext
+  int64_t chunk = 256;           // tokens of a prefill step
+  DType kv_dtype = DType::kF16;  // kF32, kF16, kBF16
+  ops::Device device = ops::Device::kCpu;
+};
+
+inline constexpr int64_t kDefaultContext = 16384;
+
+struct TokenScore {
+  float logprob;  // natural logarithm of the token's probability after those before it
+  bool greedy;    // it is the most likely one
+};
+
+// Told after each chunk how many of how many tokens are done.
+using Progress = std::function<void(int64_t done, int64_t total)>;
+
+// Asked between steps; true ends the work. Must be cheap.
+using ShouldStop = std::function<bool()>;
+
+// One caller at a time. The model outlives it.
+class Session {
+ public:
+  static Result<Session> create(const model::Model& model, const SessionOptions& options);
+
+  int64_t context() const { return context_; }
+  int threads() const { return pool_->num_threads(); }
+
+  // The tokens whose keys and values the cache holds.
+  std::span<const int32_t> tokens() const { return tokens_; }
+
+  // Makes the sequence `tokens` (at least one): keeps what the cache already has of its beginning,
+  // runs the rest, and leaves the logits of its end. Returns how many were kept. Fails with
+  // kContextTooLong, or with kCancelled once should_stop() is true; what was run by then is kept.
+  Result<int64_t> prefill(std::span<const int32_t> tokens, const Progress& progress = {},
+                          const ShouldStop& should_stop = {});
+
+  // Appends one token and leaves its logits.
+  Result<void> decode(int32_t token);
+
+  // [V], of the position after the last token; until the next call.
+  std::span<const float> logits() const { return {logits_.as<float>(), vocab_size()}; }
+
+  // Makes the sequence `tokens` and scores tokens[first...], each after those before it; first
+  // >= 1.
+  Result<std::vector<TokenScore>> score(std::span<const int32_t> tokens, int64_t first,
+                                        const Progress& progress = {},
+                                        const ShouldStop& should_stop = {});
+
+ private:
+  Session(const model::Model& model, const SessionOptions& options);
+
+  size_t vocab_size() const { return static_cast<size_t>(model_->config().vocab_size); }
+  Result<void> check_tokens(std::span<const int32_t> tokens) const;
+  // How many tokens from the start the cache has in common with `tokens`.
+  int64_t shared_prefix(std::span<const int32_t> tokens) const;
+  void truncate(int64_t num_tokens);
+  // Runs at most chunk_ tokens; activations_ then hold them from row 0.
+  void run(std::span<const int32_t> tokens);
+  void score_rows(std::span<const int32_t> targets, int64_t first_row,
+                  std::vector<TokenScore>& scores);
+
+  // Rows of logits at once: enough to read the output matrix seldom, few enough to stay small.
+  static constexpr int64_t kLogitRows = 16;
+
+  const model::Model* model_;
+  int64_t context_;
+  int64_t chunk_;
+  std::unique_ptr<ThreadPool> pool_;
+  ops::Context ctx_;
+  model::KvCache cache_;
+  std::unique_ptr<PagePool> page_pool_;
+  std::unique_ptr<PageList> pages_;
+  std::vector<int32_t> tokens_;
+  std::vector<int32_t> positions_;  // of the chunk that runs
+  Buffer memory_;
+  model::Activations activations_;
+  Buffer logits_memory_;
+  Tensor logits_;  // [kLogitRows, V]
+};
+
+}  // namespace hachi::engine

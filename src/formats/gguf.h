@@ -1,0 +1,33 @@
+// GGUF: one file with a model's metadata and its tensors. The layout, all little endian:
+//
+//   "GGUF", u32 version, u64 number of tensors, u64 number of pairs
+//   pairs:   string key, u32 type, value       a string is u64 length, bytes
+//   tensors: string name, u32 rank, u64 sizes (innermost first), u32 type, u64 offset
+//   padding to `general.alignment` (32), then the tensors, each padded to it
+//
+// Offsets count from the end of that first padding. Versions 2 and 3 differ only in that 3 may be
+// big-endian. Source: docs/gguf.md of the ggml repository.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/result.h"
+#include "formats/metadata.h"
+#include "formats/tensor_entry.h"
+
+namespace hachi::formats {
+
+struct Gguf {
+  Metadata metadata;
+  std::vector<TensorEntry> tensors;  // in the order of the header
+};
+
+// Reads the header at the start of `bytes`, the whole of a file, and checks every count, size and
+// offset in it against them before it is used. Names, strings and tensors are views into `bytes`.
+// `file` names the file in messages. Memory stays in proportion to what the header really holds.
+Result<Gguf> parse_gguf(std::span<const std::byte> bytes, std::string_view file);
+
+}  // namespace hachi::formats

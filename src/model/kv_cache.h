@@ -1,0 +1,31 @@
+// KvCache: the memory of keys and values, cut into pages of a fixed number of tokens, the same page
+// number in every layer. Who holds which page is for engine/ to know.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/result.h"
+#include "kernels/context.h"
+#include "model/config.h"
+
+namespace hachi::model {
+
+class KvCache {
+ public:
+  static constexpr int64_t kPageTokens = 32;
+
+  // `dtype`: kF32, kF16 or kBF16. The memory is touched only when used.
+  static Result<KvCache> allocate(const ModelConfig& config, int64_t num_pages, DType dtype);
+
+  int64_t num_pages() const { return num_pages_; }
+  const ops::KvLayer& layer(size_t i) const { return layers_[i]; }
+
+ private:
+  int64_t num_pages_ = 0;
+  std::vector<ops::KvLayer> layers_;
+  Buffer memory_;
+};
+
+}  // namespace hachi::model

@@ -1,0 +1,34 @@
+// One decoder layer, forward, for every family (see layer.cc).
+#pragma once
+
+#include "core/buffer.h"
+#include "core/result.h"
+#include "kernels/context.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace hachi::model {
+
+// The activations between the ops of a forward pass: allocated once for the largest batch, viewed
+// for each. T tokens; the letters as in layer.cc. All f32.
+struct Activations {
+  Tensor x;         // [T, C] the residual stream
+  Tensor normed;    // [T, C]
+  Tensor qkv;       // [T, (H+2G)*D]
+  Tensor attended;  // [T, H*D]
+  Tensor gate_up;   // [T, 2F]
+  Tensor hidden;    // [T, F]
+  Tensor cos_sin;   // [T, D] the rotations of this batch's positions
+
+  Activations first(int64_t tokens) const;  // the same memory, for a smaller batch
+
+  static uint64_t bytes(const ModelConfig& config, int64_t max_tokens);
+  // Views into `memory`, which has bytes(config, max_tokens).
+  static Activations over(const Buffer& memory, const ModelConfig& config, int64_t max_tokens);
+};
+
+// x += attention block, then x += feed-forward block. `kv` is this layer's part of the cache.
+void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeights& w,
+                   const ops::BatchView& batch, const ops::KvLayer& kv, const Activations& a);
+
+}  // namespace hachi::model

@@ -1,0 +1,54 @@
+#include "model/model.h"
+
+#include "kernels/embed.h"
+#include "kernels/matmul.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rope.h"
+
+namespace hachi::model {
+namespace {
+
+uint64_t matrix_bytes(const ops::Weight& weight) {
+  return static_cast<uint64_t>(weight.values.size(0) *
+                               row_bytes(weight.values.dtype(), weight.values.size(1)));
+}
+
+uint64_t decode_bytes(const Weights& weights) {
+  uint64_t bytes = matrix_bytes(weights.head);
+  for (const LayerWeights& layer : weights.layers) {
+    for (const ops::Weight* weight : {&layer.query, &layer.key, &layer.value, &layer.out,
+                                      &layer.gate, &layer.up, &layer.down}) {
+      bytes += matrix_bytes(*weight);
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Result<Model> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
+                          const ConfigOptions& options) {
+  Model model;
+  TRY(model.config_, read_config(*checkpoint, options));
+  TRY(model.weights_, load_weights(*checkpoint, model.config_));
+  model.checkpoint_ = std::move(checkpoint);
+  model.inverse_frequencies_ = inverse_frequencies(model.config_.rope, model.config_.head_dim);
+  model.bytes_per_token_ = decode_bytes(model.weights_);
+  return model;
+}
+
+void Model::forward(ops::Context& ctx, const ops::BatchView& batch, const KvCache& cache,
+                    const Activations& a) const {
+  ops::embed(ctx, a.x, batch.ids, weights_.embedding, 1.0f);
+  ops::rope_angles(ctx, a.cos_sin, batch.positions, inverse_frequencies_, config_.rope.magnitude);
+  for (size_t i = 0; i < weights_.layers.size(); ++i) {
+    layer_forward(ctx, config_, weights_.layers[i], batch, cache.layer(i), a);
+  }
+}
+
+void Model::logits(ops::Context& ctx, Tensor logits, ConstTensor x, Tensor normed) const {
+  ops::rms_norm(ctx, normed, x, weights_.final_norm, config_.norm_eps);
+  ops::matmul(ctx, logits, normed, weights_.head);
+}
+
+}  // namespace hachi::model

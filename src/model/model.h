@@ -1,0 +1,46 @@
+// Model: a decoder ready to run: its config, its weights and the forward pass over a batch.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/result.h"
+#include "formats/checkpoint.h"
+#include "kernels/context.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+#include "model/layer.h"
+#include "model/weights.h"
+
+namespace hachi::model {
+
+class Model {
+ public:
+  // Shares the checkpoint, whose mapping the weights are.
+  static Result<Model> load(std::shared_ptr<const formats::Checkpoint> checkpoint,
+                            const ConfigOptions& options = {});
+
+  const ModelConfig& config() const { return config_; }
+
+  // Bytes of weights that one decoded token reads: all matrices but the embedding table, of which
+  // it reads a row.
+  uint64_t bytes_per_token() const { return bytes_per_token_; }
+
+  // Runs the tokens of `batch` through all layers, stores their keys and values in `cache`, and
+  // leaves the residual stream in a.x [T,C]. Every id lies in the vocabulary. Never allocates.
+  void forward(ops::Context& ctx, const ops::BatchView& batch, const KvCache& cache,
+               const Activations& a) const;
+
+  // logits [R,V] = RMSNorm(x) Whead, of the rows x [R,C] that forward left; `normed` [R,C] is
+  // scratch.
+  void logits(ops::Context& ctx, Tensor logits, ConstTensor x, Tensor normed) const;
+
+ private:
+  std::shared_ptr<const formats::Checkpoint> checkpoint_;
+  ModelConfig config_;
+  Weights weights_;
+  std::vector<float> inverse_frequencies_;
+  uint64_t bytes_per_token_ = 0;
+};
+
+}  // namespace hachi::model

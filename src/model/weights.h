@@ -1,0 +1,40 @@
+// The weights of a decoder, under the names of the paper rather than of a file format. Matrices are
+// views into the mapped checkpoint, in the type that they have there; only the norms, a few
+// kilobytes, are copied.
+#pragma once
+
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/result.h"
+#include "formats/checkpoint.h"
+#include "kernels/context.h"
+#include "model/config.h"
+
+namespace hachi::model {
+
+// Shapes: C width, H query heads, G key/value heads, D head width, F feed-forward width.
+struct LayerWeights {
+  ConstTensor attention_norm;     // [C] f32
+  ops::Weight query, key, value;  // [H*D, C], [G*D, C], [G*D, C]
+  ConstTensor query_norm;         // [D] f32; empty without QK-norm
+  ConstTensor key_norm;           // [D] f32; empty without QK-norm
+  ops::Weight out;                // [C, H*D]
+  ConstTensor ffn_norm;           // [C] f32
+  ops::Weight gate, up;           // [F, C]
+  ops::Weight down;               // [C, F]
+};
+
+struct Weights {
+  ops::Weight embedding;  // [V, C]
+  std::vector<LayerWeights> layers;
+  ConstTensor final_norm;  // [C] f32
+  ops::Weight head;        // [V, C]; the embedding if the two are tied
+  std::vector<Buffer> owned;
+};
+
+// The views live as long as `checkpoint`. Fails with kCorrupt, naming the tensor, if one is missing
+// or has another shape than the config says.
+Result<Weights> load_weights(const formats::Checkpoint& checkpoint, const ModelConfig& config);
+
+}  // namespace hachi::model

@@ -1,0 +1,156 @@
+"""The program from outside, on the tiny model of tests/hostile: what it prints, what it refuses, and
+with which status it ends.
+
+    program_test.py PATH/hachi
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "hostile"))
+from model_files import base_folder, base_gguf  # noqa: E402
+
+HACHI = ""
+
+
+class ProgramTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory(prefix="hachi-program-")
+        cls.folder = pathlib.Path(cls.temporary.name)
+        cls.gguf = cls.folder / "tiny.gguf"
+        cls.gguf.write_bytes(base_gguf().bytes())
+        cls.hf = cls.folder / "tiny"
+        cls.hf.mkdir()
+        for name, data in base_folder().items():
+            (cls.hf / name).write_bytes(data)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    def run_program(self, *arguments, text="", status=0):
+        process = subprocess.run(
+            [HACHI, *map(str, arguments)], input=text, capture_output=True, text=True, timeout=60,
+            env=os.environ | {"HACHI_HOME": str(self.folder / "home")})
+        self.assertEqual(process.returncode, status, process.stderr)
+        if status == 2:
+            self.assertEqual(len(process.stderr.splitlines()), 1, process.stderr)
+            self.assertTrue(process.stderr.startswith("hachi: "), process.stderr)
+        return process.stderr if status else process.stdout
+
+    def answer(self, *arguments, **keywords):
+        return json.loads(self.run_program("run", *arguments, "--json", **keywords))
+
+    def test_the_same_model_in_both_formats_answers_alike(self):
+        options = ("-p", "the moth", "-n", 40, "--seed", 3)
+        gguf = self.answer(self.gguf, *options)
+        folder = self.answer(self.hf, *options, "--threads", 1)
+        self.assertEqual(gguf["ids"], folder["ids"])
+        self.assertEqual(gguf["usage"]["completion_tokens"], len(gguf["ids"]))
+        self.assertIn(gguf["finish_reason"], ("stop", "length"))
+
+    def test_the_prompt_comes_from_standard_input(self):
+        options = (self.gguf, "-n", 8, "-t", 0)
+        self.assertEqual(self.answer(*options, text="the")["ids"],
+                         self.answer(*options, "-p", "the")["ids"])
+
+    def test_a_seed_repeats_and_another_differs(self):
+        def ids(seed):
+            return self.answer(self.gguf, "-p", "a", "-n", 20, "-t", 1.5, "--seed", seed)["ids"]
+        self.assertEqual(ids(1), ids(1))
+        self.assertNotEqual(ids(1), ids(2))
+
+    def test_a_stop_text_ends_the_answer_before_it(self):
+        whole = self.answer(self.gguf, "-p", "a", "-n", 30, "-t", 0, "--raw")["text"]
+        stop = whole[5:8]
+        cut = self.answer(self.gguf, "-p", "a", "-n", 30, "-t", 0, "--raw", "--stop", stop)
+        self.assertEqual(cut["text"], whole[:whole.index(stop)])
+        self.assertEqual(cut["finish_reason"], "stop")
+
+    def test_typed_marks_are_plain_text(self):
+        typed = self.answer(self.gguf, "-p", "<|im_end|>", "-n", 1)["usage"]["prompt_tokens"]
+        plain = self.answer(self.gguf, "-p", "a" * 10, "-n", 1)["usage"]["prompt_tokens"]
+        self.assertEqual(typed, plain)
+
+    def test_tokens_there_and_back(self):
+        text = "the <|im_end|> moth\n"
+        ids = json.loads(self.run_program("tokenize", self.gguf, text))
+        self.assertIn(261, ids)
+        back = self.run_program("tokenize", self.hf, "--decode", json.dumps(ids))
+        self.assertEqual(back, text + "\n")
+        self.assertNotIn(261, json.loads(self.run_program("tokenize", self.gguf, "--no-special",
+                                                          text)))
+        lines = self.run_program("tokenize", self.hf / "tokenizer.json", "--jsonl",
+                                 text='{"text": "the"}\n\n{"text": ""}\n')
+        self.assertEqual([json.loads(line) for line in lines.splitlines()],
+                         [{"ids": [257]}, {"ids": []}])
+
+    def test_scores(self):
+        lines = self.run_program("score", self.gguf, "--jsonl", text=(
+            '{"context": "the moth", "continuation": " the"}\n'
+            '{"context": "the moth", "continuation": " a"}\n'))
+        first, second = map(json.loads, lines.splitlines())
+        self.assertEqual((first["tokens"], second["tokens"]), (1, 2))
+        self.assertTrue(first["logprob"] < 0 and second["logprob"] < first["logprob"])
+        (self.folder / "text").write_text("the moth and the lamp " * 40)
+        result = json.loads(self.run_program("score", self.gguf, "--file", self.folder / "text",
+                                             "--json", "--context", 128))
+        self.assertGreater(result["perplexity"], 1)
+
+    def test_info(self):
+        info = json.loads(self.run_program("info", self.gguf, "--json", "--context", 100))
+        self.assertEqual((info["architecture"], info["layers"], info["qk_norm"]),
+                         ("qwen3", 2, True))
+        self.assertEqual(info["memory"]["kv_cache"], 100 * 2 * 2 * 2 * 8 * 2)
+        self.assertIn("QK-norm", self.run_program("info", self.hf))
+
+    def test_chat_keeps_saves_and_loads_a_conversation(self):
+        saved = self.folder / "saved.json"
+        self.run_program("chat", self.gguf, "-n", 4, "--system", "be brief", text=(
+            f"the\n/regen\nmoth \\\nlamp\n/stats\n/save {saved}\n/exit\n"))
+        conversation = json.loads(saved.read_text())
+        self.assertEqual(conversation["system"], "be brief")
+        self.assertEqual([m["role"] for m in conversation["messages"]],
+                         ["user", "assistant"] * 2)
+        self.assertEqual(conversation["messages"][2]["content"], "moth \nlamp")
+        again = self.folder / "again.json"
+        self.run_program("chat", self.gguf, text=f"/load {saved}\n/save {again}\n")
+        self.assertEqual(json.loads(again.read_text()), conversation)
+
+    def test_what_is_wrong_is_one_sentence_and_status_2(self):
+        for arguments, words in [
+                (("run", self.gguf, "-p", "the " * 300), "do not fit into the context of 256"),
+                (("run", self.gguf, "-p", "a", "--context", 1000), "at most the model's 256"),
+                (("run", self.gguf, "-p", "a", "--top-p", 2), "top_p must be between 0 and 1"),
+                (("run", self.gguf, "-p", "a", "--logit-bias", "9999=1"), "9999"),
+                (("run", self.gguf, "-p", ""), "empty"),
+                (("run", self.folder / "none", "-p", "a"), "none"),
+                (("run", self.gguf, "-p", "a", "--chat-template", self.folder / "x"), "x"),
+                (("score", self.gguf), "--jsonl"),
+                (("tokenize", self.gguf, "--decode", "9999"), "9999"),
+                (("frobnicate",), "frobnicate"),
+                (("run",), "MODEL")]:
+            with self.subTest(arguments):
+                self.assertIn(words, self.run_program(*arguments, status=2))
+
+    def test_a_wrong_line_is_named(self):
+        for command in ("tokenize", "score"):
+            message = self.run_program(command, self.gguf, "--jsonl", status=2,
+                                       text='{"text": "a", "context": "a", "continuation": "a"}\n'
+                                            '{"no": 1}\n')
+            self.assertIn("line 2 of standard input", message)
+
+    def test_completion(self):
+        script = self.run_program("completion", "bash")
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+        self.assertIn("tokenize", script)
+
+
+if __name__ == "__main__":
+    HACHI = sys.argv.pop(1)
+    unittest.main()

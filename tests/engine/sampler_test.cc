@@ -1,0 +1,134 @@
+#include "engine/sampler.h"
+
+#include <cmath>
+#include <map>
+
+#include <gtest/gtest.h>
+
+namespace hachi::engine {
+namespace {
+
+const std::vector<float> kLogits = {0.0f, 2.0f, -1.0f, 1.0f, 2.0f, -3.0f};
+
+std::map<int32_t, double> frequencies(const SamplingParams& params, int draws = 20000) {
+  Sampler sampler(params, static_cast<int64_t>(kLogits.size()));
+  std::map<int32_t, double> counts;
+  for (int i = 0; i < draws; ++i) {
+    counts[sampler.sample(kLogits, static_cast<uint64_t>(i))] += 1.0 / draws;
+  }
+  return counts;
+}
+
+// Softmax of the kept logits over the temperature, in plain words.
+std::map<int32_t, double> expected(const std::vector<int32_t>& kept, double temperature) {
+  std::map<int32_t, double> weights;
+  double total = 0;
+  for (const int32_t id : kept) {
+    weights[id] = std::exp(static_cast<double>(kLogits[static_cast<size_t>(id)]) / temperature);
+    total += weights[id];
+  }
+  for (auto& [id, weight] : weights) weight /= total;
+  return weights;
+}
+
+void expect_near(const std::map<int32_t, double>& found, const std::map<int32_t, double>& wanted) {
+  for (const auto& [id, frequency] : found) EXPECT_TRUE(wanted.contains(id)) << id;
+  for (const auto& [id, probability] : wanted) {
+    const double frequency = found.contains(id) ? found.at(id) : 0;
+    // Five standard deviations of a frequency out of 20,000 draws.
+    EXPECT_NEAR(frequency, probability, 5 * std::sqrt(probability / 20000)) << id;
+  }
+}
+
+TEST(Sampler, DrawsFromTheSoftmax) {
+  expect_near(frequencies({}), expected({0, 1, 2, 3, 4, 5}, 1));
+  expect_near(frequencies({.temperature = 0.5}), expected({0, 1, 2, 3, 4, 5}, 0.5));
+}
+
+TEST(Sampler, KeepsTheMostLikely) {
+  expect_near(frequencies({.top_k = 3}), expected({1, 3, 4}, 1));
+  expect_near(frequencies({.top_k = 1}), expected({1}, 1));  // the lower id of two equals
+  expect_near(frequencies({.top_k = 100}), expected({0, 1, 2, 3, 4, 5}, 1));
+}
+
+TEST(Sampler, KeepsTheNucleus) {
+  // Probabilities, most likely first: 0.393 (1), 0.393 (4), 0.145 (3), 0.053 (0), 0.020 (2).
+  expect_near(frequencies({.top_p = 0.9}), expected({1, 3, 4}, 1));
+  expect_near(frequencies({.top_p = 0.5}), expected({1, 4}, 1));
+  expect_near(frequencies({.top_p = 0}), expected({1}, 1));
+}
+
+TEST(Sampler, KeepsWhatIsNearTheBest) {
+  // Against the best: 1, 1, e^-1 = 0.37 (3), e^-2 = 0.14 (0), e^-3 = 0.05 (2).
+  expect_near(frequencies({.min_p = 0.1}), expected({0, 1, 3, 4}, 1));
+  expect_near(frequencies({.min_p = 1}), expected({1, 4}, 1));
+}
+
+TEST(Sampler, TopPCountsAfterTopK) {
+  // Of the three kept, 1 and 4 have 0.84 of the mass.
+  expect_near(frequencies({.top_k = 3, .top_p = 0.8}), expected({1, 4}, 1));
+}
+
+TEST(Sampler, GreedyTakesTheLowestIdOfEquals) {
+  Sampler sampler({.temperature = 0}, 6);
+  EXPECT_EQ(sampler.sample(kLogits, 0), 1);
+}
+
+TEST(Sampler, PenaltiesCountThePromptAndTheAnswer) {
+  Sampler repetition({.temperature = 0, .repetition_penalty = 4}, 6);
+  const std::vector<int32_t> prompt = {1, 4};
+  repetition.observe_prompt(prompt);
+  EXPECT_EQ(repetition.sample(kLogits, 0), 3);  // 2/4 and 2/4 fall below 1
+
+  Sampler presence({.temperature = 0, .presence_penalty = 1.5}, 6);
+  presence.observe_prompt(prompt);
+  EXPECT_EQ(presence.sample(kLogits, 0), 1);  // the prompt does not count
+  presence.observe(1);
+  EXPECT_EQ(presence.sample(kLogits, 0), 4);
+
+  Sampler frequency({.temperature = 0, .frequency_penalty = 0.6}, 6);
+  frequency.observe(1);
+  frequency.observe(4);
+  EXPECT_EQ(frequency.sample(kLogits, 0), 1);  // 1.4 and 1.4 stay above 1
+  frequency.observe(1);
+  frequency.observe(4);
+  EXPECT_EQ(frequency.sample(kLogits, 0), 3);  // 0.8 and 0.8 do not
+}
+
+TEST(Sampler, BiasMovesAndBansTokens) {
+  Sampler sampler({.temperature = 0, .logit_bias = {{5, 10.0f}, {1, -100.0f}}}, 6);
+  EXPECT_EQ(sampler.sample(kLogits, 0), 5);
+}
+
+TEST(Sampler, RepeatsWithTheSeedAndPosition) {
+  Sampler a({.seed = 42}, 6);
+  Sampler b({.seed = 42}, 6);
+  Sampler c({.seed = 43}, 6);
+  int differ = 0;
+  for (uint64_t i = 0; i < 100; ++i) {
+    const int32_t token = a.sample(kLogits, i);
+    EXPECT_EQ(token, b.sample(kLogits, i));
+    if (token != c.sample(kLogits, i)) ++differ;
+  }
+  EXPECT_GT(differ, 10);
+  EXPECT_EQ(a.sample(kLogits, 7), b.sample(kLogits, 7));  // whatever was drawn before
+}
+
+TEST(Sampler, SurvivesBrokenLogits) {
+  const std::vector<float> broken = {NAN, -INFINITY, NAN, -INFINITY, NAN, NAN};
+  Sampler sampler({.top_k = 2, .top_p = 0.5, .min_p = 0.1}, 6);
+  const int32_t token = sampler.sample(broken, 0);
+  EXPECT_TRUE(token >= 0 && token < 6);
+}
+
+TEST(Sampler, ValidationNamesFieldLimitAndValue) {
+  EXPECT_EQ(validate({.temperature = -1}, 6).error().message,
+            "temperature must be between 0 and 100, got -1");
+  EXPECT_FALSE(validate({.temperature = NAN}, 6));
+  EXPECT_FALSE(validate({.top_p = 1.5}, 6));
+  EXPECT_FALSE(validate({.logit_bias = {{6, 1.0f}}}, 6));
+  EXPECT_TRUE(validate({}, 6));
+}
+
+}  // namespace
+}  // namespace hachi::engine
