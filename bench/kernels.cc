@@ -222,15 +222,20 @@ void run(Bench& bench) {
     if (dtype != DType::kI32) bench.matmul_row(dtype, 1, 12288, 4096);
   }
   for (const DType dtype : {DType::kQ4_1, DType::kF16}) {
-    bench.matmul_row(dtype, 1, 960, 576);
-    bench.matmul_row(dtype, 1, 3072, 576);
+    bench.matmul_row(dtype, 1, 576, 576);
+    bench.matmul_row(dtype, 1, 1536, 576);
     bench.matmul_row(dtype, 1, 576, 1536);
   }
   bench.matmul_row(DType::kQ8_0, 1, 49152, 576);
   // A few tokens, and prefill.
-  for (const int64_t tokens : {2, 4, 8, 64}) bench.matmul_row(DType::kQ4_K, tokens, 4096, 4096);
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ4_K}) {
-    bench.matmul_row(dtype, 96, 256, 4096);  // short enough to be left alone by other processes
+  for (const int64_t tokens : {2, 4, 8}) bench.matmul_row(DType::kQ4_K, tokens, 4096, 4096);
+  for (const DType dtype : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0}) {
+    bench.matmul_row(dtype, 64, 1536, 576);
+  }
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_K, DType::kQ6_K}) {
+    for (const int64_t tokens : {1, 64}) {  // short enough to be left alone by other processes
+      bench.matmul_row(dtype, tokens, 256, 4096);
+    }
     bench.matmul_row(dtype, 512, 4096, 4096);
   }
   bench.matmul_row(DType::kQ4_1, 512, 3072, 576);

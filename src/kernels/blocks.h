@@ -1,6 +1,6 @@
 // The block types of GGUF, field by field. A row of a matrix is a run of blocks; elements are
 // numbered within a block. f16 fields are held as their bits. A block may lie at any byte: copy it
-// out (memcpy) before a field is read. decode_block.h says what the fields mean in full.
+// out (memcpy) before a field is read. unpack_block.h says what the fields mean in full.
 //
 // Source: the GGUF specification and the block definitions of ggml (ggml-common.h).
 #pragma once
@@ -87,7 +87,7 @@ static_assert(sizeof(BlockQ3_K) == 110);
 
 // 8 sub-blocks of 32: w = (d * scale) * q - dmin * min. Byte 32j + l of q holds element 64j + l in
 // its low and element 64j + 32 + l in its high four bits. The 6-bit scales and mins are packed as
-// scale_min_k4() of decode_block.h unpacks them.
+// scale_min_k4() of unpack_block.h unpacks them.
 struct BlockQ4_K {
   uint16_t d;
   uint16_t dmin;

@@ -9,7 +9,8 @@
 //   - T may be 0; then nothing is read or written, and pointers may be null.
 //   - Rows of activations may be columns of a wider matrix; elements of a row are dense and f32,
 //     on a 4-byte boundary. Weights may start at any byte.
-//   - On Device::kCpu no op allocates, and its result has the same bits for any number of threads
+//   - On Device::kCpu no op allocates, but for the workspace when it has to grow. An op's result
+//   has the same bits for any number of threads
 //     and whatever else is in the batch: each sum has one order, set by its own length alone.
 #pragma once
 
@@ -19,6 +20,7 @@
 #include "core/tensor.h"
 #include "core/thread_pool.h"
 #include "kernels/cpu/features.h"
+#include "kernels/workspace.h"
 
 namespace hachi::ops {
 
@@ -32,6 +34,7 @@ struct Context {
   Device device = Device::kCpu;
   ThreadPool* pool = nullptr;             // not owned; kRef needs none
   CpuFeatures features = cpu_features();  // tests turn some off
+  Workspace workspace;                    // of kCpu
 };
 
 // A matrix as the checkpoint holds it, [O,I]; y = x W^T. FP8 keeps its scales apart: the value of

@@ -1,9 +1,11 @@
 #include "kernels/decode.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/check.h"
-#include "kernels/decode_block.h"
+#include "kernels/half.h"
+#include "kernels/unpack.h"
 
 namespace hachi::ops {
 namespace {
@@ -15,10 +17,19 @@ T load(const std::byte* data) {
   return value;
 }
 
-template <class Block>
-void decode_blocks(const std::byte* data, int64_t n, int elements, float* y) {
-  for (int64_t i = 0; i < n / elements; ++i) {
-    decode_block(load<Block>(data + i * static_cast<int64_t>(sizeof(Block))), y + i * elements);
+void decode_blocks(DType dtype, const std::byte* data, int64_t n, float* y) {
+  constexpr int64_t kRun = 256;  // a multiple of every block size
+  int8_t q[kRun];
+  float scales[kRun / kGroup];
+  float mins[kRun / kGroup];
+  const bool shifted = has_mins(dtype);
+  for (int64_t first = 0; first < n; first += kRun) {
+    const int64_t count = std::min(kRun, n - first);
+    unpack(dtype, data + row_bytes(dtype, first), count, {q, scales, mins});
+    for (int64_t i = 0; i < count; ++i) {
+      const float product = scales[i / kGroup] * static_cast<float>(q[i]);
+      y[first + i] = shifted ? product + mins[i / kGroup] : product;
+    }
   }
 }
 
@@ -39,34 +50,9 @@ void decode(DType dtype, const std::byte* data, int64_t n, float* y) {
     case DType::kF8E4M3:
       for (int64_t i = 0; i < n; ++i) y[i] = f8e4m3_to_f32(load<uint8_t>(data + i));
       return;
-    case DType::kQ4_0:
-      return decode_blocks<BlockQ4_0>(data, n, 32, y);
-    case DType::kQ4_1:
-      return decode_blocks<BlockQ4_1>(data, n, 32, y);
-    case DType::kQ5_0:
-      return decode_blocks<BlockQ5_0>(data, n, 32, y);
-    case DType::kQ5_1:
-      return decode_blocks<BlockQ5_1>(data, n, 32, y);
-    case DType::kQ8_0:
-      return decode_blocks<BlockQ8_0>(data, n, 32, y);
-    case DType::kQ2_K:
-      return decode_blocks<BlockQ2_K>(data, n, 256, y);
-    case DType::kQ3_K:
-      return decode_blocks<BlockQ3_K>(data, n, 256, y);
-    case DType::kQ4_K:
-      return decode_blocks<BlockQ4_K>(data, n, 256, y);
-    case DType::kQ5_K:
-      return decode_blocks<BlockQ5_K>(data, n, 256, y);
-    case DType::kQ6_K:
-      return decode_blocks<BlockQ6_K>(data, n, 256, y);
-    case DType::kIQ4_NL:
-      return decode_blocks<BlockIQ4_NL>(data, n, 32, y);
-    case DType::kIQ4_XS:
-      return decode_blocks<BlockIQ4_XS>(data, n, 256, y);
-    case DType::kI32:
-      break;
+    default:
+      return decode_blocks(dtype, data, n, y);  // checks that it is a block type
   }
-  CHECK(false && "decode: I32 is no type of weights");
 }
 
 void encode(DType dtype, const float* x, int64_t n, std::byte* data) {

@@ -1,9 +1,7 @@
-#include "kernels/cpu/decode_avx2.h"
-
 #include <cstddef>
 
-#include "kernels/blocks.h"
 #include "kernels/cpu/avx2.h"
+#include "kernels/cpu/unpack_avx2.h"
 
 namespace hachi::ops::cpu::avx2 {
 namespace {
@@ -38,78 +36,30 @@ __m256 floats_of_f8(const std::byte* data) {
   return _mm256_mul_ps(_mm256_cvtph_ps(half), _mm256_set1_ps(256.0f));
 }
 
-void decode_q4_0(const std::byte* data, int64_t n, float* y) {
-  for (int64_t i = 0; i < n; i += 32, data += sizeof(BlockQ4_0)) {
-    const float d = load_f16(data + offsetof(BlockQ4_0, d));
-    const __m128i q = load16(data + offsetof(BlockQ4_0, q));
-    const __m128i eight = _mm_set1_epi8(8);
-    store_scaled(y + i, _mm_sub_epi8(low_nibbles(q), eight), d);
-    store_scaled(y + i + 16, _mm_sub_epi8(high_nibbles(q), eight), d);
-  }
+// y = scale * q + min, rounded twice, as the formats define it, of 16 signed bytes.
+void store_shifted(float* y, __m128i q, float scale, float min) {
+  const __m256 s = _mm256_set1_ps(scale);
+  const __m256 m = _mm256_set1_ps(min);
+  _mm256_storeu_ps(y, _mm256_add_ps(_mm256_mul_ps(s, floats_of_low(q)), m));
+  _mm256_storeu_ps(y + 8, _mm256_add_ps(_mm256_mul_ps(s, floats_of_high(q)), m));
 }
 
-void decode_q4_1(const std::byte* data, int64_t n, float* y) {
-  for (int64_t i = 0; i < n; i += 32, data += sizeof(BlockQ4_1)) {
-    const float d = load_f16(data + offsetof(BlockQ4_1, d));
-    const float m = load_f16(data + offsetof(BlockQ4_1, m));
-    const __m128i q = load16(data + offsetof(BlockQ4_1, q));
-    store_shifted(y + i, low_nibbles(q), d, m);
-    store_shifted(y + i + 16, high_nibbles(q), d, m);
-  }
-}
-
-// The five-bit values of 32 elements: four bits at `q`, the fifth at `high`.
-__m256i five_bits(const std::byte* q, const std::byte* high) {
-  int bits;
-  std::memcpy(&bits, high, sizeof bits);
-  // Each byte gets the byte of `high` that its bit is in, then is tested for that bit.
-  const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
-                                          2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
-  const __m256i bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
-  const __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32(bits), spread);
-  const __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, bit), bit);
-  const __m128i packed = load16(q);
-  const __m256i low = _mm256_set_m128i(high_nibbles(packed), low_nibbles(packed));
-  return _mm256_or_si256(low, _mm256_and_si256(set, _mm256_set1_epi8(16)));
-}
-
-void decode_q5_0(const std::byte* data, int64_t n, float* y) {
-  for (int64_t i = 0; i < n; i += 32, data += sizeof(BlockQ5_0)) {
-    const float d = load_f16(data + offsetof(BlockQ5_0, d));
-    const __m256i q =
-        _mm256_sub_epi8(five_bits(data + offsetof(BlockQ5_0, q), data + offsetof(BlockQ5_0, high)),
-                        _mm256_set1_epi8(16));
-    store_scaled(y + i, low_half(q), d);
-    store_scaled(y + i + 16, high_half(q), d);
-  }
-}
-
-void decode_q5_1(const std::byte* data, int64_t n, float* y) {
-  for (int64_t i = 0; i < n; i += 32, data += sizeof(BlockQ5_1)) {
-    const float d = load_f16(data + offsetof(BlockQ5_1, d));
-    const float m = load_f16(data + offsetof(BlockQ5_1, m));
-    const __m256i q = five_bits(data + offsetof(BlockQ5_1, q), data + offsetof(BlockQ5_1, high));
-    store_shifted(y + i, low_half(q), d, m);
-    store_shifted(y + i + 16, high_half(q), d, m);
-  }
-}
-
-void decode_q8_0(const std::byte* data, int64_t n, float* y) {
-  for (int64_t i = 0; i < n; i += 32, data += sizeof(BlockQ8_0)) {
-    const float d = load_f16(data + offsetof(BlockQ8_0, d));
-    const __m256i q = load32(data + offsetof(BlockQ8_0, q));
-    store_scaled(y + i, low_half(q), d);
-    store_scaled(y + i + 16, high_half(q), d);
-  }
-}
-
-void decode_iq4_nl(const std::byte* data, int64_t n, float* y) {
-  const __m128i levels = load16(kIQ4Values);
-  for (int64_t i = 0; i < n; i += 32, data += sizeof(BlockIQ4_NL)) {
-    const float d = load_f16(data + offsetof(BlockIQ4_NL, d));
-    const __m128i q = load16(data + offsetof(BlockIQ4_NL, q));
-    store_scaled(y + i, _mm_shuffle_epi8(levels, low_nibbles(q)), d);
-    store_scaled(y + i + 16, _mm_shuffle_epi8(levels, high_nibbles(q)), d);
+void decode_blocks(DType dtype, const std::byte* data, int64_t n, float* y) {
+  constexpr int64_t kRun = 256;  // a multiple of every block size
+  int8_t q[kRun];
+  float scales[kRun / kGroup];
+  float mins[kRun / kGroup];
+  const bool shifted = has_mins(dtype);
+  for (int64_t first = 0; first < n; first += kRun, data += row_bytes(dtype, kRun)) {
+    const int64_t count = n - first < kRun ? n - first : kRun;
+    unpack(dtype, data, count, {q, scales, mins});
+    for (int64_t i = 0; i < count; i += kGroup) {
+      if (shifted) {
+        store_shifted(y + first + i, load16(q + i), scales[i / kGroup], mins[i / kGroup]);
+      } else {
+        store_scaled(y + first + i, load16(q + i), scales[i / kGroup]);
+      }
+    }
   }
 }
 
@@ -151,32 +101,8 @@ void decode(DType dtype, const std::byte* data, int64_t n, float* y) {
       return decode_floats<2>(data, n, y, [](const std::byte* at) { return floats_of_bf16(at); });
     case DType::kF8E4M3:
       return decode_floats<1>(data, n, y, [](const std::byte* at) { return floats_of_f8(at); });
-    case DType::kQ4_0:
-      return decode_q4_0(data, n, y);
-    case DType::kQ4_1:
-      return decode_q4_1(data, n, y);
-    case DType::kQ5_0:
-      return decode_q5_0(data, n, y);
-    case DType::kQ5_1:
-      return decode_q5_1(data, n, y);
-    case DType::kQ8_0:
-      return decode_q8_0(data, n, y);
-    case DType::kQ2_K:
-      return decode_q2_k(data, n, y);
-    case DType::kQ3_K:
-      return decode_q3_k(data, n, y);
-    case DType::kQ4_K:
-      return decode_q4_k(data, n, y);
-    case DType::kQ5_K:
-      return decode_q5_k(data, n, y);
-    case DType::kQ6_K:
-      return decode_q6_k(data, n, y);
-    case DType::kIQ4_NL:
-      return decode_iq4_nl(data, n, y);
-    case DType::kIQ4_XS:
-      return decode_iq4_xs(data, n, y);
-    case DType::kI32:
-      return;  // no type of weights: the ops have checked
+    default:
+      return decode_blocks(dtype, data, n, y);
   }
 }
 

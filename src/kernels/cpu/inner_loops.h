@@ -11,6 +11,8 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "kernels/int8_row.h"
+#include "kernels/unpack.h"
 
 namespace hachi::ops::cpu {
 
@@ -25,6 +27,18 @@ struct DotTile {
   int64_t w_stride;
   int64_t num_w;  // a multiple of 8
   int64_t n;
+};
+
+// The same for weights of a block type. Their mins are not in it: they and the sums of x make a
+// DotTile.
+struct Int8Tile {
+  const Int8Row* x;  // num_x rows
+  int64_t num_x;
+  UnpackedRow w;  // num_w rows, w_stride elements apart
+  int64_t w_stride;
+  int64_t num_w;  // a multiple of 8
+  int64_t n;      // a multiple of kInt8Block
+  bool w_signed;  // false: no q of w is negative
 };
 
 // One position tile of attention for rows of queries that see the same positions.
@@ -48,6 +62,13 @@ struct InnerLoops {
   // As kernels/decode.h has them.
   void (*decode)(DType dtype, const std::byte* data, int64_t n, float* y);
   void (*encode)(DType dtype, const float* x, int64_t n, std::byte* data);
+
+  // As kernels/unpack.h and kernels/int8_row.h have them, bit for bit.
+  void (*unpack)(DType dtype, const std::byte* data, int64_t n, const UnpackedRow& row);
+  void (*round_to_int8)(DType dtype, const float* x, int64_t n, const Int8Row& row);
+  // For each block b of 32: lanes[i][r][j] += (scale of x * scale of w) * sum of x.q[k] * w.q[k]
+  // over the four k from 32b + 4j on, in the order of b.
+  void (*dot_int8)(const Int8Tile& tile, float* lanes);
 
   // lanes[i][r][j] += sum of x[i][k] * w[r][k] over k with k % kLanes == j, in the order of k.
   void (*dot_lanes)(const DotTile& tile, float* lanes);

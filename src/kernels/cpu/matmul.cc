@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/matmul_int8.h"
 #include "kernels/cpu/select.h"
 #include "kernels/cpu/weight_rows.h"
 
@@ -62,6 +63,7 @@ void multiply_tile(const InnerLoops& loops, Tensor y, ConstTensor x, const Weigh
 
 template <bool kAdd>
 void multiply(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
+  if (is_block_type(w.values.dtype())) return multiply_int8(ctx, y, x, w, kAdd);
   const InnerLoops& loops = inner_loops(ctx.features);
   ctx.pool->parallel_for(w.values.size(0), 8, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; row += kRows) {

@@ -19,7 +19,35 @@ void add_products(const float* x, const float* w, int64_t n, float* lanes) {
   for (int64_t j = 0; k + j < n; ++j) lanes[j] += x[k + j] * w[k + j];
 }
 
+UnpackedRow row_of(const Int8Tile& tile, int64_t r) {
+  const int64_t groups = tile.w_stride / kGroup;
+  return {tile.w.q + r * tile.w_stride, tile.w.scales + r * groups, tile.w.mins + r * groups};
+}
+
+// 32 elements of a row of x and a row of w; w has two scales.
+void add_block(const int8_t* x, const int8_t* w, float x_scale, const float* w_scales,
+               float* lanes) {
+  for (int64_t j = 0; j < kLanes; ++j) {
+    int sum = 0;
+    for (int64_t k = 4 * j; k < 4 * j + 4; ++k) sum += x[k] * w[k];
+    lanes[j] += x_scale * w_scales[j / 4] * static_cast<float>(sum);
+  }
+}
+
 }  // namespace
+
+void dot_int8(const Int8Tile& tile, float* lanes) {
+  for (int64_t i = 0; i < tile.num_x; ++i) {
+    for (int64_t r = 0; r < tile.num_w; ++r) {
+      const UnpackedRow w = row_of(tile, r);
+      float* out = lanes + (i * tile.num_w + r) * kLanes;
+      for (int64_t k = 0; k < tile.n; k += kInt8Block) {
+        add_block(tile.x[i].q + k, w.q + k, tile.x[i].scales[k / kInt8Block], w.scales + k / kGroup,
+                  out);
+      }
+    }
+  }
+}
 
 void dot_lanes(const DotTile& tile, float* lanes) {
   for (int64_t i = 0; i < tile.num_x; ++i) {

@@ -5,6 +5,7 @@
 
 namespace hachi::ops::cpu::portable {
 
+void dot_int8(const Int8Tile& tile, float* lanes);
 void dot_lanes(const DotTile& tile, float* lanes);
 void sum_lanes(const float* lanes, int64_t count, float* y);
 void dot(const DotTile& tile, float* y);

@@ -27,6 +27,21 @@ static inline float max_of_lanes(__m256 a) {
   return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
+static inline __m128i load16(const void* p) {
+  return _mm_loadu_si128(static_cast<const __m128i*>(p));
+}
+static inline __m256i load32(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+static inline __m128i low_half(__m256i v) { return _mm256_castsi256_si128(v); }
+static inline __m128i high_half(__m256i v) { return _mm256_extracti128_si256(v, 1); }
+
+// Eight signed bytes as floats.
+static inline __m256 floats_of_low(__m128i q) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
+}
+static inline __m256 floats_of_high(__m128i q) { return floats_of_low(_mm_srli_si128(q, 8)); }
+
 static inline float load_f16(const void* data) {
   uint16_t bits;
   std::memcpy(&bits, data, sizeof bits);
