@@ -1,9 +1,10 @@
 #include "formats/checkpoint.h"
 
+#include <map>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 
+#include "core/utf8.h"
 #include "formats/contents.h"
 #include "formats/gguf_set.h"
 #include "formats/hugging_face.h"
@@ -14,7 +15,7 @@ struct Checkpoint::State {
   Kind kind = Kind::kGguf;
   std::filesystem::path path;
   Contents contents;
-  std::unordered_map<std::string_view, size_t> index_of;  // into contents.tensors
+  std::map<std::string_view, size_t> index_of;  // into contents.tensors
 };
 
 Checkpoint::Checkpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -35,6 +36,9 @@ Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
                 path.string());
   } else {
     TRY(state->contents, open_gguf(path));
+  }
+  if (const auto text = state->contents.chat_template; text && !is_utf8(*text)) {
+    return fail(Code::kCorrupt, "{}: the chat template is not UTF-8", path.string());
   }
   const auto& tensors = state->contents.tensors;
   for (size_t i = 0; i < tensors.size(); ++i) state->index_of.emplace(tensors[i].name, i);

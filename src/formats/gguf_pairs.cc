@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/utf8.h"
 #include "formats/printable.h"
 
 namespace hachi::formats {
@@ -52,6 +53,7 @@ class PairReader {
 
  private:
   Result<Type> read_type(std::string_view key);
+  Result<std::string_view> read_string(std::string_view key);
   Result<Value> read_value(Type type, std::string_view key);
   Result<Value> read_list(std::string_view key, int depth);
   Result<Value> read_bools(uint64_t count, std::string_view key);
@@ -99,6 +101,15 @@ Result<Value> PairReader::read_integer(std::string_view key) {
   return Value(static_cast<int64_t>(value));
 }
 
+Result<std::string_view> PairReader::read_string(std::string_view key) {
+  TRY(const auto value, reader_.string(kMaxStringBytes, key));
+  if (!is_utf8(value)) {
+    return fail(Code::kCorrupt, "{}: {} has a string that is not UTF-8: {}", file_, printable(key),
+                printable(value));
+  }
+  return value;
+}
+
 Result<Value> PairReader::read_value(Type type, std::string_view key) {
   switch (type) {
     case Type::kU8:
@@ -133,7 +144,7 @@ Result<Value> PairReader::read_value(Type type, std::string_view key) {
       return Value(value == 1);
     }
     case Type::kString: {
-      TRY(const auto value, reader_.string(kMaxStringBytes, key));
+      TRY(const auto value, read_string(key));
       return Value(value);
     }
     case Type::kArray:
@@ -187,7 +198,7 @@ Result<Value> PairReader::read_list(std::string_view key, int depth) {
       for (uint64_t i = 0; i < count; ++i) {
         TRY(read_list(key, depth + 1));
       }
-      return Value();
+      return Value(Composite());
   }
   return fail(Code::kInternal, "{}: {} has a type without a reader", file_, printable(key));
 }
@@ -225,7 +236,7 @@ Result<Value> PairReader::read_strings(uint64_t count, std::string_view key) {
   std::vector<std::string_view> list;
   list.reserve(count);
   for (uint64_t i = 0; i < count; ++i) {
-    TRY(const auto element, reader_.string(kMaxStringBytes, key));
+    TRY(const auto element, read_string(key));
     list.push_back(element);
   }
   return Value(std::move(list));

@@ -12,7 +12,7 @@ namespace hachi::formats {
 
 // Reads `count` pairs where `reader` stands. A value is, by its type: u8 i8 u16 i16 u32 i32 f32,
 // bool (one byte), string, list (u32 type, u64 number of elements, elements), u64 i64 f64. Strings
-// are views into the reader's bytes. Refuses a key that is there twice.
+// are views into the reader's bytes, and UTF-8. Refuses a key that is there twice.
 Result<Metadata> read_gguf_pairs(ByteReader& reader, uint64_t count, std::string_view file);
 
 }  // namespace hachi::formats

@@ -34,8 +34,8 @@ Result<Part> open_part(const std::filesystem::path& path) {
   TRY(part.count, split_value(part, "split.count", 1));
   if (part.count == 0) part.count = 1;  // written so in files that are whole
   if (part.count < 1 || part.count > kMaxParts || part.number < 0 || part.number >= part.count) {
-    return fail(Code::kCorrupt, "{}: it says that it is part {} of {}, where at most {} are read",
-                path.string(), part.number + 1, part.count, kMaxParts);
+    return fail(Code::kCorrupt, "{}: split.no {} is not one of split.count {} parts (at most {})",
+                path.string(), part.number, part.count, kMaxParts);
   }
   return part;
 }

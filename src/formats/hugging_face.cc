@@ -3,7 +3,6 @@
 #include <map>
 #include <string>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 
 #include "core/utf8.h"
@@ -84,10 +83,10 @@ Result<void> add_shards(Contents& contents, const fs::path& index) {
   for (const json::key_value_pair& pair : map->get_object()) {
     const json::string* shard = pair.value().if_string();
     if (shard == nullptr || !is_shard_name(*shard)) {
-      return fail(Code::kCorrupt,
-                  "{}: weight_map places {} in {}, which is not a *.safetensors of this folder",
-                  index.string(), printable(pair.key()),
-                  shard == nullptr ? "no file" : printable(*shard));
+      return fail(
+          Code::kCorrupt,
+          "{}: weight_map places {} in {}, and may only name a *.safetensors of this folder",
+          index.string(), printable(pair.key()), shard == nullptr ? "no file" : printable(*shard));
     }
     tensors_of[std::string(*shard)].push_back(pair.key());
   }
@@ -95,7 +94,7 @@ Result<void> add_shards(Contents& contents, const fs::path& index) {
     return fail(Code::kCorrupt, "{}: weight_map names {} files, where 1 to {} are possible",
                 index.string(), tensors_of.size(), kMaxShards);
   }
-  std::unordered_map<std::string_view, std::string_view> shard_of;  // by the tensor's name
+  std::map<std::string_view, std::string_view> shard_of;  // by the tensor's name
   for (const auto& [shard, names] : tensors_of) {
     const size_t before = contents.tensors.size();
     TRY(add_tensors(contents, index.parent_path() / shard));
@@ -140,9 +139,10 @@ Result<void> read_tensors(Contents& contents, const fs::path& folder) {
 }
 
 // The chat_template of tokenizer_config.json: a string, or the one named "default" in a list.
-std::optional<std::string_view> configured_template(const json::object& config) {
+Result<std::optional<std::string_view>> configured_template(const json::object& config,
+                                                            const fs::path& path) {
   const json::value* value = config.if_contains("chat_template");
-  if (value == nullptr) return {};
+  if (value == nullptr || value->is_null()) return std::nullopt;
   if (const json::string* text = value->if_string()) return *text;
   const json::array* list = value->if_array();
   for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
@@ -154,7 +154,9 @@ std::optional<std::string_view> configured_template(const json::object& config) 
       return text->get_string();
     }
   }
-  return {};
+  return fail(Code::kCorrupt,
+              "{}: chat_template is neither a string nor a list that has one named 'default'",
+              path.string());
 }
 
 Result<void> read_tokenizer_files(Contents& contents, const fs::path& folder) {
@@ -164,7 +166,7 @@ Result<void> read_tokenizer_files(Contents& contents, const fs::path& folder) {
   if (const fs::path path = folder / "tokenizer_config.json"; is_there(path)) {
     TRY(const json::object* object, read_object(contents, path, kMaxTokenizerConfigBytes));
     TRY(contents.tokenizer_config, flatten(*object, path.string()));
-    contents.chat_template = configured_template(*object);
+    TRY(contents.chat_template, configured_template(*object, path));
   }
   if (const fs::path path = folder / "chat_template.jinja"; is_there(path)) {
     TRY(contents.chat_template, map_text(contents, path, kMaxTemplateBytes));

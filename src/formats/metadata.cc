@@ -12,6 +12,7 @@ namespace {
 // By the index of Value's alternatives.
 constexpr std::array<std::string_view, std::variant_size_v<Value>> kTypeNames = {
     "null",
+    "an object or a list of several types",
     "a bool",
     "an integer",
     "an integer above 2^63 - 1",

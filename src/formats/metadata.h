@@ -15,11 +15,14 @@
 
 namespace hachi::formats {
 
-// Strings are views into memory that the Checkpoint owns. uint64_t holds only what is too large for
-// int64_t; the bools of a list are integers, 0 or 1. std::monostate stands for what has no plain
-// form: null, a list of lists, a list of mixed types.
+// What is there but has no plain form: an object (its fields follow under keys of their own), a
+// list of lists, a list of mixed types.
+struct Composite {};
+
+// Strings are UTF-8, and views into memory that the Checkpoint owns. uint64_t holds only what is
+// too large for int64_t; the bools of a list are integers, 0 or 1. std::monostate stands for null.
 using Value =
-    std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string_view,
+    std::variant<std::monostate, Composite, bool, int64_t, uint64_t, double, std::string_view,
                  std::vector<int64_t>, std::vector<double>, std::vector<std::string_view>>;
 
 class Metadata {

@@ -60,8 +60,8 @@ Result<std::vector<uint64_t>> read_list(const json::object& fields, std::string_
     well_formed = !ec && !(*array)[i].is_double();
   }
   if (!well_formed) {
-    return fail(Code::kCorrupt, "{}: the {} of tensor {} is not a list of sizes", file, key,
-                printable(name));
+    return fail(Code::kCorrupt, "{}: the {} of tensor {} must be a list of whole numbers", file,
+                key, printable(name));
   }
   return list;
 }

@@ -1,7 +1,7 @@
 #include "formats/tensor_entry.h"
 
+#include <algorithm>
 #include <limits>
-#include <unordered_set>
 
 #include "core/checked.h"
 #include "core/utf8.h"
@@ -57,17 +57,21 @@ TensorEntry make_entry(const TensorClaim& claim, const std::byte* data) {
 }
 
 Result<void> check_names(std::span<const TensorEntry> entries, std::string_view file) {
-  std::unordered_set<std::string_view> seen;
-  seen.reserve(entries.size());
+  std::vector<std::string_view> names;
+  names.reserve(entries.size());
   for (const TensorEntry& entry : entries) {
     const std::string_view name = entry.name;
     if (name.empty() || name.size() > kMaxTensorNameBytes || !is_utf8(name)) {
       return fail(Code::kCorrupt, "{}: a tensor's name, {}, is not 1 to {} bytes of UTF-8", file,
                   printable(name), kMaxTensorNameBytes);
     }
-    if (!seen.insert(name).second) {
-      return fail(Code::kCorrupt, "{}: there are two tensors named {}", file, printable(name));
-    }
+    names.push_back(name);
+  }
+  // Sorted, not hashed: a file may choose its names so that their hashes are all the same.
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice != names.end()) {
+    return fail(Code::kCorrupt, "{}: there are two tensors named {}", file, printable(*twice));
   }
   return {};
 }

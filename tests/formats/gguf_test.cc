@@ -90,7 +90,7 @@ TEST(Gguf, ReadsEachTypeOfValue) {
   EXPECT_EQ(*metadata.integers("ints"), (std::vector<int64_t>{-1, 2}));
   EXPECT_EQ(*metadata.numbers("floats"), (std::vector<double>{0.25}));
   EXPECT_EQ(*metadata.integers("bools"), (std::vector<int64_t>{1, 0}));
-  EXPECT_TRUE(std::holds_alternative<std::monostate>(*metadata.find("lists")));
+  EXPECT_TRUE(std::holds_alternative<Composite>(*metadata.find("lists")));
   // Strings are views into the file.
   const char* text = metadata.strings("strings")->at(0).data();
   EXPECT_TRUE(text >= bytes.data() && text < bytes.data() + bytes.size());
@@ -158,6 +158,8 @@ TEST(Gguf, PairsAreChecked) {
   EXPECT_ERROR(error_after([](GgufBytes& f) { f.raw("k", kBool, "\2"); }), "bool of value 2");
   EXPECT_ERROR(error_after([](GgufBytes& f) { f.raw_list("k", kBool, 1, "\2"); }),
                "bool of value 2");
+  EXPECT_ERROR(error_after([](GgufBytes& f) { f.string("k", "a\xFF"); }), "not UTF-8");
+  EXPECT_ERROR(error_after([](GgufBytes& f) { f.strings("k", {"a", "\xC0\x80"}); }), "not UTF-8");
   // A length that overflows when the position is added.
   for (const uint64_t length : {kHuge, UINT64_MAX, UINT64_MAX - 100, uint64_t{1} << 20}) {
     EXPECT_NE(error_after([&](GgufBytes& f) { f.raw("k", kString, bytes_of(length)); }),
@@ -281,10 +283,10 @@ TEST(GgufSet, CountsTensorsAndParts) {
   };
   EXPECT_EQ(open(0, 1, 2), "no error");
   EXPECT_EQ(open(0, 0, 0), "no error");
-  EXPECT_ERROR(open(2, 2, 2), "part 3 of 2");
-  EXPECT_ERROR(open(-1, 2, 2), "part 0 of 2");
-  EXPECT_ERROR(open(0, -1, 2), "of -1");
-  EXPECT_ERROR(open(0, 1 << 30, 2), "at most");
+  EXPECT_ERROR(open(2, 2, 2), "split.no 2 is not one");
+  EXPECT_ERROR(open(-1, 2, 2), "split.no -1 is not one");
+  EXPECT_ERROR(open(0, -1, 2), "split.count -1");
+  EXPECT_ERROR(open(0, 1 << 30, 2), "at most 1024");
   const auto path = folder.write("s-00001-of-00002.gguf", "");
   for (const uint16_t number : {uint16_t{0}, uint16_t{1}}) {
     GgufBytes file;

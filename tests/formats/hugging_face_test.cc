@@ -53,6 +53,14 @@ TEST(HuggingFace, FindsTheTemplate) {
   folder.write("tokenizer_config.json", R"({"chat_template": [
       {"name": "tools", "template": "t"}, {"name": "default", "template": "d"}]})");
   EXPECT_EQ(Checkpoint::open(folder.path())->chat_template(), "d");
+  for (const char* wrong : {"5", "[]", R"([{"name": "tools", "template": "t"}])", "{}"}) {
+    folder.write("tokenizer_config.json", fmt::format(R"({{"chat_template": {}}})", wrong));
+    EXPECT_ERROR(error_of(folder.path()), "neither a string nor a list");
+  }
+  folder.write("tokenizer_config.json", R"({"chat_template": null})");
+  EXPECT_FALSE(Checkpoint::open(folder.path())->chat_template());
+  folder.write("chat_template.jinja", "\xFF");
+  EXPECT_ERROR(error_of(folder.path()), "not UTF-8");
   folder.write("chat_template.jinja", "j");
   EXPECT_EQ(Checkpoint::open(folder.path())->chat_template(), "j");
   folder.write("chat_template.jinja", std::string((1 << 20) + 1, ' '));

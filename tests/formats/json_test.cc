@@ -70,7 +70,9 @@ TEST(Json, FlattensObjectsAndKeepsLists) {
   EXPECT_NE(metadata->find("a.d"), nullptr);
   EXPECT_FALSE(metadata->number("a.d")->has_value());
   EXPECT_EQ(*metadata->integers("ids"), (std::vector<int64_t>{1, 2}));
-  EXPECT_TRUE(std::holds_alternative<std::monostate>(*metadata->find("mixed")));
+  EXPECT_TRUE(std::holds_alternative<Composite>(*metadata->find("mixed")));
+  EXPECT_TRUE(std::holds_alternative<Composite>(*metadata->find("a.b")));
+  EXPECT_FALSE(metadata->integers("mixed"));  // there, and wrong, which is not the same as missing
   EXPECT_EQ(*metadata->integers("flags"), (std::vector<int64_t>{1}));
   EXPECT_EQ(*metadata->strings("names"), (std::vector<std::string_view>{"p", "q"}));
   EXPECT_EQ(*metadata->numbers("nums"), (std::vector<double>{1, 2.5}));

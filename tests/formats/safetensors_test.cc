@@ -71,8 +71,10 @@ TEST(Safetensors, OffsetsMatchTheShape) {
   EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[2],"data_offsets":[8,0])", 8), "begin");
   EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[2],"data_offsets":[0])", 8), "begin");
   EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8,8])", 8), "begin");
-  EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[2],"data_offsets":[-8,0])", 8), "sizes");
-  EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8.0])", 8), "sizes");
+  EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[2],"data_offsets":[-8,0])", 8),
+               "whole numbers");
+  EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8.0])", 8),
+               "whole numbers");
   EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[2],"data_offsets":[8,16])", 16), "0 is");
   EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[4],"data_offsets":[0,16])", 8), "cut");
 }
@@ -80,8 +82,10 @@ TEST(Safetensors, OffsetsMatchTheShape) {
 TEST(Safetensors, ShapesAreChecked) {
   EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[0],"data_offsets":[0,0])", 0),
                "dimension of 0");
-  EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])", 4), "sizes");
-  EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":2,"data_offsets":[0,8])", 8), "sizes");
+  EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])", 4),
+               "whole numbers");
+  EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":2,"data_offsets":[0,8])", 8),
+               "whole numbers");
   EXPECT_ERROR(error_of_entry(R"("dtype":"F32","shape":[1,1,1,1,1],"data_offsets":[0,4])", 4),
                "5 dimensions");
   EXPECT_ERROR(
