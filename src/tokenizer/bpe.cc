@@ -12,10 +12,13 @@ constexpr uint32_t kNone = UINT32_MAX;
 // Above this many symbols a heap beats scanning all pairs for each merge.
 constexpr size_t kShortSymbols = 40;
 
-// The two bytes around position `at`, as one number.
+// The byte before position `at` and the one there, as one number. U+2581 counts as a byte of its
+// own, 0xFF: it begins most words, and shares its first byte with quotes that end them.
 size_t byte_pair(std::string_view text, size_t at) {
-  return static_cast<size_t>(static_cast<uint8_t>(text[at - 1])) << 8 |
-         static_cast<uint8_t>(text[at]);
+  constexpr std::string_view kMarker = "\u2581";
+  const bool marker = text[at] == kMarker[0] && text.substr(at).starts_with(kMarker);
+  const uint8_t right = marker ? 0xFF : static_cast<uint8_t>(text[at]);
+  return static_cast<size_t>(static_cast<uint8_t>(text[at - 1])) << 8 | right;
 }
 
 bool continues_character(char c) { return (static_cast<uint8_t>(c) & 0xC0) == 0x80; }
@@ -37,15 +40,17 @@ Bpe::Bpe(const Vocabulary& vocabulary, MergeTable merges, const BpeOptions& opti
   find_word_borders();
 }
 
-// With all byte tokens there, each character is its own token or its bytes' tokens, so that what
+// Where no character is ever unknown, each is its own token or its bytes' tokens, so that what
 // stands on one side of a border never changes the other. Byte tokens stand for other text than
 // their own: where a merge takes one, the texts of tokens say nothing about borders.
 void Bpe::find_word_borders() {
   if (options_.byte_level || options_.ignore_merges || !options_.byte_fallback) return;
   std::vector<bool> is_byte_token(static_cast<size_t>(vocabulary_->size()));
-  for (const TokenId id : byte_tokens_) {
-    if (id < 0) return;
-    is_byte_token[static_cast<size_t>(id)] = true;
+  for (size_t byte = 0; byte < byte_tokens_.size(); ++byte) {
+    // Gemma has a token for the tab and therefore none for its byte.
+    if (byte < ascii_tokens_.size() && ascii_tokens_[byte] >= 0) continue;
+    if (byte_tokens_[byte] < 0) return;
+    is_byte_token[static_cast<size_t>(byte_tokens_[byte])] = true;
   }
   bool takes_byte_token = false;
   merges_.for_each([&](TokenId left, TokenId right) {

@@ -156,8 +156,9 @@ Result<void> fill_byte_level(const Metadata& metadata, const KnownSplit& known,
   return {};
 }
 
-// Longer tokens are never the result of a merge: cutting them everywhere would take quadratic time.
-constexpr size_t kMaxScoredBytes = 1024;
+// Longer tokens are never the result of a merge: trying all their cuts takes quadratic time. The
+// longest of the known vocabularies have some 100 bytes.
+constexpr size_t kMaxScoredBytes = 256;
 
 // One way to make a token out of two others.
 struct ScoredMerge {
@@ -181,15 +182,15 @@ Result<MergeTable> merges_from_scores(const std::vector<double>& scores,
       const TokenId right = vocabulary.find_in_model(text.substr(cut));
       if (right >= 0) merges.push_back({scores[static_cast<size_t>(id)], id, left, right});
     }
+    if (merges.size() > kMaxMerges) {
+      return fail(Code::kLimit, "GGUF: the vocabulary implies {} merges, more than {}",
+                  merges.size(), kMaxMerges);
+    }
   }
   std::sort(merges.begin(), merges.end(), [](const ScoredMerge& a, const ScoredMerge& b) {
     if (a.score != b.score) return a.score > b.score;
     return std::tie(a.merged, a.left, a.right) < std::tie(b.merged, b.left, b.right);
   });
-  if (merges.size() > kMaxMerges) {
-    return fail(Code::kLimit, "GGUF: the vocabulary implies {} merges, more than {}", merges.size(),
-                kMaxMerges);
-  }
   MergeTable table(merges.size());
   for (size_t i = 0; i < merges.size(); ++i) {
     table.set(merges[i].left, merges[i].right, static_cast<uint32_t>(i), merges[i].merged);

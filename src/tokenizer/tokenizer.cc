@@ -178,10 +178,13 @@ Tokenizer::Tokenizer(std::unique_ptr<TokenizerParts> parts) : shared_(std::make_
     }
     AddedToken changed = token;
     changed.text = std::string(parts->normalizer.apply(token.text, buffer, other));
-    const bool known = std::any_of(normalized.begin(), normalized.end(),
-                                   [&](const AddedToken& t) { return t.text == changed.text; });
-    if (!known && !changed.text.empty()) normalized.push_back(std::move(changed));
+    if (!changed.text.empty()) normalized.push_back(std::move(changed));
   }
+  // Normalizing may make two texts the same; the first stays.
+  std::stable_sort(normalized.begin(), normalized.end(),
+                   [](const AddedToken& a, const AddedToken& b) { return a.text < b.text; });
+  const auto same = [](const AddedToken& a, const AddedToken& b) { return a.text == b.text; };
+  normalized.erase(std::unique(normalized.begin(), normalized.end(), same), normalized.end());
   shared_->raw = AddedTokenFinder(std::move(raw));
   shared_->normalized = AddedTokenFinder(std::move(normalized));
   shared_->parts = std::move(parts);

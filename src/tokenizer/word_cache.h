@@ -58,8 +58,7 @@ class WordCache {
   }
 
  private:
-  // 2^15 lines of 64 bytes, 2 MiB: all words of a text are found in the second-level cache or the
-  // third; four times as many were no faster (bench/tokenizer, English text).
+  // 2^15 lines of 64 bytes are 2 MiB: about what a core has for itself.
   static constexpr size_t kSlots = size_t{1} << 15;
   struct alignas(64) Slot {
     Key key;
