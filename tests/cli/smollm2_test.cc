@@ -10,7 +10,6 @@
 #include "cli/loaded_model.h"
 #include "cli/store.h"
 #include "core/files.h"
-#include "engine/generate.h"
 
 namespace hachi::cli {
 namespace {
@@ -46,35 +45,38 @@ TEST_F(SmolLM2, PromptsHaveTheTokensOfLlamaCpp) {
   }
 }
 
-// llama.cpp rounds activations to 8 bits before each product and we do not, so a step at which its
-// two best logits nearly tie may go the other way; nothing after that step can be compared.
-TEST_F(SmolLM2, GreedyTokensAreThoseOfLlamaCpp) {
-  constexpr double kNearTie = 0.3;
+// At each step of llama.cpp's greedy answers, given its tokens so far, the best token is
+// llama.cpp's, but for as many and as near ties as llama.cpp has with itself when only its batches
+// are cut in another way, or its cache is f32: rounding activations to 8 bits magnifies the order
+// of sums.
+TEST_F(SmolLM2, BestTokensAreThoseOfLlamaCpp) {
+  double widest = 0;
+  int64_t allowed = 0;
+  for (const auto& [how, itself] : golden_.at("itself").as_object()) {
+    widest = std::max(widest, itself.at("margin").to_number<double>());
+    allowed = std::max(allowed, itself.at("steps").to_number<int64_t>());
+  }
   auto session = make_session(*loaded_, {.context = 512});
   ASSERT_TRUE(session);
-  int equal = 0;
+  int64_t steps = 0;
+  int64_t different = 0;
   for (const auto& prompt : golden_.at("prompts").as_array()) {
-    const std::vector<int32_t> expected = ids(prompt.at("greedy"));
-    std::vector<int32_t> found;
-    const engine::GenerateOptions options{.sampling = {.temperature = 0}, .max_tokens = 64};
-    const auto stats =
-        engine::generate(*session, ids(prompt.at("prompt")), options, [&](int32_t token) {
-          found.push_back(token);
-          return true;
-        });
-    ASSERT_TRUE(stats);
-    const auto differ = std::mismatch(expected.begin(), expected.end(), found.begin(), found.end());
-    if (differ.first == expected.end()) {
-      ++equal;
-      continue;
+    ASSERT_TRUE(session->prefill(ids(prompt.at("prompt"))));
+    const std::vector<int32_t> greedy = ids(prompt.at("greedy"));
+    for (size_t i = 0; i < greedy.size(); ++i, ++steps) {
+      const auto logits = session->logits();
+      const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
+      if (best != greedy[i]) {
+        ++different;
+        const double margin = prompt.at("margins").as_array()[i].to_number<double>();
+        EXPECT_LE(margin, 1.5 * widest) << prompt.at("text").as_string() << ": step " << i;
+      }
+      ASSERT_TRUE(session->decode(greedy[i]));
     }
-    const auto step = static_cast<size_t>(differ.first - expected.begin());
-    const double margin = prompt.at("margins").as_array()[step].to_number<double>();
-    EXPECT_LE(margin, kNearTie) << prompt.at("text").as_string() << ": step " << step;
-    std::cout << "differs at step " << step << ", where llama.cpp's two best logits are " << margin
-              << " apart: " << prompt.at("text").as_string() << "\n";
   }
-  EXPECT_GE(equal, 8) << "of 10 prompts";
+  std::cout << different << " of " << steps << " best tokens differ\n";
+  EXPECT_EQ(steps, 640);
+  EXPECT_LE(different, 2 * allowed);
 }
 
 TEST_F(SmolLM2, PerplexityIsThatOfLlamaCpp) {

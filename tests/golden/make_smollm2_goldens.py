@@ -4,16 +4,20 @@
     pip install llama-cpp-python
     tests/golden/make_smollm2_goldens.py PATH/SmolLM2-135M-Instruct.Q4_1.gguf
 
-For each prompt: its token ids and the 64 tokens that greedy decoding adds, with the two best logits
-at each step, so that a near-tie can be told from a difference. For tests/golden/text.txt: the mean
-negative log-likelihood in windows of 512 tokens side by side, all but the first token of each scored.
+For each prompt: its token ids and the 64 tokens that greedy decoding adds, with how far apart the
+two best logits are at each step. For tests/golden/text.txt: the perplexity in windows of 512 tokens
+side by side, all but the first token of each scored.
+
+"itself" is how far llama.cpp differs from llama.cpp over the same tokens when they run one at a time
+or with an f32 cache: the number of steps with another best token, and the widest margin of those.
+It rounds activations to 8 bits, so that the last bit of a sum can become a step of 1/127.
 """
 import json
 import pathlib
 import sys
 
 import numpy as np
-from llama_cpp import Llama
+from llama_cpp import GGML_TYPE_F32, Llama
 
 HERE = pathlib.Path(__file__).parent
 GREEDY_TOKENS = 64
@@ -62,9 +66,34 @@ def perplexity(model, text):
     return {"window": WINDOW, "tokens": count, "perplexity": float(np.exp(total / count))}
 
 
-llama = Llama(sys.argv[1], n_ctx=1024, n_batch=512, n_threads=2, logits_all=True, verbose=False)
-prompts = [json.dumps(greedy(llama, prompt), ensure_ascii=False) for prompt in PROMPTS]
-text = json.dumps(perplexity(llama, (HERE / "text.txt").read_text()))
+def best_tokens(model, golden, batch):
+    """The best token at each step, when the golden's tokens are given."""
+    ids = golden["prompt"] + golden["greedy"][:-1]
+    model.reset()
+    for at in range(0, len(ids), batch):
+        model.eval(ids[at:at + batch])
+    return np.array(model.scores[len(golden["prompt"]) - 1:len(ids)]).argmax(axis=1)
+
+
+def differences(model, goldens, batch):
+    steps = [margin for golden in goldens
+             for best, token, margin in zip(best_tokens(model, golden, batch), golden["greedy"],
+                                            golden["margins"]) if best != token]
+    return {"steps": len(steps), "margin": max(steps, default=0)}
+
+
+def load(**options):
+    return Llama(sys.argv[1], n_ctx=1024, n_batch=512, n_threads=2, logits_all=True,
+                 verbose=False, **options)
+
+
+llama = load()
+goldens = [greedy(llama, prompt) for prompt in PROMPTS]
+golden_text = perplexity(llama, (HERE / "text.txt").read_text())
+itself = {"one at a time": differences(llama, goldens, 1),
+          "f32 cache": differences(load(type_k=GGML_TYPE_F32, type_v=GGML_TYPE_F32), goldens, 512)}
+lines = [json.dumps(golden, ensure_ascii=False) for golden in goldens]
 (HERE / "smollm2.json").write_text(
-    '{"text": ' + text + ',\n"prompts": [\n' + ",\n".join(prompts) + "\n]}\n")
-print(text)
+    '{"text": ' + json.dumps(golden_text) + ',\n"itself": ' + json.dumps(itself) +
+    ',\n"prompts": [\n' + ",\n".join(lines) + "\n]}\n")
+print(golden_text, itself)
