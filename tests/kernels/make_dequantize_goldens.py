@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes dequantize_goldens.txt: random blocks of each type, and their values by the gguf package.
 
-A line a type: its name, the blocks in hex, and the f32 values in hex (little endian). The blocks are
-random bytes, but for the f16 scales, which are drawn so that no value is infinite or NaN.
+A line a type: its name, the blocks in hex, and the f32 values in hex (little endian). The blocks
+are random bytes, but for the f16 scales, which are drawn so that no value is infinite or NaN.
 
 Run: python make_dequantize_goldens.py   (needs: pip install gguf)
 """

@@ -84,11 +84,11 @@ void expect_matches(const Matrix& got, const Expected& want) {
 std::vector<int64_t> input_sizes(DType dtype) {
   switch (traits(dtype).block_size) {
     case 1:
-      return {1, 7, 8, 9, 33, 576};
+      return {1, 7, 8, 9, 33, 576, 777};
     case 32:
-      return {32, 96, 288, 576};
+      return {32, 96, 576, 1536};
     default:
-      return {256, 768};
+      return {256, 1024};
   }
 }
 
@@ -131,7 +131,7 @@ TEST_P(MatmulTest, AddsToWhatIsThere) {
 // A token's result has the same bits alone and in any batch, on any number of threads.
 TEST_P(MatmulTest, DoesNotDependOnBatchOrThreads) {
   std::mt19937 random(13);
-  const int64_t inputs = traits(GetParam()).block_size == 1 ? 577 : 768;
+  const int64_t inputs = traits(GetParam()).block_size == 1 ? 1537 : 1024;
   RandomWeight weight(GetParam(), 45, inputs, random);
   const Matrix x(53, inputs, random);
   for (const bool avx2 : instruction_sets()) {

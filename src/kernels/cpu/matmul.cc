@@ -11,10 +11,10 @@
 namespace hachi::ops::cpu {
 namespace {
 
-// Chosen with bench_kernels --only T=96: the scratch, 16 KiB, and the lanes of a token tile, 12
-// KiB, share a first-level cache of 32 KiB with two rows of x.
+// Chosen by the cycles of decode and prefill (docs/kernels.md): a scratch of 24 KiB and the lanes
+// of a token tile, 12 KiB, share a first-level cache of 48 KiB with two rows of x.
 constexpr int64_t kRows = 8;     // rows of w in the scratch
-constexpr int64_t kDepth = 512;  // elements of each, a multiple of every block size
+constexpr int64_t kDepth = 768;  // elements of each, a multiple of every block size
 constexpr int64_t kTokens = 48;  // tokens whose lanes are held while the scratch walks along a row
 
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
