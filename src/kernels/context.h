@@ -9,9 +9,9 @@
 //   - T may be 0; then nothing is read or written, and pointers may be null.
 //   - Rows of activations may be columns of a wider matrix; elements of a row are dense and f32,
 //     on a 4-byte boundary. Weights may start at any byte.
-//   - On Device::kCpu no op allocates, but for the workspace when it has to grow. An op's result
-//   has the same bits for any number of threads
-//     and whatever else is in the batch: each sum has one order, set by its own length alone.
+//   - On Device::kCpu no op allocates, but for Context::workspace when it has to grow. A result has
+//     the same bits for any number of threads and whatever else is in the batch: each sum has one
+//     order, set by its own length alone.
 #pragma once
 
 #include <cstdint>

@@ -8,10 +8,19 @@ namespace hachi::ops {
 //
 //   y  [T,O] f32, written; must not overlap x
 //   x  [T,I] f32
-//   w  [O,I], used as it is stored: a few rows at a time are turned into f32
+//   w  [O,I], used as it is stored: a few rows at a time are unpacked
 //
-// kCpu sums in f32: element i goes to lane i % 8, each lane adds in the order of i, then the eight
-// lanes are added in one fixed tree. So a token's result never depends on its neighbours.
+// F32, F16, BF16 and F8_E4M3 weights are multiplied in f32. With weights of a block type, on every
+// device, x is first rounded to 8-bit integers in blocks of 32 (Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL) or
+// 256 (Q2_K .. Q6_K, IQ4_XS), as GGUF's own implementation does (ggml's blocks Q8_0, Q8_1, Q8_K);
+// int8_row.h has the formula. Then, over the groups g of 16 elements,
+//
+//   y = sum of (x.scale * w.scale[g]) * (integer sum of x.q * w.q) + x.sums[g] * w.min[g]
+//
+// kCpu sums in f32: element i goes to lane i % 8, or with block types to lane i / 4 % 8 as the
+// integer sum of four; each lane adds in the order of i, then the eight lanes are added in one
+// fixed tree. So a token's result never depends on its neighbours. With block types kCpu takes up
+// to 11/8 byte of workspace for each element of x.
 void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w);
 
 // y[t,o] += sum over i of x[t,i] * w[o,i]; the sum is complete before it is added to y.

@@ -1,17 +1,59 @@
+#include "kernels/decode.h"
+#include "kernels/int8_row.h"
 #include "kernels/testing.h"
+#include "kernels/unpack.h"
 
 namespace hachi::ops {
 namespace {
 
-// The f64 reference, and for each element the rounding that f32 sums may have: one lane adds
-// inputs / 8 products, each rounded, then three levels join the lanes.
+// The f64 reference, and for each element how many roundings f32 sums may have and the size of what
+// is rounded.
 struct Expected {
   Matrix y;
-  Matrix absolute;  // sum of |x| |w|
+  Matrix absolute;   // the sum of the magnitudes of all that is added
+  double roundings;  // of the longest chain of additions
 };
+
+// One row of x or w of a block type: as bytes, and what those stand for.
+struct Row {
+  Row(DType dtype, const float* x, int64_t n) : Row(n) {
+    round_to_int8(dtype, x, n, {q.data(), scales.data(), shifts.data()});
+    for (size_t i = 0; i < q.size(); ++i) values.push_back(scales[i / 32] * q[i]);
+  }
+  Row(DType dtype, const std::byte* w, int64_t n) : Row(n) {
+    unpack(dtype, w, n, {q.data(), scales.data(), shifts.data()});
+    for (size_t i = 0; i < q.size(); ++i) values.push_back(scales[i / 16] * q[i]);
+  }
+  explicit Row(int64_t n)
+      : q(static_cast<size_t>(n)),
+        scales(static_cast<size_t>(n / 16)),
+        shifts(static_cast<size_t>(n / 16)) {}
+  std::vector<int8_t> q;
+  std::vector<float> scales, shifts;
+  std::vector<float> values;
+};
+
+// sum of |x| |w|
+float magnitude(const float* x, const Weight& w, int64_t row, int64_t n) {
+  const DType dtype = w.values.dtype();
+  double sum = 0;
+  if (is_block_type(dtype)) {
+    const Row a(dtype, x, n);
+    const Row b(dtype, w.values.row(row), n);
+    for (size_t i = 0; i < a.q.size(); ++i) sum += std::abs(a.values[i] * b.values[i]);
+    for (size_t i = 0; i < b.shifts.size(); ++i) sum += std::abs(a.shifts[i] * b.shifts[i]);
+    return static_cast<float>(sum);
+  }
+  Runner ref(Device::kRef, false, 1);
+  Matrix weights(1, n);
+  dequantize(ref.ctx(), weights.tensor(), w, row);
+  for (int64_t i = 0; i < n; ++i) sum += std::abs(x[i] * weights.at(0, i));
+  return static_cast<float>(sum);
+}
 
 Expected expected(const Matrix& x, const Weight& w, const Matrix* added_to) {
   const int64_t outputs = w.values.size(0);
+  const int64_t inputs = x.columns();
   Runner ref(Device::kRef, false, 1);
   Matrix y = added_to ? added_to->copy() : Matrix(x.rows(), outputs);
   if (added_to) {
@@ -19,23 +61,23 @@ Expected expected(const Matrix& x, const Weight& w, const Matrix* added_to) {
   } else {
     matmul(ref.ctx(), y.tensor(), x.tensor(), w);
   }
-  Matrix weights(outputs, x.columns());
-  dequantize(ref.ctx(), weights.tensor(), w, 0);
   Matrix absolute(x.rows(), outputs);
   for (int64_t t = 0; t < x.rows(); ++t) {
     for (int64_t o = 0; o < outputs; ++o) {
-      double sum = added_to ? std::abs(added_to->at(t, o)) : 0.0;
-      for (int64_t i = 0; i < x.columns(); ++i) sum += std::abs(x.at(t, i) * weights.at(o, i));
-      absolute.at(t, o) = static_cast<float>(sum);
+      absolute.at(t, o) = magnitude(&x.at(t, 0), w, o, inputs);
+      if (added_to) absolute.at(t, o) += std::abs(added_to->at(t, o));
     }
   }
-  return {std::move(y), std::move(absolute)};
+  // One lane adds inputs / 8 products; or, of a block type, an integer sum from each 32 inputs and
+  // the products of an eighth of the mins. Then three levels join the lanes.
+  const auto n = static_cast<double>(inputs);
+  const double chain = is_block_type(w.values.dtype()) ? n / 32 + n / 16 / 8 : n / 8;
+  return {std::move(y), std::move(absolute), chain + 8};
 }
 
-void expect_matches(const Matrix& got, const Expected& want, int64_t inputs) {
-  const double roundings = static_cast<double>(inputs) / 8 + 6;
+void expect_matches(const Matrix& got, const Expected& want) {
   expect_close(got, want.y, [&](int64_t t, int64_t o) {
-    return roundings * kEpsilon * want.absolute.at(t, o) + 1e-30;
+    return want.roundings * kEpsilon * want.absolute.at(t, o) + 1e-30;
   });
 }
 
@@ -46,11 +88,18 @@ std::vector<int64_t> input_sizes(DType dtype) {
     case 32:
       return {32, 96, 576, 1536};
     default:
-      return {256, 1024};
+      return {256, 1280};
   }
 }
 
 class MatmulTest : public testing::TestWithParam<DType> {};
+class BlockMatmulTest : public testing::TestWithParam<DType> {};
+
+std::vector<DType> block_types() {
+  std::vector<DType> types = weight_types();
+  std::erase_if(types, [](DType type) { return !is_block_type(type); });
+  return types;
+}
 
 TEST_P(MatmulTest, MatchesTheReference) {
   std::mt19937 random(11);
@@ -65,7 +114,7 @@ TEST_P(MatmulTest, MatchesTheReference) {
         for_each_set([&](Runner& runner) {
           Matrix got(tokens, outputs);
           matmul(runner.ctx(), got.tensor(), x.tensor(), weight.weight());
-          expect_matches(got, want, inputs);
+          expect_matches(got, want);
         });
       }
     }
@@ -82,14 +131,14 @@ TEST_P(MatmulTest, AddsToWhatIsThere) {
   for_each_set([&](Runner& runner) {
     Matrix got = before.copy();
     matmul_add(runner.ctx(), got.tensor(), x.tensor(), weight.weight());
-    expect_matches(got, want, inputs);
+    expect_matches(got, want);
   });
 }
 
 // A token's result has the same bits alone and in any batch, on any number of threads.
 TEST_P(MatmulTest, DoesNotDependOnBatchOrThreads) {
   std::mt19937 random(13);
-  const int64_t inputs = traits(GetParam()).block_size == 1 ? 1537 : 1024;
+  const int64_t inputs = traits(GetParam()).block_size == 1 ? 1537 : 1280;
   RandomWeight weight(GetParam(), 45, inputs, random);
   const Matrix x(53, inputs, random);
   for (const bool avx2 : instruction_sets()) {
@@ -114,8 +163,66 @@ TEST_P(MatmulTest, DoesNotDependOnBatchOrThreads) {
   }
 }
 
+// Weights of a block type are multiplied with x rounded to 8 bits: within half a step of x for each
+// weight, half a unit of f16 for each scale, and the same for the sums that mins take.
+TEST_P(BlockMatmulTest, IsNearTheUnroundedProduct) {
+  std::mt19937 random(16);
+  constexpr int64_t kInputs = 768, kOutputs = 9;
+  RandomWeight weight(GetParam(), kOutputs, kInputs, random);
+  const Matrix x(3, kInputs, random);
+  for_each_set([&](Runner& runner) {
+    Matrix weights(kOutputs, kInputs);
+    dequantize(runner.ctx(), weights.tensor(), weight.weight(), 0);
+    Matrix got(3, kOutputs), want(3, kOutputs), allowed(3, kOutputs);
+    matmul(runner.ctx(), got.tensor(), x.tensor(), weight.weight());
+    for (int64_t t = 0; t < 3; ++t) {
+      double max = 0;
+      for (int64_t i = 0; i < kInputs; ++i) max = std::max<double>(max, std::abs(x.at(t, i)));
+      const double step = max / 127 * 0.5 + max * 0x1p-11;
+      for (int64_t o = 0; o < kOutputs; ++o) {
+        const Row row(GetParam(), weight.weight().values.row(o), kInputs);
+        double sum = 0, bound = 0;
+        for (int64_t i = 0; i < kInputs; ++i) {
+          const auto at = static_cast<size_t>(i);
+          sum += static_cast<double>(x.at(t, i)) * weights.at(o, i);
+          bound += step * (std::abs(row.values[at]) + std::abs(row.shifts[at / 16]));
+        }
+        want.at(t, o) = static_cast<float>(sum);
+        allowed.at(t, o) = static_cast<float>(bound);
+      }
+    }
+    expect_close(got, want, [&](int64_t t, int64_t o) { return allowed.at(t, o) * 1.001; });
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, BlockMatmulTest, testing::ValuesIn(block_types()),
+                         [](const auto& type) { return std::string(name(type.param)); });
 INSTANTIATE_TEST_SUITE_P(Types, MatmulTest, testing::ValuesIn(weight_types()),
                          [](const auto& type) { return std::string(name(type.param)); });
+
+// The largest products of bytes: 127 * -128, next to each other.
+TEST(Matmul, TakesTheLargestBytes) {
+  constexpr int64_t kInputs = 64;
+  Bytes bytes(row_bytes(DType::kQ8_0, kInputs), 1);
+  const float scale = 1;
+  for (int64_t block = 0; block < 2; ++block) {
+    std::byte* at = bytes.data() + row_bytes(DType::kQ8_0, 32 * block);
+    encode(DType::kF16, &scale, 1, at);
+    std::fill(at + 2, at + 34, std::byte{0x80});
+  }
+  const Weight weight{ConstTensor(bytes.data(), DType::kQ8_0, {1, kInputs}), {}, 0, 0};
+  Matrix x(2, kInputs);
+  for (int64_t i = 0; i < kInputs; ++i) {
+    x.at(0, i) = 127;
+    x.at(1, i) = -127;
+  }
+  for_each_set([&](Runner& runner) {
+    Matrix y(2, 1);
+    matmul(runner.ctx(), y.tensor(), x.tensor(), weight);
+    EXPECT_EQ(y.at(0, 0), -128.0f * 127 * kInputs);
+    EXPECT_EQ(y.at(1, 0), 128.0f * 127 * kInputs);
+  });
+}
 
 TEST(Matmul, TakesNoTokens) {
   std::mt19937 random(14);

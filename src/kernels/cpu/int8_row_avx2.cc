@@ -6,7 +6,9 @@ namespace hachi::ops::cpu::avx2 {
 namespace {
 
 float through_f16(float value) {
-  return _cvtsh_ss(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  const __m128i half =
+      _mm_cvtps_ph(_mm_set_ss(value), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  return _mm_cvtss_f32(_mm_cvtph_ps(half));
 }
 
 // The bits of the largest magnitude. As integers, so that a NaN is larger than all else.

@@ -1,5 +1,6 @@
-// Weights are read once a token tile, kRows rows by kDepth elements at a time, into an f32 scratch
-// that stays in the first-level cache; there all tokens of the tile use them.
+// Weights that are not of a block type are read once a token tile, kRows rows by kDepth elements at
+// a time, into an f32 scratch that stays in the first-level cache; there all tokens of the tile use
+// them.
 #include <algorithm>
 
 #include "kernels/cpu/cpu.h"
