@@ -168,7 +168,7 @@ class Chat {
     if (!conversation_.take_back("assistant")) {
       return fail(Code::kInvalidArgument, "there is no answer to give again");
     }
-    const Result<void> answered = reply();
+    Result<void> answered = reply();
     if (!answered) conversation_ = before;
     return answered;
   }

@@ -98,7 +98,7 @@ LineEditor::Input LineEditor::read() {
   if (input.text == kBlockMark) {
     input.text.clear();
     for (bool first = true;; first = false) {
-      const Input line = read_line(true);
+      Input line = read_line(true);
       if (line.event == Event::kInterrupted) return line;
       if (line.event == Event::kEnd || line.text == kBlockMark) return input;
       if (!first) input.text += '\n';
@@ -107,7 +107,7 @@ LineEditor::Input LineEditor::read() {
   }
   while (!input.text.empty() && input.text.back() == '\\') {
     input.text.back() = '\n';
-    const Input line = read_line(true);
+    Input line = read_line(true);
     if (line.event == Event::kInterrupted) return line;
     if (line.event == Event::kEnd) break;
     input.text += line.text;

@@ -1,5 +1,6 @@
 // The program `hachi`: picks the subcommand, prints what went wrong as one sentence, and turns it
 // into an exit status: 0 done, 1 done with a negative answer, 2 an error, 130 interrupted.
+#include <csignal>
 #include <exception>
 #include <vector>
 
@@ -62,6 +63,8 @@ int run_program(int argc, char** argv) {
 }  // namespace hachi::cli
 
 int main(int argc, char** argv) {
+  // A file that may not grow is an error of the write, not the end of the program.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return hachi::cli::run_program(argc, argv);
   } catch (const std::bad_alloc&) {

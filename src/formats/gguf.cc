@@ -182,6 +182,7 @@ Result<void> GgufParser::place_tensors(const std::vector<Placed>& placed, uint64
   const auto align = [&](uint64_t at) { return (at + alignment - 1) / alignment * alignment; };
   const uint64_t base = align(reader_.position());
   std::vector<const Placed*> by_offset;
+  by_offset.reserve(placed.size());
   for (const Placed& tensor : placed) by_offset.push_back(&tensor);
   std::sort(by_offset.begin(), by_offset.end(),
             [](const Placed* a, const Placed* b) { return a->offset < b->offset; });

@@ -216,7 +216,7 @@ Result<Value> PairReader::read_numbers(uint64_t count, std::string_view key) {
                     printable(key));
       }
     }
-    list[i] = static_cast<Wide>(element);
+    list[i] = static_cast<Wide>(element);  // NOLINT(bugprone-signed-char-misuse): a number
   }
   return Value(std::move(list));
 }

@@ -60,10 +60,7 @@ Result<std::vector<Part>> open_set(Part given) {
   const int64_t number = given.number;
   std::vector<Part> parts;
   for (int64_t i = 0; i < count; ++i) {
-    if (i == number) {
-      parts.push_back(std::move(given));
-      continue;
-    }
+    if (i == number) continue;
     auto opened = open_part(folder / (stem + part_ending(i, count)));
     if (!opened && opened.error().code == Code::kNotFound) {
       return fail(Code::kNotFound, "{}; it is part {} of {} of one model, put all of them here",
@@ -76,6 +73,7 @@ Result<std::vector<Part>> open_set(Part given) {
     }
     parts.push_back(std::move(part));
   }
+  parts.insert(parts.begin() + static_cast<std::ptrdiff_t>(number), std::move(given));
   return parts;
 }
 

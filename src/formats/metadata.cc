@@ -50,7 +50,7 @@ std::optional<double> as_number(const Value& value) {
 }  // namespace
 
 bool Metadata::add(std::string_view key, Value value) {
-  return entries_.try_emplace(std::string(key), std::move(value)).second;
+  return entries_.insert({std::string(key), std::move(value)}).second;
 }
 
 const Value* Metadata::find(std::string_view key) const {

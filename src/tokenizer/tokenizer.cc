@@ -208,7 +208,7 @@ Result<Tokenizer> Tokenizer::load(const formats::Checkpoint& checkpoint) {
   if (checkpoint.tokenizer_json().empty()) return from_gguf(checkpoint.metadata());
   TRY(Tokenizer tokenizer, from_json(checkpoint.tokenizer_json()));
   // A token is named by its text, or by an object that holds the text.
-  const auto named = [&](std::string key) -> std::optional<TokenId> {
+  const auto named = [&](const std::string& key) -> std::optional<TokenId> {
     for (const std::string& name : {key, key + ".content"}) {
       const auto text = checkpoint.tokenizer_config().string(name);
       if (text && *text) return tokenizer.id(**text);
