@@ -1,9 +1,11 @@
 // The tiny models of tests/golden/models (see make_model_goldens.py), for tests.
 #pragma once
 
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -53,6 +55,44 @@ inline GoldenModel open_golden(const std::string& name) {
   golden.logits.resize(bytes.size() / sizeof(float));
   std::memcpy(golden.logits.data(), bytes.data(), bytes.size());
   return golden;
+}
+
+// All logits of the golden prompt in one batch.
+inline std::vector<float> run_prompt(const GoldenModel& golden, ops::Device device) {
+  const model::Model& model = *golden.model;
+  const auto count = static_cast<int64_t>(golden.prompt.size());
+  auto cache = model::KvCache::allocate(model.config(), 4, DType::kF32);
+  auto memory = Buffer::allocate(model::Activations::bytes(model.config(), count));
+  EXPECT_TRUE(cache && memory);
+  const auto a = model::Activations::over(*memory, model.config(), count);
+  ThreadPool pool(2);
+  ops::Context ctx;
+  ctx.device = device;
+  ctx.pool = &pool;
+  std::vector<int32_t> positions(golden.prompt.size());
+  std::iota(positions.begin(), positions.end(), 0);
+  const std::vector<int32_t> pages = {2, 0, 3, 1};
+  const ops::SequenceSpan sequence{0, count, pages};
+  model.forward(ctx, {golden.prompt, positions, {&sequence, 1}}, *cache, a);
+  std::vector<float> logits(golden.logits.size());
+  model.logits(ctx, Tensor(logits.data(), DType::kF32, {count, model.config().vocab_size}), a.x,
+               a.normed);
+  return logits;
+}
+
+// Each row is within 1e-5 of Transformers' row, relative to its length.
+inline void expect_golden_logits(const GoldenModel& golden, const std::vector<float>& logits) {
+  const auto vocab = static_cast<size_t>(golden.model->config().vocab_size);
+  ASSERT_EQ(logits.size(), golden.logits.size());
+  for (size_t row = 0; row < golden.prompt.size(); ++row) {
+    double error = 0;
+    double norm = 0;
+    for (size_t i = row * vocab; i < (row + 1) * vocab; ++i) {
+      error += std::pow(static_cast<double>(logits[i] - golden.logits[i]), 2);
+      norm += std::pow(static_cast<double>(golden.logits[i]), 2);
+    }
+    EXPECT_LE(std::sqrt(error / norm), 1e-5) << "position " << row;
+  }
 }
 
 }  // namespace hachi::testing

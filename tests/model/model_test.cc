@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <filesystem>
-#include <numeric>
 
 #include <boost/json.hpp>
 #include <gtest/gtest.h>
@@ -16,46 +15,13 @@ namespace {
 using testing::GoldenModel;
 using testing::open_golden;
 
-// All logits of the golden prompt in one batch.
-std::vector<float> run_prompt(const GoldenModel& golden, ops::Device device) {
-  const Model& model = *golden.model;
-  const auto count = static_cast<int64_t>(golden.prompt.size());
-  auto cache = KvCache::allocate(model.config(), 4, DType::kF32);
-  auto memory = Buffer::allocate(Activations::bytes(model.config(), count));
-  EXPECT_TRUE(cache && memory);
-  const Activations a = Activations::over(*memory, model.config(), count);
-  ThreadPool pool(2);
-  ops::Context ctx;
-  ctx.device = device;
-  ctx.pool = &pool;
-  std::vector<int32_t> positions(golden.prompt.size());
-  std::iota(positions.begin(), positions.end(), 0);
-  const std::vector<int32_t> pages = {2, 0, 3, 1};
-  const ops::SequenceSpan sequence{0, count, pages};
-  model.forward(ctx, {golden.prompt, positions, {&sequence, 1}}, *cache, a);
-  std::vector<float> logits(golden.logits.size());
-  model.logits(ctx, Tensor(logits.data(), DType::kF32, {count, model.config().vocab_size}), a.x,
-               a.normed);
-  return logits;
-}
-
 class ModelGolden : public ::testing::TestWithParam<std::tuple<const char*, ops::Device>> {};
 
 TEST_P(ModelGolden, LogitsAreThoseOfTransformers) {
   const auto [name, device] = GetParam();
   const GoldenModel golden = open_golden(name);
   ASSERT_TRUE(golden.model);
-  const std::vector<float> logits = run_prompt(golden, device);
-  const auto vocab = static_cast<size_t>(golden.model->config().vocab_size);
-  for (size_t row = 0; row < golden.prompt.size(); ++row) {
-    double error = 0;
-    double norm = 0;
-    for (size_t i = row * vocab; i < (row + 1) * vocab; ++i) {
-      error += std::pow(static_cast<double>(logits[i] - golden.logits[i]), 2);
-      norm += std::pow(static_cast<double>(golden.logits[i]), 2);
-    }
-    EXPECT_LE(std::sqrt(error / norm), 1e-5) << "position " << row;
-  }
+  testing::expect_golden_logits(golden, testing::run_prompt(golden, device));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ModelGolden,
