@@ -33,7 +33,7 @@ void check_decoding(const Tokenizer& tokenizer, std::span<const TokenId> ids, bo
 
 void check_text(const Tokenizer& tokenizer, std::string_view text) {
   const size_t third = text.size() / 3;
-  const tokenizer::TextRange user = {third, 2 * third};
+  const TextRange user = {third, 2 * third};
   for (const bool parse_special : {true, false}) {
     tokenizer::EncodeOptions options;
     options.parse_special = parse_special;

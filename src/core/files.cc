@@ -56,20 +56,6 @@ Result<void> write_all(int fd, std::string_view bytes, const std::filesystem::pa
   return {};
 }
 
-// Makes a temporary file beside `path`, has `fill` write it, and renames it when that went well.
-template <class Fill>
-Result<void> write_beside(const std::filesystem::path& path, Fill fill) {
-  std::string beside = path.string() + ".partial-XXXXXX";
-  Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));
-  if (file.get() < 0) return system_error("create it", path);
-  Result<void> done = fill(file.get());
-  if (done && ::fsync(file.get()) != 0) done = system_error("write it", path);
-  if (done && ::fchmod(file.get(), 0644) != 0) done = system_error("write it", path);
-  if (done && ::rename(beside.c_str(), path.c_str()) != 0) done = system_error("rename it", path);
-  if (!done) ::unlink(beside.c_str());
-  return done;
-}
-
 }  // namespace
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -122,12 +108,15 @@ Result<std::string> read_file(const std::filesystem::path& path, uint64_t max_by
 }
 
 Result<void> write_file(const std::filesystem::path& path, std::string_view bytes) {
-  return write_beside(path, [&](int fd) { return write_all(fd, bytes, path); });
-}
-
-Result<void> copy_file_whole(const std::filesystem::path& from, const std::filesystem::path& to) {
-  TRY(const MappedFile source, MappedFile::open(from));
-  return write_beside(to, [&](int fd) { return write_all(fd, source.text(), to); });
+  std::string beside = path.string() + ".partial-XXXXXX";
+  const Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));
+  if (file.get() < 0) return system_error("create it", path);
+  Result<void> done = write_all(file.get(), bytes, path);
+  if (done && ::fsync(file.get()) != 0) done = system_error("write it", path);
+  if (done && ::fchmod(file.get(), 0644) != 0) done = system_error("write it", path);
+  if (done && ::rename(beside.c_str(), path.c_str()) != 0) done = system_error("rename it", path);
+  if (!done) ::unlink(beside.c_str());
+  return done;
 }
 
 }  // namespace hachi::inline core

@@ -37,7 +37,4 @@ Result<std::string> read_file(const std::filesystem::path& path, uint64_t max_by
 // one, and a failure (disk full, no permission) leaves nothing behind.
 Result<void> write_file(const std::filesystem::path& path, std::string_view bytes);
 
-// Copies a file the same way: beside, synced, renamed.
-Result<void> copy_file_whole(const std::filesystem::path& from, const std::filesystem::path& to);
-
 }  // namespace hachi::inline core

@@ -87,15 +87,6 @@ class BasicTensor {
     return view;
   }
 
-  bool is_dense() const {
-    int64_t bytes = core::row_bytes(dtype_, sizes_[static_cast<size_t>(rank_ - 1)]);
-    for (int i = rank_ - 2; i >= 0; --i) {
-      if (strides_[static_cast<size_t>(i)] != bytes) return false;
-      bytes *= sizes_[static_cast<size_t>(i)];
-    }
-    return true;
-  }
-
  private:
   template <class>
   friend class BasicTensor;
