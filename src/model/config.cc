@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "kernels/attention.h"
 #include "model/rope_config.h"
 
 namespace hachi::model {
@@ -31,7 +32,6 @@ constexpr Family kFamilies[] = {
 constexpr int64_t kMaxLayers = 1024;
 constexpr int64_t kMaxWidth = 1 << 20;
 constexpr int64_t kMaxHeads = 4096;
-constexpr int64_t kMaxHeadDim = 256;  // what the attention kernels hold in registers and stack
 constexpr int64_t kMaxVocab = 1 << 24;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
 
@@ -120,16 +120,16 @@ Result<void> read_sizes(const Checkpoint& checkpoint, ModelConfig& config) {
     return fail(Code::kCorrupt, "{}: {} query heads cannot share {} key/value heads evenly",
                 checkpoint.path().string(), config.num_heads, config.num_kv_heads);
   }
-  TRY(const auto head_dim, sizes.find("head_dim", "attention.key_length", kMaxHeadDim));
+  TRY(const auto head_dim, sizes.find("head_dim", "attention.key_length", ops::kMaxHeadWidth));
   if (!head_dim && config.hidden_size % config.num_heads != 0) {
     return fail(Code::kCorrupt, "{}: a width of {} does not divide into {} heads",
                 checkpoint.path().string(), config.hidden_size, config.num_heads);
   }
   config.head_dim = head_dim.value_or(config.hidden_size / config.num_heads);
-  if (config.head_dim % 8 != 0 || config.head_dim > kMaxHeadDim) {
+  if (config.head_dim % 8 != 0 || config.head_dim > ops::kMaxHeadWidth) {
     return fail(Code::kUnsupported,
                 "{}: heads of width {} cannot be run (a multiple of 8 up to {} can)",
-                checkpoint.path().string(), config.head_dim, kMaxHeadDim);
+                checkpoint.path().string(), config.head_dim, ops::kMaxHeadWidth);
   }
   return {};
 }
