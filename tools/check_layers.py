@@ -28,6 +28,7 @@ LAYERS = {
     "chat": (3, ["core", "formats", "tokenizer", "api"]),
     "grammar": (3, ["core", "formats", "tokenizer"]),
     "engine": (4, ["core", "kernels", "model"]),
+    "quantize": (5, ["core", "formats", "kernels", "tokenizer", "model", "engine"]),
     "output": (5, ["core", "api", "tokenizer", "chat", "grammar", "engine"]),
     "server": (6, ALL_BELOW),
     "eval": (6, ALL_BELOW),
