@@ -155,7 +155,7 @@ TEST(Attention, MatchesTheReference) {
   for (const Shape& shape : kShapes) {
     SCOPED_TRACE(describe(shape));
     const Sequences sequences(shape, kLengths, 31);
-    Runner ref(Device::kRef, false, 1);
+    Runner ref(Device::kRef, {}, 1);
     const Cache ref_cache = sequences.cache();
     std::vector<Matrix> want = sequences.outputs();
     for (const auto& chunks : kSteps) sequences.run(ref, ref_cache, chunks, &want);
@@ -180,8 +180,8 @@ TEST(Attention, DoesNotDependOnChunksBatchOrThreads) {
   for (const Shape& shape : kShapes) {
     SCOPED_TRACE(describe(shape));
     const Sequences sequences(shape, kLengths, 32);
-    for (const bool avx2 : instruction_sets()) {
-      Runner one(Device::kCpu, avx2, 1);
+    for (const CpuFeatures& set : instruction_sets()) {
+      Runner one(Device::kCpu, set, 1);
       const Cache one_cache = sequences.cache();
       std::vector<Matrix> want = sequences.outputs();
       for (size_t s = 0; s < kLengths.size(); ++s) {
@@ -190,7 +190,7 @@ TEST(Attention, DoesNotDependOnChunksBatchOrThreads) {
         }
       }
       for (const int threads : {1, 2, 3, 5}) {
-        Runner runner(Device::kCpu, avx2, threads);
+        Runner runner(Device::kCpu, set, threads);
         SCOPED_TRACE(runner.name());
         const Cache whole_cache = sequences.cache();
         std::vector<Matrix> whole = sequences.outputs();
@@ -215,7 +215,7 @@ TEST(Attention, EqualKeysGiveTheMeanOfTheValues) {
     for (int64_t d = 0; d < 8; ++d) sequences.k(0).at(p, d) = 0.5f;
   }
   for (const Device device : {Device::kRef, Device::kCpu}) {
-    Runner runner(device, cpu_features().avx2, 2);
+    Runner runner(device, cpu_features(), 2);
     const Cache cache = sequences.cache();
     std::vector<Matrix> y = sequences.outputs();
     sequences.run(runner, cache, {{0, 0, 21}}, &y);
@@ -235,7 +235,7 @@ TEST(Attention, TakesScoresThatExpCannotHold) {
   const Shape shape{1, 1, 8, 16, DType::kF32};
   Sequences sequences(shape, {40}, 34);
   for (int64_t d = 0; d < 8; ++d) sequences.k(0).at(20, d) *= 1e4f;
-  Runner ref(Device::kRef, false, 1);
+  Runner ref(Device::kRef, {}, 1);
   const Cache ref_cache = sequences.cache();
   std::vector<Matrix> want = sequences.outputs();
   sequences.run(ref, ref_cache, {{0, 0, 40}}, &want);
@@ -272,8 +272,8 @@ TEST(Attention, LaterTokensDoNotReachEarlierOnes) {
 
 // The weights of two scores, 0 and -x, are 1 and exp(-x).
 TEST(Softmax, WeightsAreWithinTwoUnitsInTheLastPlace) {
-  for (const bool avx2 : instruction_sets()) {
-    const cpu::InnerLoops& loops = cpu::inner_loops({.avx2 = avx2});
+  for (const CpuFeatures& set : instruction_sets()) {
+    const cpu::InnerLoops& loops = cpu::inner_loops(set);
     double worst = 0;
     for (int i = 0; i < 200'000; ++i) {
       const float x = static_cast<float>(i) * 110.0f / 200'000;
@@ -295,7 +295,7 @@ TEST(Attention, TakesNoTokens) {
   const Sequences sequences(shape, {4}, 35);
   const Cache cache = sequences.cache();
   for (const Device device : {Device::kRef, Device::kCpu}) {
-    Runner runner(device, false, 2);
+    Runner runner(device, {}, 2);
     const ConstTensor none(nullptr, DType::kF32, {0, 8});
     kv_store(runner.ctx(), cache.kv(), none, none, {});
     attention(runner.ctx(), Tensor(nullptr, DType::kF32, {0, 16}),

@@ -32,8 +32,8 @@ TEST(Dequantize, GivesTheGoldenBits) {
     std::memcpy(odd.data(), blocks.data(), blocks.size());
     const Weight weight{ConstTensor(odd.data(), dtype, {1, n}), {}, 0, 0};
     for (const Device device : {Device::kRef, Device::kCpu}) {
-      for (const bool avx2 : instruction_sets()) {
-        Runner runner(device, avx2, 2);
+      for (const CpuFeatures& set : instruction_sets()) {
+        Runner runner(device, set, 2);
         SCOPED_TRACE(runner.name());
         Matrix got(1, n);
         dequantize(runner.ctx(), got.tensor(), weight, 0);
@@ -57,7 +57,7 @@ TEST(Dequantize, AllSetsGiveTheSameBits) {
     const int64_t unit = traits(dtype).block_size;
     for (const int64_t n : {1, 2, 3, 7, 9}) {
       RandomWeight weight(dtype, 5, n * unit, random);
-      Runner plain(Device::kRef, false, 1);
+      Runner plain(Device::kRef, {}, 1);
       Matrix want(3, n * unit);
       dequantize(plain.ctx(), want.tensor(), weight.weight(), 2);
       for_each_set([&](Runner& runner) {
@@ -109,12 +109,12 @@ TEST(Half, Fp8HasItsPublishedValues) {
 }
 
 TEST(Half, AllSetsDecodeEveryFp8Value) {
-  for (const bool avx2 : instruction_sets()) {
+  for (const CpuFeatures& set : instruction_sets()) {
     for (int bits = 0; bits < 256; bits += 8) {
       std::byte data[8];
       for (int i = 0; i < 8; ++i) data[i] = static_cast<std::byte>(bits + i);
       float values[8];
-      cpu::inner_loops({.avx2 = avx2}).decode(DType::kF8E4M3, data, 8, values);
+      cpu::inner_loops(set).decode(DType::kF8E4M3, data, 8, values);
       for (int i = 0; i < 8; ++i) {
         const float want = f8e4m3_to_f32(static_cast<uint8_t>(bits + i));
         EXPECT_EQ(std::isnan(values[i]), std::isnan(want));
@@ -163,9 +163,9 @@ TEST(Half, AllSetsEncodeTheSameBits) {
     const auto n = static_cast<int64_t>(values.size());
     Bytes want(row_bytes(dtype, n), 1);
     encode(dtype, values.data(), n, want.data());
-    for (const bool avx2 : instruction_sets()) {
+    for (const CpuFeatures& set : instruction_sets()) {
       Bytes got(row_bytes(dtype, n), 1);
-      cpu::inner_loops({.avx2 = avx2}).encode(dtype, values.data(), n, got.data());
+      cpu::inner_loops(set).encode(dtype, values.data(), n, got.data());
       EXPECT_EQ(std::memcmp(got.data(), want.data(), static_cast<size_t>(got.size())), 0);
     }
   }

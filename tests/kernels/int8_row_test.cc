@@ -27,9 +27,9 @@ Rounded rounded(Rounder round, DType dtype, const std::vector<float>& x) {
 
 // The plain code, and that of each instruction set.
 void for_each_rounder(const std::function<void(Rounder)>& body) {
-  for (const bool avx2 : instruction_sets()) {
-    SCOPED_TRACE(avx2 ? "avx2" : "portable");
-    body(cpu::inner_loops({.avx2 = avx2}).round_to_int8);
+  for (const CpuFeatures& set : instruction_sets()) {
+    SCOPED_TRACE(name(set));
+    body(cpu::inner_loops(set).round_to_int8);
   }
 }
 

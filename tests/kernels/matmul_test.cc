@@ -44,7 +44,7 @@ float magnitude(const float* x, const Weight& w, int64_t row, int64_t n) {
     for (size_t i = 0; i < b.shifts.size(); ++i) sum += std::abs(a.shifts[i] * b.shifts[i]);
     return static_cast<float>(sum);
   }
-  Runner ref(Device::kRef, false, 1);
+  Runner ref(Device::kRef, {}, 1);
   Matrix weights(1, n);
   dequantize(ref.ctx(), weights.tensor(), w, row);
   for (int64_t i = 0; i < n; ++i) sum += std::abs(x[i] * weights.at(0, i));
@@ -54,7 +54,7 @@ float magnitude(const float* x, const Weight& w, int64_t row, int64_t n) {
 Expected expected(const Matrix& x, const Weight& w, const Matrix* added_to) {
   const int64_t outputs = w.values.size(0);
   const int64_t inputs = x.columns();
-  Runner ref(Device::kRef, false, 1);
+  Runner ref(Device::kRef, {}, 1);
   Matrix y = added_to ? added_to->copy() : Matrix(x.rows(), outputs);
   if (added_to) {
     matmul_add(ref.ctx(), y.tensor(), x.tensor(), w);
@@ -141,14 +141,14 @@ TEST_P(MatmulTest, DoesNotDependOnBatchOrThreads) {
   const int64_t inputs = traits(GetParam()).block_size == 1 ? 1537 : 1280;
   RandomWeight weight(GetParam(), 45, inputs, random);
   const Matrix x(53, inputs, random);
-  for (const bool avx2 : instruction_sets()) {
-    Runner one(Device::kCpu, avx2, 1);
+  for (const CpuFeatures& set : instruction_sets()) {
+    Runner one(Device::kCpu, set, 1);
     Matrix alone(53, 45);
     for (int64_t t = 0; t < 53; ++t) {
       matmul(one.ctx(), alone.tensor().rows(t, 1), x.tensor().rows(t, 1), weight.weight());
     }
     for (const int threads : {1, 2, 3, 5}) {
-      Runner runner(Device::kCpu, avx2, threads);
+      Runner runner(Device::kCpu, set, threads);
       for (const int64_t tokens : {1, 2, 3, 7, 8, 33, 53}) {
         SCOPED_TRACE(fmt::format("{}, T={}", runner.name(), tokens));
         Matrix got(53, 45);
@@ -228,7 +228,7 @@ TEST(Matmul, TakesNoTokens) {
   std::mt19937 random(14);
   RandomWeight weight(DType::kF32, 3, 4, random);
   for (const Device device : {Device::kRef, Device::kCpu}) {
-    Runner runner(device, true, 2);
+    Runner runner(device, cpu_features(), 2);
     matmul(runner.ctx(), Tensor(nullptr, DType::kF32, {0, 3}),
            ConstTensor(nullptr, DType::kF32, {0, 4}), weight.weight());
   }
@@ -237,7 +237,7 @@ TEST(Matmul, TakesNoTokens) {
 TEST(MatmulDeathTest, ChecksShapes) {
   std::mt19937 random(15);
   RandomWeight weight(DType::kF32, 3, 4, random);
-  Runner runner(Device::kCpu, false, 1);
+  Runner runner(Device::kCpu, {}, 1);
   Matrix x(2, 5);
   Matrix y(2, 3);
   EXPECT_DEATH(matmul(runner.ctx(), y.tensor(), x.tensor(), weight.weight()), "4 against 5");

@@ -15,7 +15,7 @@ double largest(const Matrix& m, int64_t row) {
 }
 
 TEST(RmsNorm, MatchesTheFormula) {
-  Runner ref(Device::kRef, false, 1);
+  Runner ref(Device::kRef, {}, 1);
   Matrix x(1, 4), w(1, 4), y(1, 4);
   const float in[] = {1, -2, 3, 4};
   for (int c = 0; c < 4; ++c) x.at(0, c) = in[c], w.at(0, c) = static_cast<float>(c + 1);
@@ -28,7 +28,7 @@ TEST(RmsNorm, MatchesTheReference) {
   for (const int64_t columns : kSizes) {
     const Matrix x(5, columns, random, 3.0);
     const Matrix w(1, columns, random);
-    Runner ref(Device::kRef, false, 1);
+    Runner ref(Device::kRef, {}, 1);
     Matrix want(5, columns);
     rms_norm(ref.ctx(), want.tensor(), x.tensor(), w.vector(), 1e-6f);
     for_each_set([&](Runner& runner) {
@@ -63,7 +63,7 @@ TEST(RmsNormHeads, IsTheNormOfEachHead) {
       }
       EXPECT_TRUE(got.same_bytes(want));
     });
-    Runner ref(Device::kRef, false, 1);
+    Runner ref(Device::kRef, {}, 1);
     Matrix want = x.copy();
     rms_norm_heads(ref.ctx(), want.tensor(), w.vector(), 1e-5f);
     for_each_set([&](Runner& runner) {
@@ -93,7 +93,7 @@ Angles angles_for(int64_t half) {
 TEST(RopeAngles, RoundTheAngleAndNothingBeforeIt) {
   const Angles angles = angles_for(9);
   for (const Device device : {Device::kRef, Device::kCpu}) {
-    Runner runner(device, true, 3);
+    Runner runner(device, cpu_features(), 3);
     Matrix got(5, 18);
     rope_angles(runner.ctx(), got.tensor(), angles.positions, angles.inv_freq, 1.25f);
     for (int64_t t = 0; t < 5; ++t) {
@@ -114,7 +114,7 @@ TEST(Rope, MatchesTheReference) {
       SCOPED_TRACE(half);
       const Angles angles = angles_for(half);
       const Matrix x(5, 3 * 2 * half, random);
-      Runner ref(Device::kRef, false, 1);
+      Runner ref(Device::kRef, {}, 1);
       Matrix cos_sin(5, 2 * half);
       rope_angles(ref.ctx(), cos_sin.tensor(), angles.positions, angles.inv_freq, 1.0f);
       Matrix want = x.copy();
@@ -133,7 +133,7 @@ TEST(Rope, MatchesTheReference) {
 TEST(Rope, LayoutsDifferByThePlacesOfPairs) {
   std::mt19937 random(24);
   const Angles angles = angles_for(8);
-  Runner ref(Device::kRef, false, 1);
+  Runner ref(Device::kRef, {}, 1);
   Matrix cos_sin(5, 16);
   rope_angles(ref.ctx(), cos_sin.tensor(), angles.positions, angles.inv_freq, 1.0f);
   Matrix halves(5, 16, random);
@@ -152,7 +152,7 @@ TEST(Swiglu, MatchesTheReference) {
   std::mt19937 random(25);
   for (const int64_t columns : {1, 7, 8, 9, 33, 1536, 2500}) {
     const Matrix gate_up(3, 2 * columns, random, 4.0);
-    Runner ref(Device::kRef, false, 1);
+    Runner ref(Device::kRef, {}, 1);
     Matrix want(3, columns);
     swiglu(ref.ctx(), want.tensor(), gate_up.tensor());
     for_each_set([&](Runner& runner) {
@@ -186,11 +186,11 @@ TEST(Embed, PicksRowsAndScales) {
     SCOPED_TRACE(name(dtype));
     const int64_t columns = 512;
     RandomWeight table(dtype, 7, columns, random);
-    Runner ref(Device::kRef, false, 1);
+    Runner ref(Device::kRef, {}, 1);
     Matrix rows(7, columns);
     dequantize(ref.ctx(), rows.tensor(), table.weight(), 0);
     for (const Device device : {Device::kRef, Device::kCpu}) {
-      Runner runner(device, cpu_features().avx2, 3);
+      Runner runner(device, cpu_features(), 3);
       Matrix got(4, columns);
       embed(runner.ctx(), got.tensor(), ids, table.weight(), 2.5f);
       for (int64_t t = 0; t < 4; ++t) {
@@ -208,8 +208,8 @@ TEST(Rows, DoNotDependOnBatchOrThreads) {
   const int64_t columns = 1500;
   const Matrix x(33, 2 * columns, random);
   const Matrix w(1, columns, random);
-  for (const bool avx2 : instruction_sets()) {
-    Runner one(Device::kCpu, avx2, 1);
+  for (const CpuFeatures& set : instruction_sets()) {
+    Runner one(Device::kCpu, set, 1);
     Matrix norm(33, columns), gated(33, columns);
     for (int64_t t = 0; t < 33; ++t) {
       rms_norm(one.ctx(), norm.tensor().rows(t, 1), x.tensor().rows(t, 1).columns(0, columns),
@@ -217,7 +217,7 @@ TEST(Rows, DoNotDependOnBatchOrThreads) {
       swiglu(one.ctx(), gated.tensor().rows(t, 1), x.tensor().rows(t, 1));
     }
     for (const int threads : {1, 2, 3, 5}) {
-      Runner runner(Device::kCpu, avx2, threads);
+      Runner runner(Device::kCpu, set, threads);
       Matrix got(33, columns);
       rms_norm(runner.ctx(), got.tensor(), x.tensor().columns(0, columns), w.vector(), 1e-6f);
       EXPECT_TRUE(got.same_bytes(norm));

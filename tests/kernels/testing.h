@@ -8,6 +8,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -78,15 +79,30 @@ class Matrix {
   Bytes bytes_;
 };
 
+// Each set of inner loops that this processor can run, the plain one first.
+inline std::vector<CpuFeatures> instruction_sets() {
+  const CpuFeatures& has = cpu_features();
+  std::vector<CpuFeatures> sets = {{}};
+  if (has.avx2) sets.push_back({.avx2 = true});
+  if (has.avx512) sets.push_back({.avx2 = true, .avx512 = true});
+  if (has.avx512_bf16) sets.push_back({.avx2 = true, .avx512 = true, .avx512_bf16 = true});
+  return sets;
+}
+
+inline std::string_view name(const CpuFeatures& set) {
+  if (set.avx512_bf16) return "avx512_bf16";
+  if (set.avx512) return "avx512";
+  return set.avx2 ? "avx2" : "portable";
+}
+
 // A context of its own pool.
 class Runner {
  public:
-  Runner(Device device, bool avx2, int threads) : pool_(threads) {
+  Runner(Device device, const CpuFeatures& features, int threads) : pool_(threads) {
     ctx_.device = device;
     ctx_.pool = &pool_;
-    ctx_.features.avx2 = avx2;
-    name_ = device == Device::kRef ? "ref"
-                                   : fmt::format("{} x {}", avx2 ? "avx2" : "portable", threads);
+    ctx_.features = features;
+    name_ = device == Device::kRef ? "ref" : fmt::format("{} x {}", ops::name(features), threads);
   }
   Context& ctx() { return ctx_; }
   const std::string& name() const { return name_; }
@@ -97,17 +113,11 @@ class Runner {
   std::string name_;
 };
 
-inline std::vector<bool> instruction_sets() {
-  std::vector<bool> sets = {false};
-  if (cpu_features().avx2) sets.push_back(true);
-  return sets;
-}
-
 // Calls body(runner) for each instruction set, with an odd number of threads.
 template <class Body>
 void for_each_set(const Body& body) {
-  for (const bool avx2 : instruction_sets()) {
-    Runner runner(Device::kCpu, avx2, 3);
+  for (const CpuFeatures& set : instruction_sets()) {
+    Runner runner(Device::kCpu, set, 3);
     SCOPED_TRACE(runner.name());
     body(runner);
   }

@@ -1,24 +1,49 @@
 #include "kernels/cpu/features.h"
 
+#include <cstdint>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
 namespace hachi::ops {
+namespace {
+
+#if defined(__x86_64__)
+
+// Asked by number: not every compiler has the names of all answers. Source: Intel's manual, CPUID.
+CpuFeatures ask_processor() {
+  CpuFeatures found;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return found;
+  const unsigned osxsave_fma_f16c = 1u << 27 | 1u << 12 | 1u << 29;
+  if ((ecx & osxsave_fma_f16c) != osxsave_fma_f16c) return found;
+  uint32_t kept = 0, high = 0;  // the registers that the operating system keeps
+  __asm__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0));
+
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return found;
+  const unsigned most_leaves = eax;
+  const uint32_t ymm = 0x06, zmm = 0xe6;
+  const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+  const bool vnni = (ecx >> 11 & 1u) != 0;
+  found.avx2 = (kept & ymm) == ymm && (ebx >> 5 & 1u) != 0;
+  found.avx512 = found.avx2 && (kept & zmm) == zmm && (ebx & f_dq_bw_vl) == f_dq_bw_vl && vnni;
+  if (found.avx512 && most_leaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
+    found.avx512_bf16 = (eax >> 5 & 1u) != 0;
+  }
+  return found;
+}
+
+#else
+
+CpuFeatures ask_processor() { return {}; }
+
+#endif
+
+}  // namespace
 
 const CpuFeatures& cpu_features() {
-  static const CpuFeatures features = [] {
-    CpuFeatures found;
-#if defined(__x86_64__)
-    // Asked by number: not every compiler has F16C's name. The other two answers hold only if the
-    // operating system keeps the wide registers.
-    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-    const bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
-    __builtin_cpu_init();
-    found.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c;
-#endif
-    return found;
-  }();
+  static const CpuFeatures features = ask_processor();
   return features;
 }
 

@@ -3,8 +3,11 @@
 
 namespace hachi::ops {
 
+// Each stands for an operating system that keeps the registers too, and includes those above it.
 struct CpuFeatures {
-  bool avx2 = false;  // AVX2, FMA and F16C, all three, and an operating system that keeps them
+  bool avx2 = false;         // AVX2, FMA and F16C, all three
+  bool avx512 = false;       // AVX-512 F, BW, DQ, VL and VNNI, which come together since Ice Lake
+  bool avx512_bf16 = false;  // products of bf16 pairs
 };
 
 // Found out once for the process.
