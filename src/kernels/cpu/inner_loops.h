@@ -12,6 +12,7 @@
 
 #include "core/dtype.h"
 #include "kernels/int8_row.h"
+#include "kernels/panels.h"
 #include "kernels/unpack.h"
 
 namespace hachi::ops::cpu {
@@ -39,6 +40,18 @@ struct Int8Tile {
   int64_t num_w;  // a multiple of 8
   int64_t n;      // a multiple of kInt8Block
   bool w_signed;  // false: no q of w is negative
+};
+
+// Some panels of a matrix (kernels/panels.h) with the activations of some tokens.
+struct PanelTile {
+  DType dtype;
+  const std::byte* panels;  // `count` of them, panel_bytes each
+  int64_t count;
+  int64_t panel_bytes;
+  int64_t columns;     // of the matrix
+  const std::byte* x;  // as panel_input.h has it, for `tokens`
+  int tokens;          // 1, 2, 4, 8 or 12, at most InnerLoops::max_panel_tokens
+  float* out;          // [count][tokens][16], written
 };
 
 // One position tile of attention for rows of queries that see the same positions.
@@ -76,6 +89,11 @@ struct InnerLoops {
   void (*sum_lanes)(const float* lanes, int64_t count, float* y);
   // y[i * kAttentionTile + r] = x[i] . w[r], the lanes summed as above; num_w <= kAttentionTile.
   void (*dot)(const DotTile& tile, float* y);
+
+  // Products of all rows of the panels with all tokens. Null: the set has none, and takes rows.
+  void (*dot_panels)(const PanelTile& tile);
+  int max_panel_tokens;
+  bool signed_bytes;  // see panel_input()
 
   // scores[0..16) become weights exp(scale * score - max); those from `count` on become 0. Takes
   // them into `state` and returns the factor by which older sums shrink.

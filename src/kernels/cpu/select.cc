@@ -1,6 +1,7 @@
 #include "kernels/cpu/select.h"
 
 #include "kernels/cpu/avx2.h"
+#include "kernels/cpu/avx512.h"
 #include "kernels/cpu/portable.h"
 #include "kernels/decode.h"
 
@@ -16,6 +17,9 @@ constexpr InnerLoops kPortable = {
     .dot_lanes = portable::dot_lanes,
     .sum_lanes = portable::sum_lanes,
     .dot = portable::dot,
+    .dot_panels = nullptr,
+    .max_panel_tokens = 0,
+    .signed_bytes = true,
     .softmax = portable::softmax,
     .add_values = portable::add_values,
     .rms_norm = portable::rms_norm,
@@ -24,7 +28,7 @@ constexpr InnerLoops kPortable = {
     .swiglu = portable::swiglu,
 };
 
-#if HACHI_KERNELS_AVX2
+#if HACHI_KERNELS_X86
 constexpr InnerLoops kAvx2 = {
     .decode = avx2::decode,
     .encode = avx2::encode,
@@ -34,6 +38,9 @@ constexpr InnerLoops kAvx2 = {
     .dot_lanes = avx2::dot_lanes,
     .sum_lanes = avx2::sum_lanes,
     .dot = avx2::dot,
+    .dot_panels = avx2::dot_panels,
+    .max_panel_tokens = 4,
+    .signed_bytes = true,
     .softmax = avx2::softmax,
     .add_values = avx2::add_values,
     .rms_norm = avx2::rms_norm,
@@ -41,12 +48,21 @@ constexpr InnerLoops kAvx2 = {
     .rope_interleaved = avx2::rope_interleaved,
     .swiglu = avx2::swiglu,
 };
+
+constexpr InnerLoops kAvx512 = [] {
+  InnerLoops loops = kAvx2;
+  loops.dot_panels = avx512::dot_panels;
+  loops.max_panel_tokens = 12;
+  loops.signed_bytes = false;
+  return loops;
+}();
 #endif
 
 }  // namespace
 
 const InnerLoops& inner_loops([[maybe_unused]] const CpuFeatures& features) {
-#if HACHI_KERNELS_AVX2
+#if HACHI_KERNELS_X86
+  if (features.avx512) return kAvx512;
   if (features.avx2) return kAvx2;
 #endif
   return kPortable;
