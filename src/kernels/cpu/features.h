@@ -8,6 +8,7 @@ struct CpuFeatures {
   bool avx2 = false;         // AVX2, FMA and F16C, all three
   bool avx512 = false;       // AVX-512 F, BW, DQ, VL and VNNI, which come together since Ice Lake
   bool avx512_bf16 = false;  // products of bf16 pairs
+  bool amx = false;          // tiles of int8 and bf16, which the system lets the process use
 };
 
 // Found out once for the process.
