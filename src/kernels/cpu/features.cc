@@ -28,8 +28,9 @@ CpuFeatures ask_processor() {
   const bool vnni = (ecx >> 11 & 1u) != 0;
   found.avx2 = (kept & ymm) == ymm && (ebx >> 5 & 1u) != 0;
   found.avx512 = found.avx2 && (kept & zmm) == zmm && (ebx & f_dq_bw_vl) == f_dq_bw_vl && vnni;
-  if (found.avx512 && most_leaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
-    found.avx512_bf16 = (eax >> 5 & 1u) != 0;
+  if (found.avx2 && most_leaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
+    found.avx_vnni = (eax >> 4 & 1u) != 0;
+    found.avx512_bf16 = found.avx512 && (eax >> 5 & 1u) != 0;
   }
   return found;
 }
