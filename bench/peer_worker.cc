@@ -64,8 +64,13 @@ void answer(const boost::json::object& object) {
 Result<void> serve(const Options& options) {
   const Stopwatch watch;
   TRY(auto checkpoint, formats::Checkpoint::open(options.model));
-  TRY(const model::Model model, model::Model::load(std::make_shared<const formats::Checkpoint>(
-                                    std::move(checkpoint))));
+  TRY(model::Model model, model::Model::load(std::make_shared<const formats::Checkpoint>(
+                              std::move(checkpoint))));
+  {
+    ThreadPool pool(options.threads);
+    ops::Context ctx{.pool = &pool};
+    TRY(model.repack(ctx));
+  }
   TRY(engine::Session session,
       engine::Session::create(model, {.threads = options.threads, .context = options.context}));
   answer({{"load_seconds", watch.seconds()}, {"info", ""}});

@@ -39,5 +39,9 @@ struct Product {
 
 // All of them, as matmul() gives each; x is rounded once and the threads meet once.
 void matmul(Context& ctx, std::span<const Product> products, ConstTensor x);
+template <size_t N>
+void matmul(Context& ctx, const Product (&products)[N], ConstTensor x) {
+  matmul(ctx, std::span<const Product>(products), x);
+}
 
 }  // namespace hachi::ops
