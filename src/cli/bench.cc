@@ -92,6 +92,12 @@ Result<std::shared_ptr<const formats::Checkpoint>> open_model(const std::string&
   return std::make_shared<const formats::Checkpoint>(std::move(checkpoint));
 }
 
+Result<void> repack(model::Model& model, int threads) {
+  ThreadPool pool(threads);
+  ops::Context ctx{.pool = &pool};
+  return model.repack(ctx);
+}
+
 // Whether most of the bytes are of types whose products are taken as integers.
 bool mostly_blocks(const formats::Checkpoint& checkpoint) {
   int64_t blocks = 0;
@@ -152,7 +158,8 @@ Result<int> run_bench(BenchOptions options) {
   Stopwatch watch;
   TRY(const auto checkpoint, open_model(options.model));
   if (synthetic) watch.restart();
-  TRY(const model::Model model, model::Model::load(checkpoint));
+  TRY(model::Model model, model::Model::load(checkpoint));
+  TRY(repack(model, *std::max_element(options.threads.begin(), options.threads.end())));
   BenchReport report;
   report.load_seconds = watch.seconds();
   report.model = options.model;
