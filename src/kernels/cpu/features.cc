@@ -46,8 +46,9 @@ CpuFeatures ask_processor() {
   found.avx2 = (kept & ymm) == ymm && (ebx >> 5 & 1u) != 0;
   found.avx512 = found.avx2 && (kept & zmm) == zmm && (ebx & f_dq_bw_vl) == f_dq_bw_vl && vnni;
   found.amx = found.avx512 && amx && (kept & tiles) == tiles && may_use_tiles();
-  if (found.avx512 && most_leaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
-    found.avx512_bf16 = (eax >> 5 & 1u) != 0;
+  if (found.avx2 && most_leaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
+    found.avx_vnni = (eax >> 4 & 1u) != 0;
+    found.avx512_bf16 = found.avx512 && (eax >> 5 & 1u) != 0;
   }
   return found;
 }
