@@ -17,6 +17,7 @@
 #include "core/buffer.h"
 #include "core/clock.h"
 #include "kernels/decode.h"
+#include "kernels/kv_page.h"
 #include "kernels/ops.h"
 
 #if defined(__x86_64__)
@@ -119,7 +120,7 @@ class Bench {
 
   void matmul_row(DType dtype, int64_t tokens, int64_t outputs, int64_t inputs);
   void attention_row(int64_t tokens, int64_t context, int64_t heads, int64_t kv_heads,
-                     int64_t width);
+                     int64_t width, DType dtype);
   void small_rows(int64_t tokens, int64_t model_width, int64_t forward_width);
 
  private:
@@ -165,19 +166,16 @@ void Bench::matmul_row(DType dtype, int64_t tokens, int64_t outputs, int64_t inp
 }
 
 void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_t kv_heads,
-                          int64_t width) {
-  const std::string label =
-      fmt::format("attention T={} at {} H={} G={} D={}", tokens, context, heads, kv_heads, width);
+                          int64_t width, DType dtype) {
+  const std::string label = fmt::format("attention {} T={} at {} H={} G={} D={}", name(dtype),
+                                        tokens, context, heads, kv_heads, width);
   if (!wanted(label)) return;
-  constexpr int64_t kPage = 32;
-  const int64_t num_pages = (context + kPage - 1) / kPage;
-  const auto cache = [&] {
-    const Tensor flat = filled(DType::kF16, num_pages, kv_heads * kPage * width);
-    return Tensor(flat.data(), DType::kF16, {num_pages, kv_heads, kPage, width});
-  };
-  const Tensor keys = cache();
-  const Tensor values = cache();
-  const KvLayer kv{keys, values};
+  const int64_t num_pages = (context + kPagePositions - 1) / kPagePositions;
+  const int64_t page_elements = kv_heads * kPagePositions * width;
+  const KvLayer kv{Tensor(filled(dtype, num_pages, page_elements).data(), dtype,
+                          {num_pages, kv_heads, width, kPagePositions}),
+                   Tensor(filled(dtype, num_pages, page_elements).data(), dtype,
+                          {num_pages, kv_heads, kPagePositions, width})};
   std::vector<int32_t> pages(static_cast<size_t>(num_pages));
   for (size_t i = 0; i < pages.size(); ++i) pages[i] = static_cast<int32_t>(i);
   std::vector<int32_t> positions(static_cast<size_t>(tokens));
@@ -190,7 +188,7 @@ void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_
   const BatchView batch{{}, positions, spans};
   const Tensor q = filled(DType::kF32, tokens, heads * width);
   const Tensor y = filled(DType::kF32, tokens, heads * width);
-  row(label, static_cast<double>(context * kv_heads * width * 4),
+  row(label, static_cast<double>(2 * row_bytes(dtype, context * kv_heads * width)),
       4 * pairs * static_cast<double>(heads * width),
       [&](Context& ctx) { attention(ctx, y, q, kv, batch, 0.1f); });
   buffers_.clear();
@@ -239,12 +237,16 @@ void run(Bench& bench) {
     bench.matmul_row(dtype, 512, 4096, 4096);
   }
   bench.matmul_row(DType::kQ4_1, 512, 3072, 576);
-  for (const int64_t context : {512, 4096}) {
-    bench.attention_row(1, context, 9, 3, 64);
-    bench.attention_row(1, context, 32, 8, 128);
+  for (const DType dtype : {DType::kF16, DType::kQ8_0}) {
+    for (const int64_t context : {512, 4096, 16384}) {
+      bench.attention_row(1, context, 9, 3, 64, dtype);
+      bench.attention_row(1, context, 32, 8, 128, dtype);
+    }
+    for (const int64_t context : {512, 4096}) {
+      bench.attention_row(512, context, 9, 3, 64, dtype);
+      bench.attention_row(512, context, 32, 8, 128, dtype);
+    }
   }
-  bench.attention_row(512, 512, 9, 3, 64);
-  bench.attention_row(512, 512, 32, 8, 128);
   for (const int64_t tokens : {1, 512}) {
     bench.small_rows(tokens, 576, 1536);
     bench.small_rows(tokens, 4096, 12288);

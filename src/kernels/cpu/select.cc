@@ -1,6 +1,7 @@
 #include "kernels/cpu/select.h"
 
 #include "kernels/cpu/avx2.h"
+#include "kernels/cpu/avx512.h"
 #include "kernels/cpu/portable.h"
 #include "kernels/decode.h"
 
@@ -15,9 +16,10 @@ constexpr InnerLoops kPortable = {
     .dot_int8 = portable::dot_int8,
     .dot_lanes = portable::dot_lanes,
     .sum_lanes = portable::sum_lanes,
-    .dot = portable::dot,
-    .softmax = portable::softmax,
+    .score_keys = portable::score_keys,
     .add_values = portable::add_values,
+    .softmax = portable::softmax,
+    .merge = portable::merge,
     .rms_norm = portable::rms_norm,
     .rope_halves = portable::rope_halves,
     .rope_interleaved = portable::rope_interleaved,
@@ -33,9 +35,10 @@ constexpr InnerLoops kAvx2 = {
     .dot_int8 = avx2::dot_int8,
     .dot_lanes = avx2::dot_lanes,
     .sum_lanes = avx2::sum_lanes,
-    .dot = avx2::dot,
-    .softmax = avx2::softmax,
+    .score_keys = avx2::score_keys,
     .add_values = avx2::add_values,
+    .softmax = avx2::softmax,
+    .merge = avx2::merge,
     .rms_norm = avx2::rms_norm,
     .rope_halves = avx2::rope_halves,
     .rope_interleaved = avx2::rope_interleaved,
@@ -43,9 +46,23 @@ constexpr InnerLoops kAvx2 = {
 };
 #endif
 
+#if HACHI_KERNELS_AVX512
+constexpr InnerLoops kAvx512 = [] {
+  InnerLoops loops = kAvx2;
+  loops.score_keys = avx512::score_keys;
+  loops.add_values = avx512::add_values;
+  loops.softmax = avx512::softmax;
+  loops.merge = avx512::merge;
+  return loops;
+}();
+#endif
+
 }  // namespace
 
 const InnerLoops& inner_loops([[maybe_unused]] const CpuFeatures& features) {
+#if HACHI_KERNELS_AVX512
+  if (features.avx512) return kAvx512;
+#endif
 #if HACHI_KERNELS_AVX2
   if (features.avx2) return kAvx2;
 #endif

@@ -1,0 +1,13 @@
+// The inner loops for AVX-512; inner_loops.h says what each does.
+#pragma once
+
+#include "kernels/cpu/inner_loops.h"
+
+namespace hachi::ops::cpu::avx512 {
+
+void score_keys(const KeyTile& tile);
+void add_values(const ValueTile& tile);
+SoftmaxState softmax(float* scores, int64_t count);
+void merge(SoftmaxState* into, float* y, const SoftmaxState& from, const float* sums, int64_t n);
+
+}  // namespace hachi::ops::cpu::avx512
