@@ -26,7 +26,7 @@ constexpr int64_t kMaxPartialBytes = int64_t{64} << 20;
 // Multiply-adds that are worth a thread, some 4 microseconds.
 constexpr int64_t kMinWork = int64_t{1} << 18;
 
-int64_t rounds_up(int64_t count, int64_t size) { return (count + size - 1) / size; }
+int64_t quotient_up(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 // What all items of a call share.
 struct Call {
@@ -63,10 +63,10 @@ struct Schedule {
   bool shares_segments = false;
 
   int64_t tiles(const SequenceSpan& span) const {
-    return rounds_up(span.num_tokens * call.sharing, kRows);
+    return quotient_up(span.num_tokens * call.sharing, kRows);
   }
   int64_t segments(const SequenceSpan& span) const {
-    return shares_segments ? rounds_up(call.visible(span), kSegment) : 1;
+    return shares_segments ? quotient_up(call.visible(span), kSegment) : 1;
   }
   int64_t num_items(const SequenceSpan& span) const {
     return tiles(span) * call.kv_heads * segments(span);
@@ -122,17 +122,44 @@ struct Rows {
   alignas(64) float sums[kRows * kRowStride];     // weights times values
 };
 
-// Adds the values of the page at `position`, the segment's `offset`-th, to rows [begin, end). A row
+// The pages of an item's head. Each is fetched while the one before it is read: a head's pages lie
+// too far apart for the processor to foresee them.
+struct Pages {
+  const Call& call;
+  const Item& item;
+  int64_t last;  // of the segment: the first position that is not in it
+
+  const std::byte* keys(int64_t position) const {
+    return kv_page(call.kv.keys, item.span->pages, position, item.kv_head);
+  }
+  const std::byte* values(int64_t position) const {
+    return kv_page(call.kv.values, item.span->pages, position, item.kv_head);
+  }
+  const std::byte* after_keys(int64_t position) const {
+    const int64_t next = position + kPagePositions;
+    return next < last ? keys(next) : values(position / kSegment * kSegment);
+  }
+  // Behind the segment's last values come the keys of the next segment, if there is one.
+  const std::byte* after_values(int64_t position) const {
+    const int64_t next = position + kPagePositions;
+    if (next < last) return values(next);
+    const bool has_next = next < static_cast<int64_t>(item.span->pages.size()) * kPagePositions;
+    return has_next ? keys(next) : values(position);
+  }
+};
+
+// Adds the values of the page at `position`, to rows [begin, end). A row
 // meets no value that it does not see: neither a later token's nor memory that none has written.
-void add_page(const Call& call, const Item& item, int64_t position, int64_t offset, int64_t begin,
-              int64_t end, Rows* rows) {
-  const std::byte* page = kv_page(call.kv.values, item.span->pages, position, item.kv_head);
+void add_page(const Pages& pages, int64_t position, int64_t begin, int64_t end, Rows* rows) {
+  const Call& call = pages.call;
+  const float* weights = rows->weights + position % kSegment;
   int64_t done = 0;
   for (int64_t i = begin; i < end && done < kPagePositions; ++i) {
     const int64_t seen = std::min(rows->visible[i] - position, kPagePositions);
     if (seen == done) continue;
-    call.loops.add_values({call.kv.values.dtype(), page, done, seen - done,
-                           rows->weights + i * kRowStride + offset + done, end - i, call.width,
+    call.loops.add_values({call.kv.values.dtype(), pages.values(position),
+                           pages.after_values(position), done, seen - done,
+                           weights + i * kRowStride + done, end - i, call.width,
                            rows->sums + i * kRowStride});
     done = seen;
   }
@@ -144,10 +171,10 @@ int64_t attend(const Call& call, const Item& item, int64_t segment, Rows* rows) 
   const int64_t begin = rows->first_to_see(first);
   if (begin == rows->num) return begin;
   const int64_t last = std::min(first + kSegment, rows->visible[rows->num - 1]);
+  const Pages pages{call, item, last};
   for (int64_t p = first; p < last; p += kPagePositions) {
     const int64_t i = rows->first_to_see(p);
-    call.loops.score_keys({call.kv.keys.dtype(),
-                           kv_page(call.kv.keys, item.span->pages, p, item.kv_head),
+    call.loops.score_keys({call.kv.keys.dtype(), pages.keys(p), pages.after_keys(p),
                            rows->q + i * kRowStride, rows->num - i, call.width,
                            rows->weights + i * kRowStride + (p - first)});
   }
@@ -160,7 +187,7 @@ int64_t attend(const Call& call, const Item& item, int64_t segment, Rows* rows) 
     for (int64_t i = begin / kRowBlock * kRowBlock; i < rows->num; i += kRowBlock) {
       const int64_t end = std::min(i + kRowBlock, rows->num);
       const int64_t from = std::max(i, rows->first_to_see(p));
-      if (from < end) add_page(call, item, p, p - first, from, end, rows);
+      if (from < end) add_page(pages, p, from, end, rows);
     }
   }
   return begin;
@@ -177,7 +204,7 @@ void attend_to_all(const Call& call, const Item& item) {
   SoftmaxState total[kRows];
   const int64_t last_token =
       item.span->first_token + (item.first_row + item.num_rows - 1) / call.sharing;
-  const int64_t segments = rounds_up(call.visible(last_token), kSegment);
+  const int64_t segments = quotient_up(call.visible(last_token), kSegment);
   for (int64_t segment = 0; segment < segments; ++segment) {
     for (int64_t i = attend(call, item, segment, &rows); i < rows.num; ++i) {
       const float* sums = rows.sums + i * kRowStride;
@@ -218,7 +245,7 @@ class Partials {
     const float* from = at(token * call_.heads + head, 0);
     SoftmaxState total{from[0], from[1]};
     std::copy_n(from + kStateFloats, call_.width, y);
-    for (int64_t s = 1; s < rounds_up(call_.visible(token), kSegment); ++s) {
+    for (int64_t s = 1; s < quotient_up(call_.visible(token), kSegment); ++s) {
       from = at(token * call_.heads + head, s);
       call_.loops.merge(&total, y, {from[0], from[1]}, from + kStateFloats, call_.width);
     }
@@ -243,7 +270,7 @@ void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const B
   int64_t most_segments = 0;
   int64_t work = 0;
   for (const SequenceSpan& span : batch.sequences) {
-    most_segments = std::max(most_segments, rounds_up(call.visible(span), kSegment));
+    most_segments = std::max(most_segments, quotient_up(call.visible(span), kSegment));
     work += span.num_tokens * call.visible(span) * call.heads * call.width * 2;
   }
   Schedule schedule{call};

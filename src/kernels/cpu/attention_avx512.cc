@@ -74,12 +74,14 @@ struct Sums {
   __m512 of[M][2];
 };
 
-// sums[i] += sum over k of a[i][k] * b[k], in the order of k. By value: the compiler may not think
-// that the sums lie in memory.
+// sums[i] += sum over k of a[i][k] * b[k], in the order of k; fetches what lies at `ahead` as b
+// lies at b.at. By value: the compiler may not think that the sums lie in memory.
 template <int M, int64_t kStride, class Rows>
-inline __attribute__((always_inline)) Sums<M> multiply(const float* a, Rows b, int64_t count,
+inline __attribute__((always_inline)) Sums<M> multiply(const float* a, Rows b,
+                                                       const std::byte* ahead, int64_t count,
                                                        Sums<M> sums) {
   for (int64_t k = 0; k < count; ++k) {
+    _mm_prefetch(ahead + k * b.stride, _MM_HINT_T0);
     const __m512 low = b.low(k);
     const __m512 high = b.high(k);
     for (int i = 0; i < M; ++i) {
@@ -121,7 +123,7 @@ void score_rows(const KeyTile& tile, int64_t row) {
   const float* q = tile.q + row * kRowStride;
   float* scores = tile.scores + row * kRowStride;
   const Whole<Type> keys{tile.page, kPagePositions * Type::kBytes};
-  store<M>(scores, multiply<M, kRowStride>(q, keys, tile.width, zeros<M>()));
+  store<M>(scores, multiply<M, kRowStride>(q, keys, tile.ahead, tile.width, zeros<M>()));
 }
 
 // Codes first, 32 elements of the head at a time; then the scales of the positions.
@@ -132,7 +134,8 @@ void score_int8_rows(const KeyTile& tile, int64_t row) {
   store<M>(scores, zeros<M>());
   for (int64_t d = 0; d < tile.width; d += kKvBlock) {
     const Whole<Int8> keys{tile.page + d * kPagePositions, kPagePositions};
-    const Sums<M> block = multiply<M, kRowStride>(q + d, keys, kKvBlock, zeros<M>());
+    const Sums<M> block =
+        multiply<M, kRowStride>(q + d, keys, tile.ahead + d * kPagePositions, kKvBlock, zeros<M>());
     const std::byte* scales =
         tile.page + tile.width * kPagePositions + d / kKvBlock * kPagePositions * 2;
     const __m512 low = F16::load(scales);
@@ -152,12 +155,14 @@ void add_columns(const ValueTile& tile, int64_t row, int64_t column) {
   float* y = tile.y + row * kRowStride + column;
   const int64_t stride = tile.width * Type::kBytes;
   const std::byte* at = tile.page + tile.first * stride + column * Type::kBytes;
+  const std::byte* ahead = tile.ahead + (at - tile.page);
   const int64_t columns = tile.width - column;
   if (columns >= kColumns) {
-    store<M>(y, multiply<M, kRowStride>(weights, Whole<Type>{at, stride}, tile.count, load<M>(y)));
+    store<M>(y, multiply<M, kRowStride>(weights, Whole<Type>{at, stride}, ahead, tile.count,
+                                        load<M>(y)));
   } else {
     const Part<Type> values{at, stride, first_lanes(columns), first_lanes(columns - 16)};
-    store<M>(y, multiply<M, kRowStride>(weights, values, tile.count, load<M>(y)));
+    store<M>(y, multiply<M, kRowStride>(weights, values, ahead, tile.count, load<M>(y)));
   }
 }
 
@@ -176,7 +181,8 @@ void add_int8_columns(const ValueTile& tile, int64_t row, int64_t column) {
   }
   float* y = tile.y + row * kRowStride + column;
   const Whole<Int8> values{tile.page + tile.first * tile.width + column, tile.width};
-  store<M>(y, multiply<M, kPagePositions>(weights, values, tile.count, load<M>(y)));
+  store<M>(y, multiply<M, kPagePositions>(weights, values, tile.ahead + (values.at - tile.page),
+                                          tile.count, load<M>(y)));
 }
 
 template <int M>

@@ -49,7 +49,8 @@ struct Int8Tile {
 struct KeyTile {
   DType dtype;
   const std::byte* page;
-  const float* q;  // num_q rows of `width`
+  const std::byte* ahead;  // a page that will be read soon: fetched on the way
+  const float* q;          // num_q rows of `width`
   int64_t num_q;
   int64_t width;
   float* scores;  // num_q rows of kPagePositions, written
@@ -59,6 +60,7 @@ struct KeyTile {
 struct ValueTile {
   DType dtype;
   const std::byte* page;
+  const std::byte* ahead;  // as for keys
   int64_t first, count;
   const float* weights;  // num_y rows of `count`
   int64_t num_y;
