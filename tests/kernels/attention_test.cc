@@ -173,11 +173,11 @@ const std::vector<int64_t> kLengths = {275, 18};
 const std::vector<std::vector<Chunk>> kSteps = {
     {{0, 0, 33}, {1, 0, 16}}, {{1, 16, 1}, {0, 33, 241}}, {{0, 274, 1}, {1, 17, 1}}};
 
-// How far one position's result may be from the reference, by the sizes of what is summed: a score
-// is a sum of D products, of which none is larger than the product of the norms; an error e in it
-// changes its weight by a factor of 1 + e; the weights, exp and all, are summed and divided by, and
-// average values.
-double tolerance_of(const Sequences& sequences, size_t sequence, int64_t position, int64_t head) {
+// How far the results of a sequence's query head may be from the reference, position by position,
+// by the sizes of what is summed: a score is a sum of D products, of which none is larger than the
+// product of the norms; an error e in it changes its weight by a factor of 1 + e; the weights, exp
+// and all, are summed and divided by, and average values.
+std::vector<double> tolerances(const Sequences& sequences, size_t sequence, int64_t head) {
   const Shape& shape = sequences.shape();
   const int64_t kv_head = head / (shape.heads / shape.kv_heads);
   const auto norm = [&](const Matrix& m, int64_t row, int64_t group) {
@@ -186,20 +186,36 @@ double tolerance_of(const Sequences& sequences, size_t sequence, int64_t positio
       sum += std::pow(m.at(row, group * shape.width + d), 2);
     return std::sqrt(sum);
   };
+  const double width_error = (std::sqrt(static_cast<double>(shape.width)) + 4) * kEpsilon;
+  std::vector<double> allowed;
   double largest_key = 0;
   double largest_value = 0;
-  for (int64_t s = 0; s <= position; ++s) {
-    largest_key = std::max(largest_key, norm(sequences.k(sequence), s, kv_head));
+  for (int64_t p = 0; p < sequences.k(sequence).rows(); ++p) {
+    largest_key = std::max(largest_key, norm(sequences.k(sequence), p, kv_head));
     for (int64_t d = 0; d < shape.width; ++d) {
-      const double value = sequences.v(sequence).at(s, kv_head * shape.width + d);
+      const double value = sequences.v(sequence).at(p, kv_head * shape.width + d);
       largest_value = std::max(largest_value, std::abs(value));
     }
+    const double score = norm(sequences.q(sequence), p, head) * largest_key *
+                         static_cast<double>(sequences.score_scale());
+    const double sum_error = (std::sqrt(static_cast<double>(p)) + 16) * kEpsilon;
+    allowed.push_back(largest_value * (2 * width_error * score + sum_error));
   }
-  const double score = norm(sequences.q(sequence), position, head) * largest_key *
-                       static_cast<double>(sequences.score_scale());
-  const double score_error = (std::sqrt(static_cast<double>(shape.width)) + 4) * kEpsilon * score;
-  const double sum_error = (std::sqrt(static_cast<double>(position)) + 16) * kEpsilon;
-  return largest_value * (2 * score_error + sum_error);
+  return allowed;
+}
+
+// Checks positions [first, end) of a sequence.
+void expect_near_reference(const Sequences& sequences, size_t sequence, int64_t first, int64_t end,
+                           const Matrix& got, const Matrix& want) {
+  const int64_t width = sequences.shape().width;
+  for (int64_t head = 0; head < sequences.shape().heads; ++head) {
+    const std::vector<double> allowed = tolerances(sequences, sequence, head);
+    for (int64_t p = first; p < end; ++p) {
+      for (int64_t c = head * width; c < (head + 1) * width; ++c) {
+        ASSERT_NEAR(got.at(p, c), want.at(p, c), allowed[static_cast<size_t>(p)]) << p << ' ' << c;
+      }
+    }
+  }
 }
 
 TEST(Attention, MatchesTheReference) {
@@ -210,22 +226,13 @@ TEST(Attention, MatchesTheReference) {
     const Cache ref_cache = sequences.cache();
     std::vector<Matrix> want = sequences.outputs();
     for (const auto& chunks : kSteps) sequences.run(ref, ref_cache, chunks, &want);
-    std::vector<Matrix> tolerances = sequences.outputs();
-    for (size_t s = 0; s < kLengths.size(); ++s) {
-      for (int64_t p = 0; p < kLengths[s]; ++p) {
-        for (int64_t head = 0; head < shape.heads; ++head) {
-          const auto tolerance = static_cast<float>(tolerance_of(sequences, s, p, head));
-          std::fill_n(&tolerances[s].at(p, head * shape.width), shape.width, tolerance);
-        }
-      }
-    }
     for_each_set([&](Runner& runner) {
       const Cache cache = sequences.cache();
       std::vector<Matrix> got = sequences.outputs();
       for (const auto& chunks : kSteps) sequences.run(runner, cache, chunks, &got);
       EXPECT_TRUE(cache.same_bytes(ref_cache));
       for (size_t s = 0; s < kLengths.size(); ++s) {
-        expect_close(got[s], want[s], [&](int64_t p, int64_t c) { return tolerances[s].at(p, c); });
+        expect_near_reference(sequences, s, 0, kLengths[s], got[s], want[s]);
       }
     });
   }
@@ -257,14 +264,8 @@ TEST(Attention, MatchesTheReferenceAtDepth) {
       sequences.run(five, cache, step, &shared);
       for (const Chunk& chunk : step) {
         EXPECT_TRUE(shared[chunk.sequence].same_bytes(got[chunk.sequence]));
-        for (int64_t p = chunk.first; p < chunk.first + chunk.count; ++p) {
-          for (int64_t head = 0; head < shape.heads; ++head) {
-            const double tolerance = tolerance_of(sequences, chunk.sequence, p, head);
-            for (int64_t c = head * shape.width; c < (head + 1) * shape.width; ++c) {
-              ASSERT_NEAR(got[chunk.sequence].at(p, c), want[chunk.sequence].at(p, c), tolerance);
-            }
-          }
-        }
+        expect_near_reference(sequences, chunk.sequence, chunk.first, chunk.first + chunk.count,
+                              got[chunk.sequence], want[chunk.sequence]);
       }
     }
   }
