@@ -43,9 +43,20 @@ model::ConfigOptions config_options(const ModelOptions& options) {
                                 : model::YarnMagnitude::kAuthor};
 }
 
+namespace {
+
+Result<void> repack(model::Model& model, int threads) {
+  ThreadPool pool(threads > 0 ? threads : usable_cpus());
+  ops::Context ctx{.pool = &pool};
+  return model.repack(ctx);
+}
+
+}  // namespace
+
 Result<LoadedModel> load_model(const ModelOptions& options) {
   TRY(auto checkpoint, open_checkpoint(options.model));
   TRY(model::Model model, model::Model::load(checkpoint, config_options(options)));
+  TRY(repack(model, options.threads));
   TRY(tokenizer::Tokenizer tokenizer, tokenizer::Tokenizer::load(*checkpoint));
   if (tokenizer.vocab_size() > model.config().vocab_size) {
     return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",

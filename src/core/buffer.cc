@@ -3,23 +3,23 @@
 #include <cstdlib>
 #include <limits>
 #include <sys/mman.h>
+#include <unistd.h>
 
 namespace hachi::inline core {
+
 namespace {
 
-// Asks for 2 MiB pages where whole ones fit: reading a gigabyte through 4 KiB pages takes several
-// times as long (docs/kernels.md). Advice that the system may ignore.
 void advise_huge_pages(std::byte* data, uint64_t bytes) {
-  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
-  const auto address = reinterpret_cast<uintptr_t>(data);
-  const uintptr_t begin = (address + kHugePage - 1) / kHugePage * kHugePage;
-  const uintptr_t end = (address + bytes) / kHugePage * kHugePage;
-  if (begin < end) madvise(data + (begin - address), end - begin, MADV_HUGEPAGE);
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) / page * page;
+  // A system without them serves the memory all the same.
+  if (begin < end) (void)::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 }
 
 }  // namespace
 
-Result<Buffer> Buffer::allocate(uint64_t bytes) {
+Result<Buffer> Buffer::allocate(uint64_t bytes, Pages pages) {
   Buffer buffer;
   if (bytes == 0) return buffer;
   // calloc hands out fresh zero pages lazily, which aligned_alloc + memset would touch at once; so
@@ -34,9 +34,9 @@ Result<Buffer> Buffer::allocate(uint64_t bytes) {
   address -= address % kAlignment;
   auto* aligned = reinterpret_cast<std::byte*>(address);
   reinterpret_cast<void**>(aligned)[-1] = raw;
+  if (pages == Pages::kHuge) advise_huge_pages(aligned, bytes);
   buffer.data_.reset(aligned);
   buffer.bytes_ = bytes;
-  advise_huge_pages(aligned, bytes);
   return buffer;
 }
 

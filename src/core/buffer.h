@@ -14,10 +14,13 @@ class Buffer {
  public:
   static constexpr size_t kAlignment = 64;
 
+  // kHuge: large pages, where the system has them, for memory that is soon used in full.
+  enum class Pages { kNormal, kHuge };
+
   Buffer() = default;
 
   // Zeroed memory, touched only when used. Fails with kLimit if the system has not that much.
-  static Result<Buffer> allocate(uint64_t bytes);
+  static Result<Buffer> allocate(uint64_t bytes, Pages pages = Pages::kNormal);
 
   std::byte* data() const { return data_.get(); }
   uint64_t bytes() const { return bytes_; }

@@ -30,6 +30,10 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+// Tells the system that nobody will soon read these bytes of a mapping: whole pages among them
+// leave the process's memory, and come back from the file if they are read after all.
+void release_pages(std::span<const std::byte> mapped);
+
 // The whole file, if it has at most `max_bytes`.
 Result<std::string> read_file(const std::filesystem::path& path, uint64_t max_bytes);
 

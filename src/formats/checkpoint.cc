@@ -16,6 +16,11 @@ struct Checkpoint::State {
   std::filesystem::path path;
   Contents contents;
   std::map<std::string_view, size_t> index_of;  // into contents.tensors
+
+  void index_tensors() {
+    const auto& tensors = contents.tensors;
+    for (size_t i = 0; i < tensors.size(); ++i) index_of.emplace(tensors[i].name, i);
+  }
 };
 
 Checkpoint::Checkpoint(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -40,8 +45,22 @@ Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
   if (const auto text = state->contents.chat_template; text && !is_utf8(*text)) {
     return fail(Code::kCorrupt, "{}: the chat template is not UTF-8", path.string());
   }
-  const auto& tensors = state->contents.tensors;
-  for (size_t i = 0; i < tensors.size(); ++i) state->index_of.emplace(tensors[i].name, i);
+  state->index_tensors();
+  return Checkpoint(std::move(state));
+}
+
+Checkpoint Checkpoint::in_memory(InMemoryModel model) {
+  auto state = std::make_unique<State>();
+  state->path = std::move(model.title);
+  Contents& contents = state->contents;
+  contents.metadata = std::move(model.metadata);
+  contents.file_bytes = model.memory.bytes();
+  contents.memory = std::move(model.memory);
+  for (InMemoryModel::NamedTensor& tensor : model.tensors) {
+    contents.names.push_back(std::move(tensor.name));
+    contents.tensors.push_back({contents.names.back(), tensor.data});
+  }
+  state->index_tensors();
   return Checkpoint(std::move(state));
 }
 

@@ -1,14 +1,17 @@
-// Checkpoint: the tensors and the metadata of a model on disk, memory-mapped. A GGUF file (or the
-// first of a split set) and a Hugging Face folder look the same through it; what their keys and
-// tensor names mean is for model/ to know.
+// Checkpoint: the tensors and the metadata of a model, memory-mapped from disk or made in memory. A
+// GGUF file (or the first of a split set) and a Hugging Face folder look the same through it; what
+// their keys and tensor names mean is for model/ to know.
 #pragma once
 
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
+#include "core/buffer.h"
 #include "core/result.h"
 #include "formats/metadata.h"
 #include "formats/tensor_entry.h"
@@ -16,6 +19,18 @@
 namespace hachi::formats {
 
 enum class Kind { kGguf, kHuggingFace };
+
+// A model that no file holds, with GGUF's names and keys.
+struct InMemoryModel {
+  std::string title;  // path() of the checkpoint: what messages call it
+  Metadata metadata;  // its strings are literals
+  struct NamedTensor {
+    std::string name;
+    ConstTensor data;  // a view into `memory`
+  };
+  std::vector<NamedTensor> tensors;
+  Buffer memory;
+};
 
 // Move-only. All views that it hands out live as long as it does, wherever it is moved.
 class Checkpoint {
@@ -28,6 +43,9 @@ class Checkpoint {
   // only; each size and offset is checked against the files. Fails with one sentence that names the
   // file.
   static Result<Checkpoint> open(const std::filesystem::path& path);
+
+  // A GGUF checkpoint made of `model`, whose parts are trusted.
+  static Checkpoint in_memory(InMemoryModel model);
 
   Kind kind() const;
   const std::filesystem::path& path() const;

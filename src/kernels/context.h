@@ -37,14 +37,15 @@ struct Context {
   Workspace workspace;                    // of kCpu
 };
 
-// A matrix as the checkpoint holds it, [O,I]; y = x W^T. FP8 keeps its scales apart: the value of
+// A matrix [O,I] in the types of checkpoints; y = x W^T. FP8 keeps its scales apart: the value of
 // row r, column c is f8 * scales[r / block_rows, c / block_cols], rounded to f32.
 struct Weight {
-  ConstTensor values;  // any type but I32
+  ConstTensor values;  // any type but I32; no data if only the panels are held
   ConstTensor scales;  // F8_E4M3: f32, f16 or bf16; [1] for the whole matrix, or one a block of
                        // [block_rows, block_cols]; no data at all means 1. Other types: none.
   int block_rows = 0;
   int block_cols = 0;
+  const std::byte* panels = nullptr;  // the values in the order of panels.h, or none
 };
 
 // Consecutive rows of the batch that are consecutive positions of one sequence.

@@ -16,6 +16,10 @@ void check_matmul(ConstTensor y, ConstTensor x, const Weight& w) {
 
 }  // namespace
 
+bool prefers_panels(const Context& ctx, const Weight& w) {
+  return ctx.device == Device::kCpu && cpu::prefers_panels(ctx.features, w);
+}
+
 void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
   check_matmul(y, x, w);
   switch (ctx.device) {
@@ -23,7 +27,19 @@ void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
       return ref::matmul(ctx, y, x, w);
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
-      return cpu::matmul(ctx, y, x, w);
+      return cpu::matmul(ctx, {{{y, &w}}}, x);
+  }
+}
+
+void matmul(Context& ctx, std::span<const Product> products, ConstTensor x) {
+  for (const Product& product : products) check_matmul(product.y, x, *product.w);
+  switch (ctx.device) {
+    case Device::kRef:
+      for (const Product& product : products) ref::matmul(ctx, product.y, x, *product.w);
+      return;
+    case Device::kCpu:
+      CHECK(ctx.pool != nullptr);
+      return cpu::matmul(ctx, products, x);
   }
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "kernels/context.h"
 
 namespace hachi::ops {
@@ -25,5 +27,21 @@ void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w);
 
 // y[t,o] += sum over i of x[t,i] * w[o,i]; the sum is complete before it is added to y.
 void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w);
+
+// True if products on this device are faster with the panels of w (panels.h) than with its rows.
+bool prefers_panels(const Context& ctx, const Weight& w);
+
+// One of several products with the same x.
+struct Product {
+  Tensor y;
+  const Weight* w;
+};
+
+// All of them, as matmul() gives each; x is rounded once and the threads meet once.
+void matmul(Context& ctx, std::span<const Product> products, ConstTensor x);
+template <size_t N>
+void matmul(Context& ctx, const Product (&products)[N], ConstTensor x) {
+  matmul(ctx, std::span<const Product>(products), x);
+}
 
 }  // namespace hachi::ops

@@ -35,10 +35,8 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeig
   const Tensor up = a.gate_up.columns(config.ffn_size, config.ffn_size);
 
   // Attention block: x += Wo . Attend(RoPE(QKNorm(Wqkv . RMSNorm(x))))
-  ops::rms_norm(ctx, a.normed, a.x, w.attention_norm, config.norm_eps);  // (1) [T,C]
-  ops::matmul(ctx, q, a.normed, w.query);                                // (2) [T,H*D]
-  ops::matmul(ctx, k, a.normed, w.key);                                  //     [T,G*D]
-  ops::matmul(ctx, v, a.normed, w.value);                                //     [T,G*D]
+  ops::rms_norm(ctx, a.normed, a.x, w.attention_norm, config.norm_eps);     // (1) [T,C]
+  ops::matmul(ctx, {{q, &w.query}, {k, &w.key}, {v, &w.value}}, a.normed);  // (2) [T,(H+2G)*D]
   if (config.qk_norm) {
     ops::rms_norm_heads(ctx, q, w.query_norm, config.norm_eps);  // (3) over D
     ops::rms_norm_heads(ctx, k, w.key_norm, config.norm_eps);
@@ -51,8 +49,7 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeig
 
   // Feed-forward block: x += Wdown . SwiGLU(Wgate_up . RMSNorm(x))
   ops::rms_norm(ctx, a.normed, a.x, w.ffn_norm, config.norm_eps);  // (8) [T,C]
-  ops::matmul(ctx, gate, a.normed, w.gate);                        // (9) [T,F]
-  ops::matmul(ctx, up, a.normed, w.up);                            //     [T,F]
+  ops::matmul(ctx, {{gate, &w.gate}, {up, &w.up}}, a.normed);      // (9) [T,2F]
   ops::swiglu(ctx, a.hidden, a.gate_up);                           //     [T,F]
   ops::matmul_add(ctx, a.x, a.hidden, w.down);                     //     [T,C]
 }

@@ -4,6 +4,7 @@
 #include "kernels/matmul.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
+#include "model/repack.h"
 
 namespace hachi::model {
 namespace {
@@ -36,6 +37,8 @@ Result<Model> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
   model.bytes_per_token_ = decode_bytes(model.weights_);
   return model;
 }
+
+Result<void> Model::repack(ops::Context& ctx) { return model::repack(ctx, weights_); }
 
 void Model::forward(ops::Context& ctx, const ops::BatchView& batch, const KvCache& cache,
                     const Activations& a) const {

@@ -20,6 +20,10 @@ class Model {
   static Result<Model> load(std::shared_ptr<const formats::Checkpoint> checkpoint,
                             const ConfigOptions& options = {});
 
+  // Puts the weights into the order that ctx's device prefers (repack.h). Until then the weights
+  // are views into the mapped files.
+  Result<void> repack(ops::Context& ctx);
+
   const ModelConfig& config() const { return config_; }
 
   // Bytes of weights that one decoded token reads: all matrices but the embedding table, of which

@@ -64,6 +64,9 @@ TEST(Dequantize, AllSetsGiveTheSameBits) {
         Matrix got(3, n * unit);
         dequantize(runner.ctx(), got.tensor(), weight.weight(), 2);
         EXPECT_TRUE(got.same_bytes(want));
+        Matrix from_panels(3, n * unit);
+        dequantize(runner.ctx(), from_panels.tensor(), weight.panels(), 2);
+        EXPECT_TRUE(from_panels.same_bytes(want));
       });
     }
   }

@@ -68,10 +68,12 @@ Expected expected(const Matrix& x, const Weight& w, const Matrix* added_to) {
       if (added_to) absolute.at(t, o) += std::abs(added_to->at(t, o));
     }
   }
-  // One lane adds inputs / 8 products; or, of a block type, an integer sum from each 32 inputs and
-  // the products of an eighth of the mins. Then three levels join the lanes.
+  // The longer of two ways. Rows: one lane adds inputs / 8 products; or, of a block type, an
+  // integer sum from each 32 inputs and the products of an eighth of the mins; then three levels
+  // join the lanes. Panels: runs of 256 products; or an integer sum and a min from each 32 inputs.
   const auto n = static_cast<double>(inputs);
-  const double chain = is_block_type(w.values.dtype()) ? n / 32 + n / 16 / 8 : n / 8;
+  const double chain =
+      is_block_type(w.values.dtype()) ? n / 16 : std::max(n / 8, std::min(n, 256.0) + n / 256);
   return {std::move(y), std::move(absolute), chain + 8};
 }
 
@@ -115,6 +117,8 @@ TEST_P(MatmulTest, MatchesTheReference) {
           Matrix got(tokens, outputs);
           matmul(runner.ctx(), got.tensor(), x.tensor(), weight.weight());
           expect_matches(got, want);
+          matmul(runner.ctx(), got.tensor(), x.tensor(), weight.panels());
+          expect_matches(got, want);
         });
       }
     }
@@ -132,20 +136,19 @@ TEST_P(MatmulTest, AddsToWhatIsThere) {
     Matrix got = before.copy();
     matmul_add(runner.ctx(), got.tensor(), x.tensor(), weight.weight());
     expect_matches(got, want);
+    got = before.copy();
+    matmul_add(runner.ctx(), got.tensor(), x.tensor(), weight.panels());
+    expect_matches(got, want);
   });
 }
 
 // A token's result has the same bits alone and in any batch, on any number of threads.
-TEST_P(MatmulTest, DoesNotDependOnBatchOrThreads) {
-  std::mt19937 random(13);
-  const int64_t inputs = traits(GetParam()).block_size == 1 ? 1537 : 1280;
-  RandomWeight weight(GetParam(), 45, inputs, random);
-  const Matrix x(53, inputs, random);
+void expect_independent(const Weight& weight, const Matrix& x) {
   for (const CpuFeatures& set : instruction_sets()) {
     Runner one(Device::kCpu, set, 1);
     Matrix alone(53, 45);
     for (int64_t t = 0; t < 53; ++t) {
-      matmul(one.ctx(), alone.tensor().rows(t, 1), x.tensor().rows(t, 1), weight.weight());
+      matmul(one.ctx(), alone.tensor().rows(t, 1), x.tensor().rows(t, 1), weight);
     }
     for (const int threads : {1, 2, 3, 5}) {
       Runner runner(Device::kCpu, set, threads);
@@ -154,13 +157,64 @@ TEST_P(MatmulTest, DoesNotDependOnBatchOrThreads) {
         Matrix got(53, 45);
         for (int64_t t = 0; t < 53; t += tokens) {
           const int64_t count = std::min(tokens, 53 - t);
-          matmul(runner.ctx(), got.tensor().rows(t, count), x.tensor().rows(t, count),
-                 weight.weight());
+          matmul(runner.ctx(), got.tensor().rows(t, count), x.tensor().rows(t, count), weight);
         }
         EXPECT_TRUE(got.same_bytes(alone));
       }
     }
   }
+}
+
+TEST_P(MatmulTest, DoesNotDependOnBatchOrThreads) {
+  std::mt19937 random(13);
+  for (const int64_t inputs : {1280, 1537}) {
+    if (inputs % traits(GetParam()).block_size != 0) continue;
+    const RandomWeight weight(GetParam(), 45, inputs, random);
+    const Matrix x(53, inputs, random);
+    expect_independent(weight.weight(), x);
+    expect_independent(weight.panels(), x);
+  }
+}
+
+// Panels have the same bits with every instruction set that has them.
+TEST_P(MatmulTest, PanelsGiveTheSameBitsOnAllSets) {
+  std::mt19937 random(14);
+  const RandomWeight weight(GetParam(), 45, 1280, random);
+  if (weight.panels().panels == nullptr) return;
+  const Matrix x(13, 1280, random);
+  std::unique_ptr<Matrix> first;
+  for_each_set([&](Runner& runner) {
+    if (!prefers_panels(runner.ctx(), weight.panels())) return;
+    auto got = std::make_unique<Matrix>(13, 45);
+    matmul(runner.ctx(), got->tensor(), x.tensor(), weight.panels());
+    if (first)
+      EXPECT_TRUE(got->same_bytes(*first));
+    else
+      first = std::move(got);
+  });
+}
+
+// Matrices that share x, of several types at once.
+TEST(Matmul, SeveralProductsEqualEachAlone) {
+  std::mt19937 random(15);
+  std::vector<std::unique_ptr<RandomWeight>> weights;
+  for (const DType dtype : {DType::kQ4_K, DType::kQ6_K, DType::kQ4_0, DType::kF16, DType::kQ4_K}) {
+    weights.push_back(std::make_unique<RandomWeight>(dtype, 37, 512, random));
+  }
+  const Matrix x(14, 512, random);
+  for_each_set([&](Runner& runner) {
+    for (const bool panels : {false, true}) {
+      std::vector<Matrix> got, want;
+      std::vector<Product> products;
+      for (const auto& weight : weights) {
+        const Weight& w = panels ? weight->panels() : weight->weight();
+        matmul(runner.ctx(), want.emplace_back(14, 37).tensor(), x.tensor(), w);
+        products.push_back({got.emplace_back(14, 37).tensor(), &w});
+      }
+      matmul(runner.ctx(), products, x.tensor());
+      for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(got[i].same_bytes(want[i])) << i;
+    }
+  });
 }
 
 // Weights of a block type are multiplied with x rounded to 8 bits: within half a step of x for each

@@ -1,6 +1,7 @@
 #include "kernels/testing.h"
 
 #include "kernels/decode.h"
+#include "kernels/panels.h"
 
 namespace hachi::ops {
 
@@ -48,6 +49,13 @@ RandomWeight::RandomWeight(DType dtype, int64_t rows, int64_t columns, std::mt19
     }
   }
   weight_.values = Tensor(bytes_.data(), dtype, {rows, columns});
+  in_panels_ = weight_;
+  if (!has_panels(dtype, columns)) return;
+  panels_ = std::make_unique<Bytes>(panels_bytes(dtype, rows, columns), 4);
+  ThreadPool pool(2);
+  pack_panels(pool, weight_.values, panels_->data());
+  in_panels_.values = ConstTensor(nullptr, dtype, {rows, columns});
+  in_panels_.panels = panels_->data();
 }
 
 void RandomWeight::scale_blocks(int block_rows, int block_cols, std::mt19937& random) {
@@ -64,6 +72,7 @@ void RandomWeight::scale_blocks(int block_rows, int block_cols, std::mt19937& ra
       whole ? Tensor(scales_->data(), type, {1}) : Tensor(scales_->data(), type, {rows, columns});
   weight_.block_rows = block_rows;
   weight_.block_cols = block_cols;
+  in_panels_ = weight_;
 }
 
 }  // namespace hachi::ops

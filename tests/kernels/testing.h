@@ -159,13 +159,17 @@ class RandomWeight {
  public:
   RandomWeight(DType dtype, int64_t rows, int64_t columns, std::mt19937& random);
   const Weight& weight() const { return weight_; }
+  // The same values in panels alone, without the rows; a type that has none keeps its rows.
+  const Weight& panels() const { return in_panels_; }
   // FP8 only: bf16 scales, one a block of that size; 0 rows: one f32 scale for all.
   void scale_blocks(int block_rows, int block_cols, std::mt19937& random);
 
  private:
   Bytes bytes_;
   std::unique_ptr<Bytes> scales_;
+  std::unique_ptr<Bytes> panels_;
   Weight weight_;
+  Weight in_panels_;
 };
 
 // Byte offsets of a block's f16 scales, which must not be random bits.

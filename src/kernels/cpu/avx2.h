@@ -9,6 +9,7 @@ void decode(DType dtype, const std::byte* data, int64_t n, float* y);
 void encode(DType dtype, const float* x, int64_t n, std::byte* data);
 void unpack(DType dtype, const std::byte* data, int64_t n, const UnpackedRow& row);
 void round_to_int8(DType dtype, const float* x, int64_t n, const Int8Row& row);
+void dot_panels(const PanelTile& tile);
 void dot_int8(const Int8Tile& tile, float* lanes);
 void dot_lanes(const DotTile& tile, float* lanes);
 void sum_lanes(const float* lanes, int64_t count, float* y);

@@ -1,10 +1,11 @@
-// The inner loops for AVX-512; inner_loops.h says what each does.
+// The inner loops for AVX-512 with VNNI; inner_loops.h says what each does.
 #pragma once
 
 #include "kernels/cpu/inner_loops.h"
 
 namespace hachi::ops::cpu::avx512 {
 
+void dot_panels(const PanelTile& tile);
 void score_keys(const KeyTile& tile);
 void add_values(const ValueTile& tile);
 SoftmaxState softmax(float* scores, int64_t count);

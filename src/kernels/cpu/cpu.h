@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/context.h"
+#include "kernels/matmul.h"
 #include "kernels/rope.h"
 
 namespace hachi::ops::cpu {
@@ -15,7 +16,8 @@ void dequantize(Context& ctx, Tensor y, const Weight& w, int64_t first_row);
 void embed(Context& ctx, Tensor y, std::span<const int32_t> ids, const Weight& table, float scale);
 void kv_store(Context& ctx, const KvLayer& kv, ConstTensor k, ConstTensor v,
               const BatchView& batch);
-void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w);
+void matmul(Context& ctx, std::span<const Product> products, ConstTensor x);
+bool prefers_panels(const CpuFeatures& features, const Weight& w);
 void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w);
 void rms_norm(Context& ctx, Tensor y, ConstTensor x, ConstTensor w, float eps);
 void rms_norm_heads(Context& ctx, Tensor x, ConstTensor w, float eps);

@@ -12,6 +12,7 @@
 
 #include "core/dtype.h"
 #include "kernels/int8_row.h"
+#include "kernels/panels.h"
 #include "kernels/unpack.h"
 
 namespace hachi::ops::cpu {
@@ -43,6 +44,18 @@ struct Int8Tile {
   int64_t num_w;  // a multiple of 8
   int64_t n;      // a multiple of kInt8Block
   bool w_signed;  // false: no q of w is negative
+};
+
+// Some panels of a matrix (kernels/panels.h) with the activations of some tokens.
+struct PanelTile {
+  DType dtype;
+  const std::byte* panels;  // `count` of them, panel_bytes each
+  int64_t count;
+  int64_t panel_bytes;
+  int64_t columns;     // of the matrix
+  const std::byte* x;  // as panel_input.h has it, for `tokens`
+  int tokens;          // 1, 2, 4, 8 or 12, at most InnerLoops::max_panel_tokens
+  float* out;          // [count][tokens][16], written
 };
 
 // Rows of queries and a page of keys (kv_page.h). All rows are kRowStride apart.
@@ -90,6 +103,11 @@ struct InnerLoops {
   void (*dot_lanes)(const DotTile& tile, float* lanes);
   // y[i] = sum of lanes[i][0..7], as ((0+1)+(2+3)) + ((4+5)+(6+7)); count is a multiple of 4.
   void (*sum_lanes)(const float* lanes, int64_t count, float* y);
+  // Products of all rows of the panels with all tokens. Null: the set has none, and takes rows.
+  void (*dot_panels)(const PanelTile& tile);
+  int max_panel_tokens;
+  bool signed_bytes;  // see panel_input()
+
   // scores[i][s] = q[i] . key[s]
   void (*score_keys)(const KeyTile& tile);
   // y[i] += sum over s of weights[i][s] * value[s], in the order of s

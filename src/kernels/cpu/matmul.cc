@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/matmul_int8.h"
+#include "kernels/cpu/matmul_panels.h"
 #include "kernels/cpu/select.h"
 #include "kernels/cpu/weight_rows.h"
 
@@ -63,7 +64,7 @@ void multiply_tile(const InnerLoops& loops, Tensor y, ConstTensor x, const Weigh
 }
 
 template <bool kAdd>
-void multiply(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
+void multiply_rows(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
   if (is_block_type(w.values.dtype())) return multiply_int8(ctx, y, x, w, kAdd);
   const InnerLoops& loops = inner_loops(ctx.features);
   ctx.pool->parallel_for(w.values.size(0), 8, [&](int64_t begin, int64_t end) {
@@ -79,12 +80,32 @@ void multiply(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
 
 }  // namespace
 
-void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
-  multiply<false>(ctx, y, x, w);
+void matmul(Context& ctx, std::span<const Product> products, ConstTensor x) {
+  const InnerLoops& loops = inner_loops(ctx.features);
+  const auto takes = [&](const Product& product) { return takes_panels(loops, *product.w); };
+  if (std::all_of(products.begin(), products.end(), takes)) {
+    return multiply_panels(ctx, products, x, false);
+  }
+  for (const Product& product : products) {
+    if (takes(product)) {
+      multiply_panels(ctx, {&product, 1}, x, false);
+    } else {
+      multiply_rows<false>(ctx, product.y, x, *product.w);
+    }
+  }
+}
+
+bool prefers_panels(const CpuFeatures& features, const Weight& w) {
+  return inner_loops(features).dot_panels != nullptr &&
+         has_panels(w.values.dtype(), w.values.size(1));
 }
 
 void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
-  multiply<true>(ctx, y, x, w);
+  if (takes_panels(inner_loops(ctx.features), w)) {
+    const Product product{y, &w};
+    return multiply_panels(ctx, {&product, 1}, x, true);
+  }
+  multiply_rows<true>(ctx, y, x, w);
 }
 
 }  // namespace hachi::ops::cpu

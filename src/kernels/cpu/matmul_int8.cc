@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/select.h"
+#include "kernels/weight_blocks.h"
 
 namespace hachi::ops::cpu {
 namespace {
@@ -51,6 +52,7 @@ struct Scratch {
   alignas(64) float scales[kRows * kDepth / kGroup];
   alignas(64) float mins[kRows * kDepth / kGroup];
   alignas(64) float lanes[kTokens * kRows * kLanes];
+  std::byte blocks[2 * kDepth];  // of a row that is held in panels; no block type takes more
 
   UnpackedRow row(int64_t r) {
     constexpr int64_t kGroups = kDepth / kGroup;
@@ -67,7 +69,8 @@ void load_weights(const InnerLoops& loops, const Weight& w, const Tile& tile, in
     const UnpackedRow row = scratch->row(r);
     int64_t groups = 0;
     if (r < tile.num_rows) {
-      loops.unpack(type, w.values.row(tile.first_row + r) + row_bytes(type, first), n, row);
+      const std::byte* blocks = weight_blocks(w, tile.first_row + r, first, n, scratch->blocks);
+      loops.unpack(type, blocks, n, row);
       groups = n / kGroup;
     } else {
       std::fill(row.q, row.q + n, int8_t{0});

@@ -16,6 +16,9 @@ constexpr InnerLoops kPortable = {
     .dot_int8 = portable::dot_int8,
     .dot_lanes = portable::dot_lanes,
     .sum_lanes = portable::sum_lanes,
+    .dot_panels = nullptr,
+    .max_panel_tokens = 0,
+    .signed_bytes = true,
     .score_keys = portable::score_keys,
     .add_values = portable::add_values,
     .softmax = portable::softmax,
@@ -26,7 +29,7 @@ constexpr InnerLoops kPortable = {
     .swiglu = portable::swiglu,
 };
 
-#if HACHI_KERNELS_AVX2
+#if HACHI_KERNELS_X86
 constexpr InnerLoops kAvx2 = {
     .decode = avx2::decode,
     .encode = avx2::encode,
@@ -35,6 +38,9 @@ constexpr InnerLoops kAvx2 = {
     .dot_int8 = avx2::dot_int8,
     .dot_lanes = avx2::dot_lanes,
     .sum_lanes = avx2::sum_lanes,
+    .dot_panels = avx2::dot_panels,
+    .max_panel_tokens = 4,
+    .signed_bytes = true,
     .score_keys = avx2::score_keys,
     .add_values = avx2::add_values,
     .softmax = avx2::softmax,
@@ -44,11 +50,12 @@ constexpr InnerLoops kAvx2 = {
     .rope_interleaved = avx2::rope_interleaved,
     .swiglu = avx2::swiglu,
 };
-#endif
 
-#if HACHI_KERNELS_AVX512
 constexpr InnerLoops kAvx512 = [] {
   InnerLoops loops = kAvx2;
+  loops.dot_panels = avx512::dot_panels;
+  loops.max_panel_tokens = 12;
+  loops.signed_bytes = false;
   loops.score_keys = avx512::score_keys;
   loops.add_values = avx512::add_values;
   loops.softmax = avx512::softmax;
@@ -60,10 +67,8 @@ constexpr InnerLoops kAvx512 = [] {
 }  // namespace
 
 const InnerLoops& inner_loops([[maybe_unused]] const CpuFeatures& features) {
-#if HACHI_KERNELS_AVX512
+#if HACHI_KERNELS_X86
   if (features.avx512) return kAvx512;
-#endif
-#if HACHI_KERNELS_AVX2
   if (features.avx2) return kAvx2;
 #endif
   return kPortable;

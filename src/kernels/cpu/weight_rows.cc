@@ -3,13 +3,19 @@
 #include <algorithm>
 
 #include "kernels/decode.h"
+#include "kernels/weight_blocks.h"
 
 namespace hachi::ops::cpu {
 
 void decode_weights(const InnerLoops& loops, const Weight& w, int64_t row, int64_t first, int64_t n,
                     float* y) {
   const DType type = w.values.dtype();
-  loops.decode(type, w.values.row(row) + row_bytes(type, first), n, y);
+  constexpr int64_t kChunk = 1024;  // a multiple of every block size
+  alignas(64) std::byte scratch[kChunk * sizeof(float)];
+  for (int64_t i = 0; i < n; i += kChunk) {
+    const int64_t count = std::min(kChunk, n - i);
+    loops.decode(type, weight_blocks(w, row, first + i, count, scratch), count, y + i);
+  }
   if (!w.scales) return;
   const DType scale_type = w.scales.dtype();
   const bool whole = w.scales.rank() == 1;

@@ -2,6 +2,7 @@
 
 #include "kernels/decode.h"
 #include "kernels/ref/ref.h"
+#include "kernels/weight_blocks.h"
 
 namespace hachi::ops::ref {
 namespace {
@@ -21,7 +22,9 @@ float scale_at(const Weight& w, int64_t row, int64_t column) {
 void dequantize(Context&, Tensor y, const Weight& w, int64_t first_row) {
   for (int64_t r = 0; r < y.size(0); ++r) {
     float* out = y.row<float>(r);
-    decode(w.values.dtype(), w.values.row(first_row + r), y.size(1), out);
+    const int64_t n = y.size(1);
+    std::vector<std::byte> scratch(static_cast<size_t>(row_bytes(w.values.dtype(), n)));
+    decode(w.values.dtype(), weight_blocks(w, first_row + r, 0, n, scratch.data()), n, out);
     for (int64_t i = 0; i < y.size(1); ++i) out[i] *= scale_at(w, first_row + r, i);
   }
 }

@@ -3,6 +3,7 @@
 #include "kernels/int8_row.h"
 #include "kernels/ref/ref.h"
 #include "kernels/unpack.h"
+#include "kernels/weight_blocks.h"
 
 namespace hachi::ops::ref {
 namespace {
@@ -54,8 +55,10 @@ void multiply_blocks(Tensor y, ConstTensor x, const Weight& w, bool add) {
                   {token.q.data(), token.scales.data(), token.shifts.data()});
   }
   Bytes row(inputs);
+  std::vector<std::byte> scratch(static_cast<size_t>(row_bytes(type, inputs)));
   for (int64_t o = 0; o < y.size(1); ++o) {
-    unpack(type, w.values.row(o), inputs, {row.q.data(), row.scales.data(), row.shifts.data()});
+    const std::byte* blocks = weight_blocks(w, o, 0, inputs, scratch.data());
+    unpack(type, blocks, inputs, {row.q.data(), row.scales.data(), row.shifts.data()});
     for (int64_t t = 0; t < y.size(0); ++t) {
       float& out = y.row<float>(t)[o];
       out = static_cast<float>((add ? out : 0.0) + dot(tokens[static_cast<size_t>(t)], row));

@@ -1,0 +1,230 @@
+// Products with weights held in panels. The activations are rounded once and laid out for groups of
+// tokens; then each thread walks over its own run of panels, a few at a time: small enough to stay
+// in the second-level cache while all tokens meet them.
+#include "kernels/cpu/matmul_panels.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cpu/grain.h"
+#include "kernels/cpu/panel_input.h"
+#include "kernels/cpu/select.h"
+#include "kernels/int8_row.h"
+
+namespace hachi::ops::cpu {
+namespace {
+
+constexpr int64_t kPanelsTogether = 8;
+constexpr int64_t kBytesTogether = 256 << 10;  // of panels: a part of the second-level cache
+constexpr int64_t kMaxTokens = 12;
+
+// Tokens are taken in the largest groups that the set has: 12, 8, 4, 2, 1.
+int group_size(int64_t tokens_left, int max_tokens) {
+  for (const int size : {12, 8, 4, 2}) {
+    if (size <= max_tokens && size <= tokens_left) return size;
+  }
+  return 1;
+}
+
+// Writes elements [k, k + 256), or what there is of them, of token m to its place among M.
+class InputWriter {
+ public:
+  InputWriter(const InnerLoops& loops, DType dtype, int64_t tokens, std::byte* out)
+      : loops_(loops),
+        dtype_(dtype),
+        format_(panel_input(dtype, loops.signed_bytes)),
+        tokens_(tokens),
+        out_(out) {}
+
+  void write(const float* x, int64_t n, int64_t m) {
+    for (int64_t k = 0; k < n; k += 256) {
+      const int64_t count = std::min<int64_t>(256, n - k);
+      if (format_.plain()) {
+        for (int64_t i = 0; i < count; ++i) put(k + i, m, &x[k + i]);
+      } else {
+        write_bytes(x + k, k, count, m);
+      }
+    }
+  }
+
+ private:
+  void put(int64_t word, int64_t m, const void* value) {
+    std::memcpy(out_ + (word * tokens_ + m) * 4, value, 4);
+  }
+
+  void write_bytes(const float* x, int64_t k, int64_t count, int64_t m) {
+    int8_t q[256];
+    float scales[8], sums[16];
+    loops_.round_to_int8(dtype_, x, count, {q, scales, sums});
+    for (int64_t i = 0; i < count; i += format_.block) {
+      const int64_t at = (k + i) / format_.block * format_.words();
+      put(at, m, &scales[i / 32]);
+      if (format_.mins && format_.block == 32) put(at + 1, m, &sums[i / 16]);
+      if (format_.start_words() > 0) write_starts(q + i, at + format_.starts_at(), m);
+      if (format_.mins && format_.block == 256) write_sums(q + i, at + format_.sums_at(), m);
+      for (int64_t j = 0; j < format_.block / 4; ++j)
+        put(at + format_.q_at() + j, m, q + i + 4 * j);
+    }
+  }
+
+  int32_t group_sum(const int8_t* q, int64_t group) const {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < format_.group; ++i) sum += q[group * format_.group + i];
+    return sum;
+  }
+
+  void write_starts(const int8_t* q, int64_t at, int64_t m) {
+    for (int64_t g = 0; g < format_.groups(); ++g) {
+      const int32_t start = -format_.offset * group_sum(q, g);
+      put(at + g, m, &start);
+    }
+  }
+
+  void write_sums(const int8_t* q, int64_t at, int64_t m) {
+    for (int64_t i = 0; i < format_.sum_words(); ++i) {
+      const int64_t group = i / 2 * 4 + i % 2;
+      const int16_t pair[2] = {static_cast<int16_t>(group_sum(q, group)),
+                               static_cast<int16_t>(group_sum(q, group + 2))};
+      put(at + i, m, pair);
+    }
+  }
+
+  const InnerLoops& loops_;
+  DType dtype_;
+  PanelInput format_;
+  int64_t tokens_;
+  std::byte* out_;
+};
+
+// The activations of all tokens as one type of weights takes them: group after group.
+struct Input {
+  PanelInput format;
+  DType dtype;  // a type of that format and rounding
+  int64_t token_bytes;
+  std::byte* data;
+  std::byte* group(int64_t first_token) const { return data + first_token * token_bytes; }
+};
+
+struct Work {
+  const InnerLoops& loops;
+  ConstTensor x;
+  bool add;
+};
+
+void write_input(const Work& work, const Input& input, int64_t begin, int64_t end) {
+  const int64_t tokens = work.x.size(0);
+  int64_t size = 0;
+  for (int64_t first = 0; first < tokens && first < end; first += size) {
+    size = group_size(tokens - first, work.loops.max_panel_tokens);
+    InputWriter writer(work.loops, input.dtype, size, input.group(first));
+    for (int64_t m = 0; m < size; ++m) {
+      const int64_t t = first + m;
+      if (t >= begin && t < end) writer.write(work.x.row<float>(t), work.x.size(1), m);
+    }
+  }
+}
+
+// Sixteen results a panel and token, as far as the matrix has rows.
+void write_output(const Work& work, const Product& product, const PanelTile& tile,
+                  int64_t first_panel, int64_t first_token) {
+  const int64_t rows = product.w->values.size(0);
+  for (int64_t p = 0; p < tile.count; ++p) {
+    const int64_t row = (first_panel + p) * kPanelRows;
+    const int64_t count = std::min(kPanelRows, rows - row);
+    for (int64_t m = 0; m < tile.tokens; ++m) {
+      const float* from = tile.out + (p * tile.tokens + m) * kPanelRows;
+      float* to = product.y.row<float>(first_token + m) + row;
+      for (int64_t r = 0; r < count; ++r) to[r] = work.add ? to[r] + from[r] : from[r];
+    }
+  }
+}
+
+// Panels [begin, end) of one product with all tokens.
+void multiply_run(const Work& work, const Product& product, const Input& input, int64_t begin,
+                  int64_t end) {
+  alignas(64) float out[kPanelsTogether * kMaxTokens * kPanelRows];
+  const DType dtype = product.w->values.dtype();
+  const int64_t tokens = work.x.size(0);
+  const int64_t bytes = kPanelRows * row_bytes(dtype, work.x.size(1));
+  const int64_t together = std::clamp<int64_t>(kBytesTogether / bytes, 1, kPanelsTogether);
+  for (int64_t p = begin; p < end; p += together) {
+    PanelTile tile{dtype,
+                   product.w->panels + p * bytes,
+                   std::min(together, end - p),
+                   bytes,
+                   work.x.size(1),
+                   nullptr,
+                   0,
+                   out};
+    for (int64_t t = 0; t < tokens; t += tile.tokens) {
+      tile.tokens = group_size(tokens - t, work.loops.max_panel_tokens);
+      tile.x = input.group(t);
+      work.loops.dot_panels(tile);
+      write_output(work, product, tile, p, t);
+    }
+  }
+}
+
+// One input for each format that the products need.
+class Inputs {
+ public:
+  Inputs(const Work& work, std::span<const Product> products, Workspace& workspace) {
+    int64_t bytes = 0;
+    for (const Product& product : products) {
+      const DType dtype = product.w->values.dtype();
+      const PanelInput format = panel_input(dtype, work.loops.signed_bytes);
+      if (find(format) != nullptr) continue;
+      CHECK(count_ < kMaxFormats);
+      const int64_t token_bytes = work.x.size(1) / format.block * format.words() * 4;
+      inputs_[count_++] = {format, dtype, token_bytes, nullptr};
+      bytes += token_bytes * work.x.size(0);
+    }
+    std::byte* at = workspace.reserve(bytes);
+    for (Input& input : all()) {
+      input.data = at;
+      at += input.token_bytes * work.x.size(0);
+    }
+  }
+  std::span<Input> all() { return {inputs_, count_}; }
+  const Input* find(const PanelInput& format) const {
+    for (size_t i = 0; i < count_; ++i) {
+      if (inputs_[i].format == format) return &inputs_[i];
+    }
+    return nullptr;
+  }
+
+ private:
+  static constexpr size_t kMaxFormats = 8;
+  Input inputs_[kMaxFormats];
+  size_t count_ = 0;
+};
+
+}  // namespace
+
+bool takes_panels(const InnerLoops& loops, const Weight& w) {
+  return w.panels != nullptr && loops.dot_panels != nullptr;
+}
+
+void multiply_panels(Context& ctx, std::span<const Product> products, ConstTensor x, bool add) {
+  const Work work{inner_loops(ctx.features), x, add};
+  Inputs inputs(work, products, ctx.workspace);
+  ctx.pool->parallel_for(x.size(0), cheap_rows(x.size(1)), [&](int64_t begin, int64_t end) {
+    for (const Input& input : inputs.all()) write_input(work, input, begin, end);
+  });
+  int64_t panels = 0;
+  for (const Product& product : products) panels += num_panels(product.w->values.size(0));
+  ctx.pool->parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+    int64_t first = 0;  // of the product, among all panels
+    for (const Product& product : products) {
+      const int64_t count = num_panels(product.w->values.size(0));
+      const int64_t from = std::clamp<int64_t>(begin - first, 0, count);
+      const int64_t to = std::clamp<int64_t>(end - first, 0, count);
+      const DType dtype = product.w->values.dtype();
+      const Input* input = inputs.find(panel_input(dtype, work.loops.signed_bytes));
+      multiply_run(work, product, *input, from, to);
+      first += count;
+    }
+  });
+}
+
+}  // namespace hachi::ops::cpu

@@ -1,0 +1,15 @@
+// Weights in the order in which the processor's vectors take them.
+#pragma once
+
+#include "core/result.h"
+#include "kernels/context.h"
+#include "model/weights.h"
+
+namespace hachi::model {
+
+// Copies each matrix whose products are faster so into panels (kernels/panels.h) and forgets its
+// rows: the pages of the checkpoint's mapping that held them are given back. The embedding of a
+// model with a head of its own stays as it is. Fails with kLimit if memory does not suffice.
+Result<void> repack(ops::Context& ctx, Weights& weights);
+
+}  // namespace hachi::model

@@ -1,0 +1,260 @@
+#include "model/synthetic.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/thread_pool.h"
+#include "model/synthetic_blocks.h"
+
+namespace hachi::model {
+namespace {
+
+struct Shape {
+  std::string_view name;
+  std::string_view family;
+  int64_t hidden;
+  int64_t layers;
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+  int64_t ffn;
+  int64_t vocab;
+  int64_t context;
+  double rope_base;
+  bool tied;
+};
+
+// Sources: the config.json of Qwen3-8B, Qwen3-0.6B, Meta-Llama-3-8B, Mistral-7B-v0.3 and
+// SmolLM2-135M. The last is a model for the tests.
+constexpr Shape kShapes[] = {
+    {"qwen3-8b", "qwen3", 4096, 36, 32, 8, 128, 12288, 151936, 40960, 1e6, false},
+    {"qwen3-0.6b", "qwen3", 1024, 28, 16, 8, 128, 3072, 151936, 40960, 1e6, true},
+    {"llama3-8b", "llama", 4096, 32, 32, 8, 128, 14336, 128256, 8192, 5e5, false},
+    {"mistral-7b", "llama", 4096, 32, 32, 8, 128, 14336, 32768, 32768, 1e6, false},
+    {"smollm2", "llama", 576, 30, 9, 3, 64, 1536, 49152, 8192, 1e5, true},
+    {"tiny", "qwen3", 512, 8, 4, 2, 64, 768, 1024, 512, 1e4, false},
+};
+
+struct Recipe {
+  DType base;
+  bool medium = false;  // an "_M" mixture
+  bool small = false;   // an "_S" mixture with some layers larger
+};
+
+// One tensor to be: its name, its type and its sizes.
+struct Planned {
+  std::string name;
+  DType dtype;
+  int64_t rows;  // 0: a vector
+  int64_t columns;
+
+  uint64_t bytes() const {
+    return static_cast<uint64_t>(std::max<int64_t>(rows, 1) * row_bytes(dtype, columns));
+  }
+};
+
+std::optional<Recipe> find_recipe(std::string_view type) {
+  std::string lower(type);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (lower == "q4_k_s") return Recipe{.base = DType::kQ4_K, .small = true};
+  if (lower == "q4_k_m") return Recipe{.base = DType::kQ4_K, .medium = true};
+  if (lower == "q5_k_s") return Recipe{.base = DType::kQ5_K};
+  if (lower == "q5_k_m") return Recipe{.base = DType::kQ5_K, .medium = true};
+  const auto dtype = dtype_from_name(lower);
+  if (!dtype || *dtype == DType::kI32) return std::nullopt;
+  return Recipe{.base = *dtype};
+}
+
+class Plan {
+ public:
+  Plan(const Shape& shape, const Recipe& recipe) : shape_(shape), recipe_(recipe) {}
+
+  std::vector<Planned> tensors() {
+    const Shape& s = shape_;
+    const DType head = is_small(recipe_.base) ? DType::kQ6_K : recipe_.base;
+    matrix("token_embd", s.tied ? head : recipe_.base, s.vocab, s.hidden);
+    for (int64_t i = 0; i < s.layers; ++i) layer(i);
+    vector("output_norm", s.hidden);
+    if (!s.tied) matrix("output", head, s.vocab, s.hidden);
+    return std::move(planned_);
+  }
+
+ private:
+  // The types for which the quantizer keeps a larger output matrix.
+  static bool is_small(DType dtype) {
+    return traits(dtype).block_size > 1 && dtype != DType::kQ8_0;
+  }
+
+  void layer(int64_t i) {
+    const Shape& s = shape_;
+    const int64_t width = s.heads * s.head_dim;
+    const int64_t kv_width = s.kv_heads * s.head_dim;
+    const auto name = [&](std::string_view part) { return fmt::format("blk.{}.{}", i, part); };
+    vector(name("attn_norm"), s.hidden);
+    matrix(name("attn_q"), recipe_.base, width, s.hidden);
+    matrix(name("attn_k"), recipe_.base, kv_width, s.hidden);
+    matrix(name("attn_v"), larger_where_it_counts(i, 4), kv_width, s.hidden);
+    if (s.family == "qwen3") {
+      vector(name("attn_q_norm"), s.head_dim);
+      vector(name("attn_k_norm"), s.head_dim);
+    }
+    matrix(name("attn_output"), recipe_.base, s.hidden, width);
+    vector(name("ffn_norm"), s.hidden);
+    matrix(name("ffn_gate"), recipe_.base, s.ffn, s.hidden);
+    matrix(name("ffn_up"), recipe_.base, s.ffn, s.hidden);
+    matrix(name("ffn_down"), larger_where_it_counts(i, s.layers / 8), s.hidden, s.ffn);
+  }
+
+  // Of attn_v and ffn_down: the "_M" mixtures give Q6_K to both ends of the model and to each third
+  // layer between, Q4_K_S gives Q5_K to the first `first` layers.
+  DType larger_where_it_counts(int64_t i, int64_t first) const {
+    const int64_t eighth = shape_.layers / 8;
+    const bool counts = i < eighth || i >= 7 * shape_.layers / 8 || (i - eighth) % 3 == 2;
+    if (recipe_.medium && counts) return DType::kQ6_K;
+    if (recipe_.small && i < first) return DType::kQ5_K;
+    return recipe_.base;
+  }
+
+  static DType that_fits(DType dtype, int64_t columns) {
+    if (columns % traits(dtype).block_size == 0) return dtype;
+    switch (dtype) {
+      case DType::kQ4_K:
+        return DType::kQ5_0;
+      case DType::kQ5_K:
+        return DType::kQ5_1;
+      case DType::kQ6_K:
+        return DType::kQ8_0;
+      default:
+        return DType::kIQ4_NL;
+    }
+  }
+
+  void matrix(const std::string& name, DType dtype, int64_t rows, int64_t columns) {
+    planned_.push_back({name + ".weight", that_fits(dtype, columns), rows, columns});
+    if (dtype == DType::kF8E4M3) planned_.push_back({name + ".weight_scale", DType::kF32, 0, 1});
+  }
+
+  void vector(const std::string& name, int64_t columns) {
+    planned_.push_back({name + ".weight", DType::kF32, 0, columns});
+  }
+
+  const Shape& shape_;
+  const Recipe& recipe_;
+  std::vector<Planned> planned_;
+};
+
+formats::Metadata metadata_of(const Shape& shape) {
+  formats::Metadata metadata;
+  metadata.add("general.architecture", shape.family);
+  metadata.add("general.name", shape.name);
+  const auto add = [&](std::string_view key, formats::Value value) {
+    metadata.add(fmt::format("{}.{}", shape.family, key), std::move(value));
+  };
+  add("embedding_length", shape.hidden);
+  add("block_count", shape.layers);
+  add("feed_forward_length", shape.ffn);
+  add("context_length", shape.context);
+  add("attention.head_count", shape.heads);
+  add("attention.head_count_kv", shape.kv_heads);
+  add("attention.key_length", shape.head_dim);
+  add("attention.value_length", shape.head_dim);
+  add("rope.dimension_count", shape.head_dim);
+  add("attention.layer_norm_rms_epsilon", 1e-6);
+  add("rope.freq_base", shape.rope_base);
+  return metadata;
+}
+
+uint64_t aligned(uint64_t bytes) {
+  return (bytes + Buffer::kAlignment - 1) / Buffer::kAlignment * Buffer::kAlignment;
+}
+
+void fill(const Planned& tensor, std::span<const std::byte> pattern, size_t offset,
+          std::byte* data) {
+  if (tensor.rows == 0) {  // a norm, or the scale of an F8 matrix
+    const bool scale = tensor.columns == 1;
+    std::fill_n(reinterpret_cast<float*>(data), tensor.columns, scale ? kSyntheticF8Scale : 1.0f);
+    return;
+  }
+  for (uint64_t left = tensor.bytes(); left > 0;) {
+    const size_t count = std::min<uint64_t>(left, pattern.size() - offset);
+    std::memcpy(data, &pattern[offset], count);
+    data += count;
+    left -= count;
+    offset = 0;
+  }
+}
+
+Result<formats::Checkpoint> make(std::string title, const Shape& shape, const Recipe& recipe) {
+  const std::vector<Planned> planned = Plan(shape, recipe).tensors();
+  uint64_t bytes = 0;
+  for (const Planned& tensor : planned) bytes += aligned(tensor.bytes());
+  formats::InMemoryModel model{std::move(title), metadata_of(shape), {}, {}};
+  TRY(model.memory, Buffer::allocate(bytes));
+  std::map<DType, std::vector<std::byte>> patterns;
+  std::byte* at = model.memory.data();
+  for (const Planned& tensor : planned) {
+    model.tensors.push_back(
+        {tensor.name, tensor.rows == 0
+                          ? ConstTensor(at, tensor.dtype, {tensor.columns})
+                          : ConstTensor(at, tensor.dtype, {tensor.rows, tensor.columns})});
+    at += aligned(tensor.bytes());
+    auto& pattern = patterns[tensor.dtype];
+    if (tensor.rows != 0 && pattern.empty()) pattern = random_blocks(tensor.dtype);
+  }
+  ThreadPool pool(usable_cpus());
+  pool.parallel_for(static_cast<int64_t>(planned.size()), 1, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      const Planned& tensor = planned[i];
+      const auto& pattern = patterns.at(tensor.dtype);
+      const auto block = static_cast<size_t>(traits(tensor.dtype).block_bytes);
+      const size_t blocks = std::max<size_t>(pattern.size() / block, 1);
+      // Each tensor begins elsewhere in the pattern.
+      const size_t offset = i * 7919 % blocks * block;
+      // The plan's tensors lie in `memory`, which is ours to write.
+      fill(tensor, pattern, offset, const_cast<std::byte*>(model.tensors[i].data.data()));
+    }
+  });
+  return formats::Checkpoint::in_memory(std::move(model));
+}
+
+}  // namespace
+
+std::string synthetic_shapes() {
+  std::string text;
+  for (const Shape& shape : kShapes) {
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", shape.name);
+  }
+  return text;
+}
+
+Result<formats::Checkpoint> synthetic_checkpoint(std::string_view name) {
+  const std::string_view rest = name.substr(std::min(name.size(), kSyntheticPrefix.size()));
+  const size_t colon = rest.find(':');
+  if (name.rfind(kSyntheticPrefix, 0) != 0 || colon == std::string_view::npos) {
+    return fail(Code::kInvalidArgument, "{}: a synthetic model is named synthetic:SHAPE:TYPE",
+                name);
+  }
+  const std::string_view type = rest.substr(colon + 1);
+  const auto shape = std::find_if(std::begin(kShapes), std::end(kShapes), [&](const Shape& known) {
+    return known.name == rest.substr(0, colon);
+  });
+  if (shape == std::end(kShapes)) {
+    return fail(Code::kNotFound, "{}: there is no shape '{}', only {}", name, rest.substr(0, colon),
+                synthetic_shapes());
+  }
+  const auto recipe = find_recipe(type);
+  if (!recipe) {
+    return fail(Code::kNotFound, "{}: there is no type '{}' (such as q4_0, q4_k_m, q8_0, bf16)",
+                name, type);
+  }
+  return make(std::string(name), *shape, *recipe);
+}
+
+}  // namespace hachi::model
