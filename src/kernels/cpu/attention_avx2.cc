@@ -42,10 +42,17 @@ struct Sums {
   __m256 of[M][N];
 };
 
-// Rows of 8 * N stored numbers, `stride` bytes apart.
+// Rows of a page from some offset on, and the same place of a page to fetch on the way.
 struct StoredRows {
   const std::byte* at;
-  int64_t stride;
+  const std::byte* ahead;
+  int64_t stride;  // bytes from one row to the next
+
+  StoredRows(const std::byte* page, const std::byte* next_page, int64_t offset, int64_t row_bytes)
+      : at(page + offset), ahead(next_page + offset), stride(row_bytes) {}
+  void fetch(int64_t k) const {
+    _mm_prefetch(reinterpret_cast<const char*>(ahead + k * stride), _MM_HINT_T0);
+  }
 };
 
 // sums[i] += sum over k of a[i][k] * b[k], in the order of k. By value: the compiler may not think
@@ -54,6 +61,7 @@ template <class Type, int64_t kStride, int M, int N>
 inline __attribute__((always_inline)) Sums<M, N> multiply(const float* a, StoredRows b,
                                                           int64_t count, Sums<M, N> sums) {
   for (int64_t k = 0; k < count; ++k) {
+    b.fetch(k);
     __m256 row[N];
     for (int v = 0; v < N; ++v) row[v] = Type::load(b.at + k * b.stride + v * 8 * Type::kBytes);
     for (int i = 0; i < M; ++i) {
@@ -93,9 +101,16 @@ inline __attribute__((always_inline)) void store(float* y, Sums<M, N> sums) {
 template <int M, class Type>
 void score_rows(const KeyTile& tile, int64_t row, int64_t position) {
   const float* q = tile.q + row * kRowStride;
-  const StoredRows keys{tile.page + position * Type::kBytes, kPagePositions * Type::kBytes};
+  const StoredRows keys(tile.page, tile.ahead, position * Type::kBytes,
+                        kPagePositions * Type::kBytes);
   store(tile.scores + row * kRowStride + position,
         multiply<Type, kRowStride>(q, keys, tile.width, zeros<M, 2>()));
+}
+
+// Where the scales of the block that has element d begin, in bytes from the page's first: a cache
+// line of them.
+int64_t scales_offset(int64_t width, int64_t d) {
+  return (width + d / kKvBlock * F16::kBytes) * kPagePositions;
 }
 
 // Codes first, 32 elements of the head at a time; then the scales of the positions.
@@ -105,11 +120,12 @@ void score_int8_rows(const KeyTile& tile, int64_t row, int64_t position) {
   float* scores = tile.scores + row * kRowStride + position;
   store(scores, zeros<M, 2>());
   for (int64_t d = 0; d < tile.width; d += kKvBlock) {
-    const StoredRows keys{tile.page + d * kPagePositions + position, kPagePositions};
+    const StoredRows keys(tile.page, tile.ahead, d * kPagePositions + position, kPagePositions);
     const auto block = multiply<Int8, kRowStride>(q + d, keys, kKvBlock, zeros<M, 2>());
-    const std::byte* scales = tile.page + tile.width * kPagePositions +
-                              (d / kKvBlock * kPagePositions + position) * F16::kBytes;
-    const __m256 scale[2] = {F16::load(scales), F16::load(scales + 16)};
+    const StoredRows scales(tile.page, tile.ahead, scales_offset(tile.width, d), 0);
+    scales.fetch(0);
+    const std::byte* at = scales.at + position * F16::kBytes;
+    const __m256 scale[2] = {F16::load(at), F16::load(at + 8 * F16::kBytes)};
     auto sums = load<M, 2>(scores);
     for (int i = 0; i < M; ++i) {
       for (int v = 0; v < 2; ++v) {
@@ -125,7 +141,8 @@ template <int M, int N, class Type>
 void add_columns(const ValueTile& tile, int64_t row, int64_t column) {
   float* y = tile.y + row * kRowStride + column;
   const int64_t stride = tile.width * Type::kBytes;
-  const StoredRows values{tile.page + tile.first * stride + column * Type::kBytes, stride};
+  const StoredRows values(tile.page, tile.ahead, tile.first * stride + column * Type::kBytes,
+                          stride);
   store(y, multiply<Type, kRowStride>(tile.weights + row * kRowStride, values, tile.count,
                                       load<M, N>(y)));
 }
@@ -133,11 +150,11 @@ void add_columns(const ValueTile& tile, int64_t row, int64_t column) {
 // The scales of the positions go into the weights.
 template <int M>
 void add_int8_columns(const ValueTile& tile, int64_t row, int64_t column) {
-  const std::byte* scales =
-      tile.page + tile.width * kPagePositions + column / kKvBlock * kPagePositions * F16::kBytes;
+  const StoredRows scales(tile.page, tile.ahead, scales_offset(tile.width, column), 0);
+  scales.fetch(0);
   alignas(32) float scale[kPagePositions];
   for (int64_t s = 0; s < kPagePositions; s += 8) {
-    _mm256_store_ps(scale + s, F16::load(scales + s * F16::kBytes));
+    _mm256_store_ps(scale + s, F16::load(scales.at + s * F16::kBytes));
   }
   alignas(32) float weights[M * kPagePositions];
   for (int64_t s = 0; s < tile.count; ++s) {
@@ -147,7 +164,7 @@ void add_int8_columns(const ValueTile& tile, int64_t row, int64_t column) {
     }
   }
   float* y = tile.y + row * kRowStride + column;
-  const StoredRows values{tile.page + tile.first * tile.width + column, tile.width};
+  const StoredRows values(tile.page, tile.ahead, tile.first * tile.width + column, tile.width);
   store(y, multiply<Int8, kPagePositions>(weights, values, tile.count, load<M, 2>(y)));
 }
 

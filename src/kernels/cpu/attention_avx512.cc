@@ -48,21 +48,31 @@ struct Int8 {
   }
 };
 
+// Rows of a page from some offset on, and the same place of a page to fetch on the way.
+struct Place {
+  const std::byte* at;
+  const std::byte* ahead;
+  int64_t stride;  // bytes from one row to the next
+
+  Place(const std::byte* page, const std::byte* next_page, int64_t offset, int64_t row_bytes)
+      : at(page + offset), ahead(next_page + offset), stride(row_bytes) {}
+  void fetch(int64_t k) const { _mm_prefetch(ahead + k * stride, _MM_HINT_T0); }
+};
+
 // Rows of 32 stored numbers.
 template <class Type>
-struct Whole {
-  const std::byte* at;
-  int64_t stride;  // bytes
+struct Whole : Place {
+  using Place::Place;
   __m512 low(int64_t k) const { return Type::load(at + k * stride); }
   __m512 high(int64_t k) const { return Type::load(at + k * stride + 16 * Type::kBytes); }
 };
 
 // Rows of fewer; nothing beyond them is read.
 template <class Type>
-struct Part {
-  const std::byte* at;
-  int64_t stride;
+struct Part : Place {
   __mmask16 low_lanes, high_lanes;
+  Part(const Place& place, int64_t columns)
+      : Place(place), low_lanes(first_lanes(columns)), high_lanes(first_lanes(columns - 16)) {}
   __m512 low(int64_t k) const { return Type::load(at + k * stride, low_lanes); }
   __m512 high(int64_t k) const {
     return Type::load(at + k * stride + 16 * Type::kBytes, high_lanes);
@@ -74,14 +84,13 @@ struct Sums {
   __m512 of[M][2];
 };
 
-// sums[i] += sum over k of a[i][k] * b[k], in the order of k; fetches what lies at `ahead` as b
-// lies at b.at. By value: the compiler may not think that the sums lie in memory.
+// sums[i] += sum over k of a[i][k] * b[k], in the order of k. By value: the compiler may not think
+// that the sums lie in memory.
 template <int M, int64_t kStride, class Rows>
-inline __attribute__((always_inline)) Sums<M> multiply(const float* a, Rows b,
-                                                       const std::byte* ahead, int64_t count,
+inline __attribute__((always_inline)) Sums<M> multiply(const float* a, Rows b, int64_t count,
                                                        Sums<M> sums) {
   for (int64_t k = 0; k < count; ++k) {
-    _mm_prefetch(ahead + k * b.stride, _MM_HINT_T0);
+    b.fetch(k);
     const __m512 low = b.low(k);
     const __m512 high = b.high(k);
     for (int i = 0; i < M; ++i) {
@@ -122,8 +131,14 @@ template <int M, class Type>
 void score_rows(const KeyTile& tile, int64_t row) {
   const float* q = tile.q + row * kRowStride;
   float* scores = tile.scores + row * kRowStride;
-  const Whole<Type> keys{tile.page, kPagePositions * Type::kBytes};
-  store<M>(scores, multiply<M, kRowStride>(q, keys, tile.ahead, tile.width, zeros<M>()));
+  const Whole<Type> keys(tile.page, tile.ahead, 0, kPagePositions * Type::kBytes);
+  store<M>(scores, multiply<M, kRowStride>(q, keys, tile.width, zeros<M>()));
+}
+
+// Where the scales of the block that has element d begin, in bytes from the page's first: a cache
+// line of them.
+int64_t scales_offset(int64_t width, int64_t d) {
+  return (width + d / kKvBlock * F16::kBytes) * kPagePositions;
 }
 
 // Codes first, 32 elements of the head at a time; then the scales of the positions.
@@ -133,13 +148,12 @@ void score_int8_rows(const KeyTile& tile, int64_t row) {
   float* scores = tile.scores + row * kRowStride;
   store<M>(scores, zeros<M>());
   for (int64_t d = 0; d < tile.width; d += kKvBlock) {
-    const Whole<Int8> keys{tile.page + d * kPagePositions, kPagePositions};
-    const Sums<M> block =
-        multiply<M, kRowStride>(q + d, keys, tile.ahead + d * kPagePositions, kKvBlock, zeros<M>());
-    const std::byte* scales =
-        tile.page + tile.width * kPagePositions + d / kKvBlock * kPagePositions * 2;
-    const __m512 low = F16::load(scales);
-    const __m512 high = F16::load(scales + 32);
+    const Whole<Int8> keys(tile.page, tile.ahead, d * kPagePositions, kPagePositions);
+    const Sums<M> block = multiply<M, kRowStride>(q + d, keys, kKvBlock, zeros<M>());
+    const Whole<F16> scales(tile.page, tile.ahead, scales_offset(tile.width, d), 0);
+    scales.fetch(0);
+    const __m512 low = scales.low(0);
+    const __m512 high = scales.high(0);
     Sums<M> sums = load<M>(scores);
     for (int i = 0; i < M; ++i) {
       sums.of[i][0] = _mm512_fmadd_ps(block.of[i][0], low, sums.of[i][0]);
@@ -154,35 +168,34 @@ void add_columns(const ValueTile& tile, int64_t row, int64_t column) {
   const float* weights = tile.weights + row * kRowStride;
   float* y = tile.y + row * kRowStride + column;
   const int64_t stride = tile.width * Type::kBytes;
-  const std::byte* at = tile.page + tile.first * stride + column * Type::kBytes;
-  const std::byte* ahead = tile.ahead + (at - tile.page);
+  const Whole<Type> values(tile.page, tile.ahead, tile.first * stride + column * Type::kBytes,
+                           stride);
   const int64_t columns = tile.width - column;
   if (columns >= kColumns) {
-    store<M>(y, multiply<M, kRowStride>(weights, Whole<Type>{at, stride}, ahead, tile.count,
-                                        load<M>(y)));
+    store<M>(y, multiply<M, kRowStride>(weights, values, tile.count, load<M>(y)));
   } else {
-    const Part<Type> values{at, stride, first_lanes(columns), first_lanes(columns - 16)};
-    store<M>(y, multiply<M, kRowStride>(weights, values, ahead, tile.count, load<M>(y)));
+    const Part<Type> part(values, columns);
+    store<M>(y, multiply<M, kRowStride>(weights, part, tile.count, load<M>(y)));
   }
 }
 
 // The scales of the positions go into the weights.
 template <int M>
 void add_int8_columns(const ValueTile& tile, int64_t row, int64_t column) {
-  const std::byte* scales = tile.page + tile.width * kPagePositions +
-                            (column / kKvBlock * kPagePositions + tile.first) * 2;
+  const Whole<F16> scales(tile.page, tile.ahead, scales_offset(tile.width, column), 0);
+  scales.fetch(0);
   alignas(64) float weights[M * kPagePositions];
   for (int64_t s = 0; s < tile.count; s += 16) {
-    const __m512 scale = F16::load(scales + s * 2, first_lanes(tile.count - s));
+    const __m512 scale =
+        F16::load(scales.at + (tile.first + s) * F16::kBytes, first_lanes(tile.count - s));
     for (int i = 0; i < M; ++i) {
       const __m512 weight = _mm512_loadu_ps(tile.weights + (row + i) * kRowStride + s);
       _mm512_storeu_ps(weights + i * kPagePositions + s, _mm512_mul_ps(weight, scale));
     }
   }
   float* y = tile.y + row * kRowStride + column;
-  const Whole<Int8> values{tile.page + tile.first * tile.width + column, tile.width};
-  store<M>(y, multiply<M, kPagePositions>(weights, values, tile.ahead + (values.at - tile.page),
-                                          tile.count, load<M>(y)));
+  const Whole<Int8> values(tile.page, tile.ahead, tile.first * tile.width + column, tile.width);
+  store<M>(y, multiply<M, kPagePositions>(weights, values, tile.count, load<M>(y)));
 }
 
 template <int M>
