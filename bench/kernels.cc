@@ -169,7 +169,8 @@ void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_
                           int64_t width, DType dtype) {
   const std::string label = fmt::format("attention {} T={} at {} H={} G={} D={}", name(dtype),
                                         tokens, context, heads, kv_heads, width);
-  if (!wanted(label)) return;
+  const std::string store_label = "kv_store" + label.substr(label.find(' '));
+  if (!wanted(label) && !wanted(store_label)) return;
   const int64_t num_pages = (context + kPagePositions - 1) / kPagePositions;
   const int64_t page_elements = kv_heads * kPagePositions * width;
   const KvLayer kv{Tensor(filled(dtype, num_pages, page_elements).data(), dtype,
@@ -191,6 +192,9 @@ void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_
   row(label, static_cast<double>(2 * row_bytes(dtype, context * kv_heads * width)),
       4 * pairs * static_cast<double>(heads * width),
       [&](Context& ctx) { attention(ctx, y, q, kv, batch, 0.1f); });
+  const ConstTensor rows = q.columns(0, kv_heads * width);
+  row(store_label, static_cast<double>(8 * tokens * kv_heads * width), 0,
+      [&](Context& ctx) { kv_store(ctx, kv, rows, rows, batch); });
   buffers_.clear();
 }
 
@@ -205,6 +209,11 @@ void Bench::small_rows(int64_t tokens, int64_t model_width, int64_t forward_widt
   const Tensor angles = filled(DType::kF32, tokens, 64);
   row(fmt::format("rope T={} C={} D=64", tokens, model_width), 8 * count, 3 * count,
       [&](Context& ctx) { rope(ctx, y, angles, RopeLayout::kHalves); });
+  const Tensor head_norm = filled(DType::kF32, 1, 64);
+  row(fmt::format("rms_norm_heads T={} C={} D=64", tokens, model_width), 8 * count, 4 * count,
+      [&](Context& ctx) {
+        rms_norm_heads(ctx, y, ConstTensor(head_norm.data(), DType::kF32, {64}), 1e-6f);
+      });
   const Tensor gate_up = filled(DType::kF32, tokens, 2 * forward_width);
   const Tensor hidden = filled(DType::kF32, tokens, forward_width);
   const auto gates = static_cast<double>(tokens * forward_width);

@@ -60,6 +60,7 @@ constexpr InnerLoops kAvx512 = [] {
   loops.add_values = avx512::add_values;
   loops.softmax = avx512::softmax;
   loops.merge = avx512::merge;
+  loops.swiglu = avx512::swiglu;
   return loops;
 }();
 #endif
