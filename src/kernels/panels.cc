@@ -28,20 +28,20 @@ constexpr PanelField kQ5_1Fields[] = {HACHI_FIELD(BlockQ5_1, q), HACHI_FIELD(Blo
                                       HACHI_FIELD(BlockQ5_1, d), HACHI_FIELD(BlockQ5_1, m)};
 constexpr PanelField kQ8_0Fields[] = {HACHI_FIELD(BlockQ8_0, q), HACHI_FIELD(BlockQ8_0, d)};
 constexpr PanelField kIQ4_NLFields[] = {HACHI_FIELD(BlockIQ4_NL, q), HACHI_FIELD(BlockIQ4_NL, d)};
-constexpr PanelField kQ2_KFields[] = {HACHI_FIELD(BlockQ2_K, q), HACHI_FIELD(BlockQ2_K, scales),
+constexpr PanelField kQ2_KFields[] = {HACHI_FIELD(BlockQ2_K, scales), HACHI_FIELD(BlockQ2_K, q),
                                       HACHI_FIELD(BlockQ2_K, d), HACHI_FIELD(BlockQ2_K, dmin)};
-constexpr PanelField kQ3_KFields[] = {HACHI_FIELD(BlockQ3_K, q), HACHI_FIELD(BlockQ3_K, high),
-                                      HACHI_FIELD(BlockQ3_K, scales), HACHI_FIELD(BlockQ3_K, d)};
-constexpr PanelField kQ4_KFields[] = {HACHI_FIELD(BlockQ4_K, q), HACHI_FIELD(BlockQ4_K, scales),
+constexpr PanelField kQ3_KFields[] = {HACHI_FIELD(BlockQ3_K, scales), HACHI_FIELD(BlockQ3_K, high),
+                                      HACHI_FIELD(BlockQ3_K, q), HACHI_FIELD(BlockQ3_K, d)};
+constexpr PanelField kQ4_KFields[] = {HACHI_FIELD(BlockQ4_K, scales), HACHI_FIELD(BlockQ4_K, q),
                                       HACHI_FIELD(BlockQ4_K, d), HACHI_FIELD(BlockQ4_K, dmin)};
-constexpr PanelField kQ5_KFields[] = {HACHI_FIELD(BlockQ5_K, q), HACHI_FIELD(BlockQ5_K, high),
-                                      HACHI_FIELD(BlockQ5_K, scales), HACHI_FIELD(BlockQ5_K, d),
+constexpr PanelField kQ5_KFields[] = {HACHI_FIELD(BlockQ5_K, scales), HACHI_FIELD(BlockQ5_K, high),
+                                      HACHI_FIELD(BlockQ5_K, q), HACHI_FIELD(BlockQ5_K, d),
                                       HACHI_FIELD(BlockQ5_K, dmin)};
-constexpr PanelField kQ6_KFields[] = {HACHI_FIELD(BlockQ6_K, q), HACHI_FIELD(BlockQ6_K, high),
-                                      HACHI_FIELD(BlockQ6_K, scales), HACHI_FIELD(BlockQ6_K, d)};
-constexpr PanelField kIQ4_XSFields[] = {
-    HACHI_FIELD(BlockIQ4_XS, q), HACHI_FIELD(BlockIQ4_XS, scales_low), HACHI_FIELD(BlockIQ4_XS, d),
-    HACHI_FIELD(BlockIQ4_XS, scales_high)};
+constexpr PanelField kQ6_KFields[] = {HACHI_FIELD(BlockQ6_K, scales), HACHI_FIELD(BlockQ6_K, high),
+                                      HACHI_FIELD(BlockQ6_K, q), HACHI_FIELD(BlockQ6_K, d)};
+constexpr PanelField kIQ4_XSFields[] = {HACHI_FIELD(BlockIQ4_XS, scales_low),
+                                        HACHI_FIELD(BlockIQ4_XS, scales_high),
+                                        HACHI_FIELD(BlockIQ4_XS, d), HACHI_FIELD(BlockIQ4_XS, q)};
 
 #undef HACHI_FIELD
 
@@ -124,9 +124,9 @@ void pack_panel(const ConstTensor& rows, int64_t panel, std::byte* out) {
   if (count < kPanelRows) {
     std::memset(out, 0, static_cast<size_t>(kPanelRows * blocks * format.bytes));
   }
-  for (const PanelField& field : format.fields) {
-    const int64_t words = field.bytes / field.word();
-    for (int64_t b = 0; b < blocks; ++b, out += kPanelRows * field.bytes) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (const PanelField& field : format.fields) {
+      const int64_t words = field.bytes / field.word();
       for (int64_t r = 0; r < count; ++r) {
         const std::byte* from = rows.row(first + r) + b * format.bytes + field.offset;
         if (field.word() == 2) {
@@ -135,6 +135,7 @@ void pack_panel(const ConstTensor& rows, int64_t panel, std::byte* out) {
           spread<4>(from, words, out + r * 4);
         }
       }
+      out += kPanelRows * field.bytes;
     }
   }
 }
@@ -153,19 +154,17 @@ void unpack_panel_row(DType dtype, const std::byte* panels, int64_t columns, int
   const PanelFormat format = panel_format(dtype);
   const int64_t blocks = columns / format.elements;
   const int64_t r = row % kPanelRows;
-  const std::byte* field_begin = panels + row / kPanelRows * kPanelRows * blocks * format.bytes;
-  for (const PanelField& field : format.fields) {
-    const int64_t words = field.bytes / field.word();
-    for (int64_t b = 0; b < count; ++b) {
-      const std::byte* from = field_begin + (first + b) * kPanelRows * field.bytes;
-      std::byte* to = out + b * format.bytes + field.offset;
+  const std::byte* from = panels + (row / kPanelRows * blocks + first) * kPanelRows * format.bytes;
+  for (int64_t b = 0; b < count; ++b, out += format.bytes) {
+    for (const PanelField& field : format.fields) {
+      const int64_t words = field.bytes / field.word();
       if (field.word() == 2) {
-        gather<2>(from + r * 2, words, to);
+        gather<2>(from + r * 2, words, out + field.offset);
       } else {
-        gather<4>(from + r * 4, words, to);
+        gather<4>(from + r * 4, words, out + field.offset);
       }
+      from += kPanelRows * field.bytes;
     }
-    field_begin += kPanelRows * blocks * field.bytes;
   }
 }
 

@@ -2,14 +2,15 @@
 // 16 rows have in the same places lie side by side, so that one vector load gives every row four
 // bytes (or one 16-bit number), and sixteen dot products grow in the sixteen lanes of one register.
 //
-// A row is a run of blocks (blocks.h), a block is a list of fields. A panel holds its fields one
-// after the other, the largest first; in each, block after block, word after word, row after row:
+// A row is a run of blocks (blocks.h), a block is a list of fields. A panel goes block after block,
+// in a block field after field as panels.cc lists them, in a field word after word:
 //
-//   field:  | block 0                                  | block 1 ...
-//           | word 0             | word 1 ...          |
-//           | row 0 row 1 ... 15 | row 0 row 1 ... 15  |
+//   | block 0                                                                        | block 1 ...
+//   | first field                                    | next field                    |
+//   | word 0              | word 1             | ... | word 0                        |
+//   | row 0 row 1 ... 15  | row 0 row 1 ... 15 |     | row 0 row 1 ... 15            |
 //
-// A word is four bytes of the field in the file's order, or two where a field has only two. Nothing
+// so that a product reads memory in one stream. A word is four bytes of the field in the file's order, or two where a field has only two. Nothing
 // is added but zeros for rows that are not there, so a panel takes 16 times the bytes of a row.
 // Plain types: F32 is a block of one word of four bytes, F16 of one of two, BF16 of two elements in
 // one word of four.

@@ -30,6 +30,7 @@ template <class V, class T, int M>
   for (int64_t b = 0; b < blocks; ++b, x += kInput.words() * M * 4) {
     const InputBlock<M> in{x};
     typename V::Int words[8];
+    if (M == 1) w.template prefetch<0, 1>(b);
     unroll<8>([&](auto i) __attribute__((always_inline)) { words[i] = w.template word<i>(b); });
     const auto scale = w.scale(b);
     unroll<M>([&](auto m) __attribute__((always_inline)) {
@@ -80,6 +81,7 @@ template <class V, class T, int M>
     typename V::Int totals[M];
     unroll<M>([&](auto m) __attribute__((always_inline)) { totals[m] = V::zero(); });
     unroll<8>([&](auto part) __attribute__((always_inline)) {
+      if (M == 1) w.template prefetch<part, 8>(b);
       add_part<V, T, M, part>(w, b, in, scales, totals);
     });
     const auto scale = w.scale(b);
@@ -112,7 +114,7 @@ void dot_panels_of(const PanelTile& tile) {
   for (int64_t p = 0; p < tile.count; ++p) {
     const std::byte* panel = tile.panels + p * tile.panel_bytes;
     for (int first = 0; first < kPanelRows; first += V::kRows) {
-      const Type w(FieldCursor<V>(panel, blocks, first));
+      const Type w(panel, first);
       typename V::Float sums[M];
       unroll<M>([&](auto m) __attribute__((always_inline)) { sums[m] = V::zero_float(); });
       if constexpr (kBlock == 32) {

@@ -17,43 +17,43 @@
 namespace hachi::ops::cpu {
 namespace {
 
-// One field of a panel, from the first row of a vector on.
-template <class V, int kBytes>
-struct Words {
-  const std::byte* data;
-  // Word i of block b.
-  typename V::Int at(int64_t b, int i) const { return V::load(data + (b * (kBytes / 4) + i) * 64); }
-};
-
-// A field of two bytes.
-template <class V>
-struct Halves {
-  const std::byte* data;
-  typename V::Float floats(int64_t b) const { return V::load_halves(data + b * 32); }
-  typename V::Int integers(int64_t b) const { return V::load_u16(data + b * 32); }
-};
-
-// Hands out the fields of a panel in their order.
-template <class V>
-class FieldCursor {
+// The blocks of sixteen rows, seen from the first row of a vector on. A field is named by the bytes
+// that a row has before it, in the panel's order.
+template <class V, class Block>
+class Blocks {
  public:
-  FieldCursor(const std::byte* panel, int64_t blocks, int first_row)
-      : at_(panel), blocks_(blocks), first_row_(first_row) {}
-  template <int kBytes>
-  Words<V, kBytes> words() {
-    return {next(kBytes) + first_row_ * 4};
+  Blocks(const std::byte* panel, int first_row)
+      : words_(panel + first_row * 4), halves_(panel + first_row * 2) {}
+
+  // Asks for what lies kAhead bytes beyond part kPart of kParts of block b: about the memory's
+  // latency times its speed.
+  template <int kPart, int kParts>
+  void prefetch(int64_t b) const {
+    constexpr int64_t kAhead = 6144;
+    constexpr int64_t kBegin = kStride * kPart / kParts / 64 * 64;
+    constexpr int64_t kEnd = kStride * (kPart + 1) / kParts / 64 * 64;
+    for (int64_t i = kBegin; i < kEnd; i += 64) {
+      __builtin_prefetch(words_ + b * kStride + kAhead + i);
+    }
   }
-  Halves<V> halves() { return {next(2) + first_row_ * 2}; }
+
+ protected:
+  // Word i of a field of whole words of block b.
+  typename V::Int word_at(int64_t b, int field, int i) const {
+    return V::load(words_ + b * kStride + 16 * field + 64 * i);
+  }
+  // A field of two bytes.
+  typename V::Float floats_at(int64_t b, int field) const {
+    return V::load_halves(halves_ + b * kStride + 16 * field);
+  }
+  typename V::Int integers_at(int64_t b, int field) const {
+    return V::load_u16(halves_ + b * kStride + 16 * field);
+  }
 
  private:
-  const std::byte* next(int bytes) {
-    const std::byte* field = at_;
-    at_ += 16 * blocks_ * bytes;
-    return field;
-  }
-  const std::byte* at_;
-  int64_t blocks_;
-  int first_row_;
+  static constexpr int64_t kStride = 16 * sizeof(Block);
+  const std::byte* words_;
+  const std::byte* halves_;
 };
 
 // Bits [kShift, kShift + kBits) of each byte.
@@ -66,12 +66,6 @@ typename V::Int bits(typename V::Int v) {
   }
 }
 
-// Byte kByte of each word, as an integer.
-template <class V, int kByte>
-typename V::Int byte_of(typename V::Int v) {
-  return V::and_words(V::template shift_right<8 * kByte>(v), 0xff);
-}
-
 // Bit i of each word, of the lowest four, as 16 in byte i: bit i times the power 4 + 7j lands at
 // 8i + 4 for j = i, and nowhere in the mask else.
 template <class V>
@@ -81,85 +75,81 @@ typename V::Int spread_four_bits(typename V::Int four) {
 
 // ---- Types of 32 elements.
 
-// Words 0..3 of a block are the low, 4..7 the high half bytes.
-template <class V, int kBytes>
-struct HalfBytes {
-  Words<V, kBytes> q;
-  template <int kWord>
-  typename V::Int word(int64_t b) const {
-    return bits < V, kWord < 4 ? 0 : 4, 4 > (q.at(b, kWord % 4));
-  }
-};
+// Word kWord of 32 elements of half a byte: 0..3 are the low, 4..7 the high halves of four words.
+template <class V, int kWord>
+typename V::Int half_bytes(typename V::Int four) {
+  return bits < V, kWord < 4 ? 0 : 4, 4 > (four);
+}
 
 template <class V>
-struct PanelQ4_0 {
+struct PanelQ4_0 : Blocks<V, BlockQ4_0> {
   static constexpr DType kType = DType::kQ4_0;
   static constexpr int kMax = 15;
-  HalfBytes<V, 16> q;
-  Halves<V> d;
-  explicit PanelQ4_0(FieldCursor<V> f) : q{f.template words<16>()}, d{f.halves()} {}
+  using Blocks<V, BlockQ4_0>::Blocks;
   template <int kWord>
   typename V::Int word(int64_t b) const {
-    return q.template word<kWord>(b);
+    return half_bytes<V, kWord>(this->word_at(b, 0, kWord % 4));
   }
-  typename V::Float scale(int64_t b) const { return d.floats(b); }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 16); }
 };
 
 template <class V>
-struct PanelQ4_1 : PanelQ4_0<V> {
+struct PanelQ4_1 : Blocks<V, BlockQ4_1> {
   static constexpr DType kType = DType::kQ4_1;
-  Halves<V> m;
-  explicit PanelQ4_1(FieldCursor<V> f) : PanelQ4_0<V>(f), m{} {
-    f.template words<16>();
-    f.halves();
-    m = f.halves();
+  static constexpr int kMax = 15;
+  using Blocks<V, BlockQ4_1>::Blocks;
+  template <int kWord>
+  typename V::Int word(int64_t b) const {
+    return half_bytes<V, kWord>(this->word_at(b, 0, kWord % 4));
   }
-  typename V::Float min(int64_t b) const { return m.floats(b); }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 16); }
+  typename V::Float min(int64_t b) const { return this->floats_at(b, 18); }
 };
 
+// Adds bit 4 of the elements of word kWord: bits 4 * kWord.. of `high`.
+template <class V, int kWord>
+typename V::Int with_fifth_bit(typename V::Int low, typename V::Int high) {
+  const auto four = V::and_words(V::template shift_right<4 * kWord>(high), 0xf);
+  return V::or_(low, spread_four_bits<V>(four));
+}
+
 template <class V>
-struct PanelQ5_0 {
+struct PanelQ5_0 : Blocks<V, BlockQ5_0> {
   static constexpr DType kType = DType::kQ5_0;
   static constexpr int kMax = 31;
-  HalfBytes<V, 16> q;
-  Words<V, 4> high;
-  Halves<V> d;
-  explicit PanelQ5_0(FieldCursor<V> f)
-      : q{f.template words<16>()}, high(f.template words<4>()), d{f.halves()} {}
+  using Blocks<V, BlockQ5_0>::Blocks;
   template <int kWord>
   typename V::Int word(int64_t b) const {
-    // Bits 4 * kWord.. of `high` belong to the four bytes of this word.
-    const auto four = V::and_words(V::template shift_right<4 * kWord>(high.at(b, 0)), 0xf);
-    return V::or_(q.template word<kWord>(b), spread_four_bits<V>(four));
+    return with_fifth_bit<V, kWord>(half_bytes<V, kWord>(this->word_at(b, 0, kWord % 4)),
+                                    this->word_at(b, 16, 0));
   }
-  typename V::Float scale(int64_t b) const { return d.floats(b); }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 20); }
 };
 
 template <class V>
-struct PanelQ5_1 : PanelQ5_0<V> {
+struct PanelQ5_1 : Blocks<V, BlockQ5_1> {
   static constexpr DType kType = DType::kQ5_1;
-  Halves<V> m;
-  explicit PanelQ5_1(FieldCursor<V> f) : PanelQ5_0<V>(f), m{} {
-    f.template words<16>();
-    f.template words<4>();
-    f.halves();
-    m = f.halves();
+  static constexpr int kMax = 31;
+  using Blocks<V, BlockQ5_1>::Blocks;
+  template <int kWord>
+  typename V::Int word(int64_t b) const {
+    return with_fifth_bit<V, kWord>(half_bytes<V, kWord>(this->word_at(b, 0, kWord % 4)),
+                                    this->word_at(b, 16, 0));
   }
-  typename V::Float min(int64_t b) const { return m.floats(b); }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 20); }
+  typename V::Float min(int64_t b) const { return this->floats_at(b, 22); }
 };
 
 template <class V>
-struct PanelQ8_0 {
+struct PanelQ8_0 : Blocks<V, BlockQ8_0> {
   static constexpr DType kType = DType::kQ8_0;
   static constexpr int kMax = 255;
-  Words<V, 32> q;
-  Halves<V> d;
-  explicit PanelQ8_0(FieldCursor<V> f) : q(f.template words<32>()), d{f.halves()} {}
+  using Blocks<V, BlockQ8_0>::Blocks;
   template <int kWord>
   typename V::Int word(int64_t b) const {
-    return V::from_signed(q.at(b, kWord));
+    return V::from_signed(this->word_at(b, 0, kWord));
   }
-  typename V::Float scale(int64_t b) const { return d.floats(b); }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 32); }
 };
 
 // The sixteen levels of IQ4_NL and IQ4_XS, plus the offset of the instruction set.
@@ -176,32 +166,29 @@ constexpr Levels kLevels = [] {
 }();
 
 template <class V>
-struct PanelIQ4_NL : PanelQ4_0<V> {
+struct PanelIQ4_NL : Blocks<V, BlockIQ4_NL> {
   static constexpr DType kType = DType::kIQ4_NL;
   static constexpr int kMax = 255;
-  using PanelQ4_0<V>::PanelQ4_0;
+  using Blocks<V, BlockIQ4_NL>::Blocks;
   template <int kWord>
   typename V::Int word(int64_t b) const {
-    return V::look_up(kLevels<V>.of, PanelQ4_0<V>::template word<kWord>(b));
+    const auto index = half_bytes<V, kWord>(this->word_at(b, 0, kWord % 4));
+    return V::look_up(kLevels<V>.of, index);
   }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 16); }
 };
 
 // ---- Types of 256 elements. word<kPart, kWord>: four elements of each row from 32 * kPart +
 // 4 * kWord on. scales(): one integer a group. mins(): pairs as in panel_input.h.
 
-// The six-bit scales and mins of Q4_K and Q5_K: four bytes of each in a word.
+// Byte i of each word as an integer, in out[i].
 template <class V>
-struct SixBits {
-  typename V::Int scales[2], mins[2];
-  SixBits(Words<V, 12> packed, int64_t b) {
-    const auto u0 = packed.at(b, 0), u1 = packed.at(b, 1), u2 = packed.at(b, 2);
-    const auto top = [](typename V::Int v) { return V::template shift_left<4>(bits<V, 6, 2>(v)); };
-    scales[0] = bits<V, 0, 6>(u0);
-    mins[0] = bits<V, 0, 6>(u1);
-    scales[1] = V::or_(bits<V, 0, 4>(u2), top(u0));
-    mins[1] = V::or_(bits<V, 4, 4>(u2), top(u1));
-  }
-};
+void store_bytes(typename V::Int bytes, typename V::Int* out) {
+  out[0] = V::and_words(bytes, 0xff);
+  out[1] = V::and_words(V::template shift_right<8>(bytes), 0xff);
+  out[2] = V::and_words(V::template shift_right<16>(bytes), 0xff);
+  out[3] = V::template shift_right<24>(bytes);
+}
 
 // Bytes 0 and 2, then 1 and 3, of each word as two 16-bit integers.
 template <class V>
@@ -210,197 +197,161 @@ void store_pairs(typename V::Int bytes, typename V::Int* out) {
   out[1] = V::and_words(V::template shift_right<8>(bytes), 0x00ff00ff);
 }
 
-template <class V>
-void store_bytes(typename V::Int bytes, typename V::Int* out) {
-  out[0] = byte_of<V, 0>(bytes);
-  out[1] = byte_of<V, 1>(bytes);
-  out[2] = byte_of<V, 2>(bytes);
-  out[3] = V::template shift_right<24>(bytes);
-}
+// Q4_K and Q5_K: six-bit scales and mins, four bytes of each in a word, from the three words of the
+// field; see BlockQ4_K.
+template <class V, class Block>
+struct WithMins : Blocks<V, Block> {
+  using Blocks<V, Block>::Blocks;
+
+ protected:
+  void six_bit_scales(int64_t b, int field, typename V::Int* out) const {
+    const auto u0 = this->word_at(b, field, 0), u2 = this->word_at(b, field, 2);
+    store_bytes<V>(bits<V, 0, 6>(u0), out);
+    store_bytes<V>(V::or_(bits<V, 0, 4>(u2), top(u0)), out + 4);
+  }
+  void six_bit_mins(int64_t b, int field, typename V::Int* out) const {
+    const auto u1 = this->word_at(b, field, 1), u2 = this->word_at(b, field, 2);
+    store_pairs<V>(bits<V, 0, 6>(u1), out);
+    store_pairs<V>(V::or_(bits<V, 4, 4>(u2), top(u1)), out + 2);
+  }
+
+ private:
+  static typename V::Int top(typename V::Int v) {
+    return V::template shift_left<4>(bits<V, 6, 2>(v));
+  }
+};
 
 template <class V>
-void store_signed_bytes(typename V::Int bytes, int subtract, typename V::Int* out) {
-  store_bytes<V>(bytes, out);
-  for (int i = 0; i < 4; ++i) out[i] = V::subtract(out[i], subtract);
-}
-
-template <class V>
-struct PanelQ4_K {
+struct PanelQ4_K : WithMins<V, BlockQ4_K> {
   static constexpr DType kType = DType::kQ4_K;
   static constexpr int kMax = 15;
-  Words<V, 128> q;
-  Words<V, 12> packed;
-  Halves<V> d, dmin;
-  explicit PanelQ4_K(FieldCursor<V> f)
-      : q(f.template words<128>()),
-        packed(f.template words<12>()),
-        d(f.halves()),
-        dmin(f.halves()) {}
+  using WithMins<V, BlockQ4_K>::WithMins;
   template <int kPart, int kWord>
   typename V::Int word(int64_t b) const {
-    return bits<V, kPart % 2 * 4, 4>(q.at(b, kPart / 2 * 8 + kWord));
+    return bits<V, kPart % 2 * 4, 4>(this->word_at(b, 12, kPart / 2 * 8 + kWord));
   }
-  typename V::Float scale(int64_t b) const { return d.floats(b); }
-  typename V::Float min_scale(int64_t b) const { return dmin.floats(b); }
-  void scales(int64_t b, typename V::Int* out) const {
-    const SixBits<V> six(packed, b);
-    store_bytes<V>(six.scales[0], out);
-    store_bytes<V>(six.scales[1], out + 4);
-  }
-  void mins(int64_t b, typename V::Int* out) const {
-    const SixBits<V> six(packed, b);
-    store_pairs<V>(six.mins[0], out);
-    store_pairs<V>(six.mins[1], out + 2);
-  }
+  void scales(int64_t b, typename V::Int* out) const { this->six_bit_scales(b, 0, out); }
+  void mins(int64_t b, typename V::Int* out) const { this->six_bit_mins(b, 0, out); }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 140); }
+  typename V::Float min_scale(int64_t b) const { return this->floats_at(b, 142); }
 };
 
 template <class V>
-struct PanelQ5_K {
+struct PanelQ5_K : WithMins<V, BlockQ5_K> {
   static constexpr DType kType = DType::kQ5_K;
   static constexpr int kMax = 31;
-  Words<V, 128> q;
-  Words<V, 32> high;
-  Words<V, 12> packed;
-  Halves<V> d, dmin;
-  explicit PanelQ5_K(FieldCursor<V> f)
-      : q(f.template words<128>()),
-        high(f.template words<32>()),
-        packed(f.template words<12>()),
-        d(f.halves()),
-        dmin(f.halves()) {}
+  using WithMins<V, BlockQ5_K>::WithMins;
   template <int kPart, int kWord>
   typename V::Int word(int64_t b) const {
-    const auto low = bits<V, kPart % 2 * 4, 4>(q.at(b, kPart / 2 * 8 + kWord));
-    return V::or_(low, V::template shift_left<4>(bits<V, kPart, 1>(high.at(b, kWord))));
+    const auto low = bits<V, kPart % 2 * 4, 4>(this->word_at(b, 44, kPart / 2 * 8 + kWord));
+    const auto fifth = bits<V, kPart, 1>(this->word_at(b, 12, kWord));
+    return V::or_(low, V::template shift_left<4>(fifth));
   }
-  typename V::Float scale(int64_t b) const { return d.floats(b); }
-  typename V::Float min_scale(int64_t b) const { return dmin.floats(b); }
-  void scales(int64_t b, typename V::Int* out) const {
-    const SixBits<V> six(packed, b);
-    store_bytes<V>(six.scales[0], out);
-    store_bytes<V>(six.scales[1], out + 4);
-  }
-  void mins(int64_t b, typename V::Int* out) const {
-    const SixBits<V> six(packed, b);
-    store_pairs<V>(six.mins[0], out);
-    store_pairs<V>(six.mins[1], out + 2);
-  }
+  void scales(int64_t b, typename V::Int* out) const { this->six_bit_scales(b, 0, out); }
+  void mins(int64_t b, typename V::Int* out) const { this->six_bit_mins(b, 0, out); }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 172); }
+  typename V::Float min_scale(int64_t b) const { return this->floats_at(b, 174); }
 };
 
 template <class V>
-struct PanelQ6_K {
+struct PanelQ6_K : Blocks<V, BlockQ6_K> {
   static constexpr DType kType = DType::kQ6_K;
   static constexpr int kMax = 63;
-  Words<V, 128> q;
-  Words<V, 64> high;
-  Words<V, 16> packed;
-  Halves<V> d;
-  explicit PanelQ6_K(FieldCursor<V> f)
-      : q(f.template words<128>()),
-        high(f.template words<64>()),
-        packed(f.template words<16>()),
-        d(f.halves()) {}
+  using Blocks<V, BlockQ6_K>::Blocks;
   template <int kPart, int kWord>
   typename V::Int word(int64_t b) const {
     constexpr int kHalf = kPart / 4, kQuarter = kPart % 4;
-    const auto low = bits < V, kQuarter < 2 ? 0 : 4,
-               4 > (q.at(b, 16 * kHalf + 8 * (kQuarter % 2) + kWord));
-    const auto top = bits<V, 2 * kQuarter, 2>(high.at(b, 8 * kHalf + kWord));
+    constexpr int kShift = kQuarter < 2 ? 0 : 4;
+    const auto four = this->word_at(b, 80, 16 * kHalf + 8 * (kQuarter % 2) + kWord);
+    const auto low = bits<V, kShift, 4>(four);
+    const auto top = bits<V, 2 * kQuarter, 2>(this->word_at(b, 16, 8 * kHalf + kWord));
     return V::or_(low, V::template shift_left<4>(top));
   }
-  typename V::Float scale(int64_t b) const { return d.floats(b); }
   void scales(int64_t b, typename V::Int* out) const {
-    for (int i = 0; i < 4; ++i) {
-      const auto four = packed.at(b, i);
-      out[4 * i] = V::template shift_right_signed<24>(V::template shift_left<24>(four));
-      out[4 * i + 1] = V::template shift_right_signed<24>(V::template shift_left<16>(four));
-      out[4 * i + 2] = V::template shift_right_signed<24>(V::template shift_left<8>(four));
-      out[4 * i + 3] = V::template shift_right_signed<24>(four);
+    for (int i = 0; i < 4; ++i, out += 4) {
+      const auto four = this->word_at(b, 0, i);
+      out[0] = V::template shift_right_signed<24>(V::template shift_left<24>(four));
+      out[1] = V::template shift_right_signed<24>(V::template shift_left<16>(four));
+      out[2] = V::template shift_right_signed<24>(V::template shift_left<8>(four));
+      out[3] = V::template shift_right_signed<24>(four);
     }
   }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 208); }
 };
 
+// Q2_K and the low bits of Q3_K: two bits of each element of a part.
+template <class V, int kPart>
+typename V::Int two_bits(typename V::Int v) {
+  return bits<V, 2 * (kPart % 4), 2>(v);
+}
+
 template <class V>
-struct PanelQ2_K {
+struct PanelQ2_K : Blocks<V, BlockQ2_K> {
   static constexpr DType kType = DType::kQ2_K;
   static constexpr int kMax = 3;
-  Words<V, 64> q;
-  Words<V, 16> packed;
-  Halves<V> d, dmin;
-  explicit PanelQ2_K(FieldCursor<V> f)
-      : q(f.template words<64>()),
-        packed(f.template words<16>()),
-        d(f.halves()),
-        dmin(f.halves()) {}
+  using Blocks<V, BlockQ2_K>::Blocks;
   template <int kPart, int kWord>
   typename V::Int word(int64_t b) const {
-    return bits<V, 2 * (kPart % 4), 2>(q.at(b, kPart / 4 * 8 + kWord));
+    return two_bits<V, kPart>(this->word_at(b, 16, kPart / 4 * 8 + kWord));
   }
-  typename V::Float scale(int64_t b) const { return d.floats(b); }
-  typename V::Float min_scale(int64_t b) const { return dmin.floats(b); }
   void scales(int64_t b, typename V::Int* out) const {
-    for (int i = 0; i < 4; ++i) store_bytes<V>(bits<V, 0, 4>(packed.at(b, i)), out + 4 * i);
+    for (int i = 0; i < 4; ++i) store_bytes<V>(bits<V, 0, 4>(this->word_at(b, 0, i)), out + 4 * i);
   }
   void mins(int64_t b, typename V::Int* out) const {
-    for (int i = 0; i < 4; ++i) store_pairs<V>(bits<V, 4, 4>(packed.at(b, i)), out + 2 * i);
+    for (int i = 0; i < 4; ++i) store_pairs<V>(bits<V, 4, 4>(this->word_at(b, 0, i)), out + 2 * i);
   }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 80); }
+  typename V::Float min_scale(int64_t b) const { return this->floats_at(b, 82); }
 };
 
 template <class V>
-struct PanelQ3_K {
+struct PanelQ3_K : Blocks<V, BlockQ3_K> {
   static constexpr DType kType = DType::kQ3_K;
   static constexpr int kMax = 7;
-  Words<V, 64> q;
-  Words<V, 32> high;
-  Words<V, 12> packed;
-  Halves<V> d;
-  explicit PanelQ3_K(FieldCursor<V> f)
-      : q(f.template words<64>()),
-        high(f.template words<32>()),
-        packed(f.template words<12>()),
-        d(f.halves()) {}
+  using Blocks<V, BlockQ3_K>::Blocks;
   template <int kPart, int kWord>
   typename V::Int word(int64_t b) const {
-    const auto low = bits<V, 2 * (kPart % 4), 2>(q.at(b, kPart / 4 * 8 + kWord));
-    return V::or_(low, V::template shift_left<2>(bits<V, kPart, 1>(high.at(b, kWord))));
+    const auto low = two_bits<V, kPart>(this->word_at(b, 44, kPart / 4 * 8 + kWord));
+    const auto third = bits<V, kPart, 1>(this->word_at(b, 12, kWord));
+    return V::or_(low, V::template shift_left<2>(third));
   }
-  typename V::Float scale(int64_t b) const { return d.floats(b); }
   void scales(int64_t b, typename V::Int* out) const {
-    const auto u0 = packed.at(b, 0), u1 = packed.at(b, 1), u2 = packed.at(b, 2);
-    const auto join = [](typename V::Int low, typename V::Int top) {
-      return V::or_(low, V::template shift_left<4>(top));
-    };
-    store_signed_bytes<V>(join(bits<V, 0, 4>(u0), bits<V, 0, 2>(u2)), 32, out);
-    store_signed_bytes<V>(join(bits<V, 0, 4>(u1), bits<V, 2, 2>(u2)), 32, out + 4);
-    store_signed_bytes<V>(join(bits<V, 4, 4>(u0), bits<V, 4, 2>(u2)), 32, out + 8);
-    store_signed_bytes<V>(join(bits<V, 4, 4>(u1), bits<V, 6, 2>(u2)), 32, out + 12);
+    const auto u0 = this->word_at(b, 0, 0), u1 = this->word_at(b, 0, 1);
+    const auto u2 = this->word_at(b, 0, 2);
+    store_scales(bits<V, 0, 4>(u0), bits<V, 0, 2>(u2), out);
+    store_scales(bits<V, 0, 4>(u1), bits<V, 2, 2>(u2), out + 4);
+    store_scales(bits<V, 4, 4>(u0), bits<V, 4, 2>(u2), out + 8);
+    store_scales(bits<V, 4, 4>(u1), bits<V, 6, 2>(u2), out + 12);
+  }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 108); }
+
+ private:
+  static void store_scales(typename V::Int low, typename V::Int top, typename V::Int* out) {
+    store_bytes<V>(V::or_(low, V::template shift_left<4>(top)), out);
+    for (int i = 0; i < 4; ++i) out[i] = V::subtract(out[i], 32);
   }
 };
 
 template <class V>
-struct PanelIQ4_XS {
+struct PanelIQ4_XS : Blocks<V, BlockIQ4_XS> {
   static constexpr DType kType = DType::kIQ4_XS;
   static constexpr int kMax = 255;
-  Words<V, 128> q;
-  Words<V, 4> low;
-  Halves<V> d, high;
-  explicit PanelIQ4_XS(FieldCursor<V> f)
-      : q(f.template words<128>()), low(f.template words<4>()), d(f.halves()), high(f.halves()) {}
+  using Blocks<V, BlockIQ4_XS>::Blocks;
   template <int kPart, int kWord>
   typename V::Int word(int64_t b) const {
-    const auto index = bits < V, kWord < 4 ? 0 : 4, 4 > (q.at(b, 4 * kPart + kWord % 4));
+    const auto index = half_bytes<V, kWord>(this->word_at(b, 8, 4 * kPart + kWord % 4));
     return V::look_up(kLevels<V>.of, index);
   }
-  typename V::Float scale(int64_t b) const { return d.floats(b); }
   void scales(int64_t b, typename V::Int* out) const {
-    auto l = low.at(b, 0), h = high.integers(b);
+    auto low = this->word_at(b, 0, 0), high = this->integers_at(b, 4);
     for (int s = 0; s < 8; ++s) {
-      const auto top = V::template shift_left<4>(V::and_words(h, 3));
-      out[s] = V::subtract(V::or_(V::and_words(l, 15), top), 32);
-      l = V::template shift_right<4>(l);
-      h = V::template shift_right<2>(h);
+      const auto top = V::template shift_left<4>(V::and_words(high, 3));
+      out[s] = V::subtract(V::or_(V::and_words(low, 15), top), 32);
+      low = V::template shift_right<4>(low);
+      high = V::template shift_right<2>(high);
     }
   }
+  typename V::Float scale(int64_t b) const { return this->floats_at(b, 6); }
 };
 
 }  // namespace
