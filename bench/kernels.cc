@@ -19,6 +19,8 @@
 #include "core/buffer.h"
 #include "core/clock.h"
 #include "kernels/cpu/limits.h"
+#include "kernels/decode.h"
+#include "kernels/kv_page.h"
 #include "kernels/ops.h"
 
 namespace hachi::ops {
@@ -90,7 +92,7 @@ class Bench {
 
   void matmul_row(DType dtype, int64_t tokens, int64_t outputs, int64_t inputs);
   void attention_row(int64_t tokens, int64_t context, int64_t heads, int64_t kv_heads,
-                     int64_t width);
+                     int64_t width, DType dtype);
   void small_rows(int64_t tokens, int64_t model_width, int64_t forward_width);
 
  private:
@@ -152,19 +154,17 @@ void Bench::matmul_row(DType dtype, int64_t tokens, int64_t outputs, int64_t inp
 }
 
 void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_t kv_heads,
-                          int64_t width) {
-  const std::string label =
-      fmt::format("attention T={} at {} H={} G={} D={}", tokens, context, heads, kv_heads, width);
-  if (!wanted(label)) return;
-  constexpr int64_t kPage = 32;
-  const int64_t num_pages = (context + kPage - 1) / kPage;
-  const auto cache = [&] {
-    const Tensor flat = filled(DType::kF16, num_pages, kv_heads * kPage * width);
-    return Tensor(flat.data(), DType::kF16, {num_pages, kv_heads, kPage, width});
-  };
-  const Tensor keys = cache();
-  const Tensor values = cache();
-  const KvLayer kv{keys, values};
+                          int64_t width, DType dtype) {
+  const std::string label = fmt::format("attention {} T={} at {} H={} G={} D={}", name(dtype),
+                                        tokens, context, heads, kv_heads, width);
+  const std::string store_label = "kv_store" + label.substr(label.find(' '));
+  if (!wanted(label) && !wanted(store_label)) return;
+  const int64_t num_pages = (context + kPagePositions - 1) / kPagePositions;
+  const int64_t page_elements = kv_heads * kPagePositions * width;
+  const KvLayer kv{Tensor(filled(dtype, num_pages, page_elements).data(), dtype,
+                          {num_pages, kv_heads, width, kPagePositions}),
+                   Tensor(filled(dtype, num_pages, page_elements).data(), dtype,
+                          {num_pages, kv_heads, kPagePositions, width})};
   std::vector<int32_t> pages(static_cast<size_t>(num_pages));
   for (size_t i = 0; i < pages.size(); ++i) pages[i] = static_cast<int32_t>(i);
   std::vector<int32_t> positions(static_cast<size_t>(tokens));
@@ -177,9 +177,12 @@ void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_
   const BatchView batch{{}, positions, spans};
   const Tensor q = filled(DType::kF32, tokens, heads * width);
   const Tensor y = filled(DType::kF32, tokens, heads * width);
-  row(label, static_cast<double>(context * kv_heads * width * 4),
+  row(label, static_cast<double>(2 * row_bytes(dtype, context * kv_heads * width)),
       {4 * pairs * static_cast<double>(heads * width)},
       [&](Context& ctx) { attention(ctx, y, q, kv, batch, 0.1f); });
+  const ConstTensor rows = q.columns(0, kv_heads * width);
+  row(store_label, static_cast<double>(8 * tokens * kv_heads * width), {},
+      [&](Context& ctx) { kv_store(ctx, kv, rows, rows, batch); });
   buffers_.clear();
 }
 
@@ -194,6 +197,11 @@ void Bench::small_rows(int64_t tokens, int64_t model_width, int64_t forward_widt
   const Tensor angles = filled(DType::kF32, tokens, 64);
   row(fmt::format("rope T={} C={} D=64", tokens, model_width), 8 * count, {3 * count},
       [&](Context& ctx) { rope(ctx, y, angles, RopeLayout::kHalves); });
+  const Tensor head_norm = filled(DType::kF32, 1, 64);
+  row(fmt::format("rms_norm_heads T={} C={} D=64", tokens, model_width), 8 * count, {4 * count},
+      [&](Context& ctx) {
+        rms_norm_heads(ctx, y, ConstTensor(head_norm.data(), DType::kF32, {64}), 1e-6f);
+      });
   const Tensor gate_up = filled(DType::kF32, tokens, 2 * forward_width);
   const Tensor hidden = filled(DType::kF32, tokens, forward_width);
   const auto gates = static_cast<double>(tokens * forward_width);
@@ -226,12 +234,16 @@ void run(Bench& bench) {
     bench.matmul_row(dtype, 512, 4096, 4096);
   }
   bench.matmul_row(DType::kQ4_1, 512, 3072, 576);
-  for (const int64_t context : {512, 4096}) {
-    bench.attention_row(1, context, 9, 3, 64);
-    bench.attention_row(1, context, 32, 8, 128);
+  for (const DType dtype : {DType::kF16, DType::kQ8_0}) {
+    for (const int64_t context : {512, 4096, 16384}) {
+      bench.attention_row(1, context, 9, 3, 64, dtype);
+      bench.attention_row(1, context, 32, 8, 128, dtype);
+    }
+    for (const int64_t context : {512, 4096}) {
+      bench.attention_row(512, context, 9, 3, 64, dtype);
+      bench.attention_row(512, context, 32, 8, 128, dtype);
+    }
   }
-  bench.attention_row(512, 512, 9, 3, 64);
-  bench.attention_row(512, 512, 32, 8, 128);
   for (const int64_t tokens : {1, 512}) {
     bench.small_rows(tokens, 576, 1536);
     bench.small_rows(tokens, 4096, 12288);

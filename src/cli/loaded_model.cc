@@ -21,7 +21,7 @@ void add_engine_options(CLI::App& app, ModelOptions& options) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->type_name("N");
   app.add_option("--kv-type", options.kv_type, "Type of the KV cache")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}))
       ->capture_default_str();
   app.add_option("--yarn-magnitude", options.yarn_magnitude,
                  "Whether YaRN scales attention as the model's author or as Transformers does")

@@ -67,15 +67,18 @@ class BasicTensor {
     return reinterpret_cast<Like<T>*>(data_ + i * strides_[0]);
   }
 
-  // Rows [begin, begin + count) of the first dimension.
-  BasicTensor rows(int64_t begin, int64_t count) const {
-    CHECK(begin >= 0 && count >= 0 && begin + count <= sizes_[0]);
-    CHECK_GE(rank_, 2);
+  // Indices [begin, begin + count) of a dimension that is not the last.
+  BasicTensor slice(int dim, int64_t begin, int64_t count) const {
+    CHECK(dim >= 0 && dim < rank_ - 1);
+    CHECK(begin >= 0 && count >= 0 && begin + count <= size(dim));
     BasicTensor view = *this;
-    view.data_ += begin * strides_[0];
-    view.sizes_[0] = count;
+    view.data_ += begin * stride_bytes(dim);
+    view.sizes_[static_cast<size_t>(dim)] = count;
     return view;
   }
+
+  // Rows [begin, begin + count) of the first dimension.
+  BasicTensor rows(int64_t begin, int64_t count) const { return slice(0, begin, count); }
 
   // Columns [begin, begin + count) of the last dimension, in whole blocks.
   BasicTensor columns(int64_t begin, int64_t count) const {

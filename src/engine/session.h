@@ -22,7 +22,7 @@ struct SessionOptions {
   int threads = 0;               // 0: as many as this process may use
   int64_t context = 0;           // tokens that fit; 0: the model's own, up to kDefaultContext
   int64_t chunk = 256;           // tokens of a prefill step
-  DType kv_dtype = DType::kF16;  // kF32, kF16, kBF16
+  DType kv_dtype = DType::kF16;  // kF32, kF16, kBF16, kQ8_0
   ops::Device device = ops::Device::kCpu;
 };
 

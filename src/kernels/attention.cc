@@ -9,11 +9,11 @@ namespace hachi::ops {
 void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const BatchView& batch,
                float score_scale) {
   check_kv(kv);
-  CHECK_EQ(kv.keys.size(3) % 8, 0);
-  CHECK_LE(kv.keys.size(3), kMaxHeadWidth);
+  CHECK_EQ(kv.keys.size(2) % 8, 0);
+  CHECK_LE(kv.keys.size(2), kMaxHeadWidth);
   check_f32(q, q.size(0), q.size(1));
   check_f32(y, q.size(0), q.size(1));
-  CHECK_EQ(q.size(1) % (kv.keys.size(1) * kv.keys.size(3)), 0);
+  CHECK_EQ(q.size(1) % (kv.keys.size(1) * kv.keys.size(2)), 0);
   check_batch(batch, kv, q.size(0));
   switch (ctx.device) {
     case Device::kRef:

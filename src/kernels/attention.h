@@ -14,9 +14,11 @@ inline constexpr int64_t kMaxHeadWidth = 256;
 //   kv           holds positions 0..positions[t] of each token: kv_store comes first
 //   score_scale  1/sqrt(D) for most
 //
-// Softmax is the online one, 16 positions of a page at a time, in the order of positions: a token's
-// result does not depend on how its prompt was cut into batches.
-// Sources: Ainslie et al. 2023, arXiv 2305.13245; Milakov & Gimelshein 2018, arXiv 1805.02867.
+// Each segment of 256 positions, counted from the first of the sequence, has a softmax of its own;
+// segments are merged in their order. So a token's result depends neither on how its prompt was cut
+// into batches nor on how many threads share its segments.
+// Sources: Ainslie et al. 2023, arXiv 2305.13245; Milakov & Gimelshein 2018, arXiv 1805.02867;
+// Dao et al. 2023, "Flash-Decoding for long-context inference".
 void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const BatchView& batch,
                float score_scale);
 

@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "kernels/context.h"
+#include "kernels/kv_page.h"
 
 namespace hachi::ops {
 
@@ -45,17 +46,20 @@ inline void check_weight(const Weight& w, int64_t columns) {
   CHECK_EQ(w.scales.size(1), (columns + w.block_cols - 1) / w.block_cols);
 }
 
-// Keys and values of one shape and type, [num_pages,G,P,D].
+// Keys and values of one type, and shapes that fit each other.
 inline void check_kv(const KvLayer& kv) {
   const DType type = kv.keys.dtype();
-  CHECK(type == DType::kF32 || type == DType::kF16 || type == DType::kBF16);
+  CHECK(type == DType::kF32 || type == DType::kF16 || type == DType::kBF16 || type == DType::kQ8_0);
   CHECK_EQ(name(kv.values.dtype()), name(type));
   CHECK_EQ(kv.keys.rank(), 4);
   CHECK_EQ(kv.values.rank(), 4);
-  for (int dim = 0; dim < 4; ++dim) CHECK_EQ(kv.keys.size(dim), kv.values.size(dim));
+  CHECK_EQ(kv.keys.size(0), kv.values.size(0));
   CHECK_GT(kv.keys.size(1), 0);
+  CHECK_EQ(kv.keys.size(1), kv.values.size(1));
   CHECK_GT(kv.keys.size(2), 0);
-  CHECK_GT(kv.keys.size(3), 0);
+  CHECK_EQ(kv.keys.size(2), kv.values.size(3));
+  CHECK_EQ(kv.keys.size(3), kPagePositions);
+  CHECK_EQ(kv.values.size(2), kPagePositions);
 }
 
 // The spans cover the rows in order, and each token's page is there.
@@ -72,7 +76,7 @@ inline void check_batch(const BatchView& batch, const KvLayer& kv, int64_t num_t
     const int64_t last = batch.positions[static_cast<size_t>(next - 1)];
     CHECK_GE(first, 0);
     CHECK_EQ(last, first + span.num_tokens - 1);
-    const int64_t num_pages = last / kv.keys.size(2) + 1;
+    const int64_t num_pages = last / kPagePositions + 1;
     CHECK_LE(num_pages, static_cast<int64_t>(span.pages.size()));
     for (int32_t page : span.pages.first(static_cast<size_t>(num_pages))) {
       CHECK(page >= 0 && page < kv.keys.size(0));

@@ -62,10 +62,10 @@ struct BatchView {
   std::span<const SequenceSpan> sequences;
 };
 
-// One layer's cache: [num_pages,G,P,D] each, f32, f16 or bf16.
+// One layer's cache, both of one type: f32, f16, bf16 or q8_0. kv_page.h has the layout of a page.
 struct KvLayer {
-  Tensor keys;
-  Tensor values;
+  Tensor keys;    // [num_pages,G,D,P]
+  Tensor values;  // [num_pages,G,P,D]
 };
 
 }  // namespace hachi::ops

@@ -9,8 +9,8 @@ namespace hachi::ops {
 void kv_store(Context& ctx, const KvLayer& kv, ConstTensor k, ConstTensor v,
               const BatchView& batch) {
   check_kv(kv);
-  check_f32(k, k.size(0), kv.keys.size(1) * kv.keys.size(3));
-  check_f32(v, k.size(0), kv.keys.size(1) * kv.keys.size(3));
+  check_f32(k, k.size(0), kv.keys.size(1) * kv.keys.size(2));
+  check_f32(v, k.size(0), kv.keys.size(1) * kv.keys.size(2));
   check_batch(batch, kv, k.size(0));
   switch (ctx.device) {
     case Device::kRef:

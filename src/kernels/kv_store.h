@@ -6,7 +6,8 @@ namespace hachi::ops {
 
 // Writes each token's keys and values to the slot of its position in the pages of its sequence.
 //
-//   kv    written; f16 and bf16 round to the nearest, ties to even
+//   kv    written; f16 and bf16 round to the nearest, ties to even; q8_0, for heads of a multiple
+//         of 32, as int8_row.h has it
 //   k, v  [T,G*D] f32
 //
 // Two tokens of a batch must not share a slot.

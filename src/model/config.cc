@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "kernels/attention.h"
+#include "kernels/kv_page.h"
 #include "model/rope_config.h"
 
 namespace hachi::model {
@@ -233,7 +234,8 @@ Result<int64_t> read_fp8_block(const Checkpoint& checkpoint) {
 }  // namespace
 
 int64_t ModelConfig::kv_bytes_per_token(DType dtype) const {
-  return 2 * num_layers * num_kv_heads * row_bytes(dtype, head_dim);
+  const int64_t page_row = row_bytes(dtype, ops::kPagePositions);
+  return 2 * num_layers * num_kv_heads * head_dim * page_row / ops::kPagePositions;
 }
 
 float ModelConfig::score_scale() const {

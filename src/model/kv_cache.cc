@@ -7,12 +7,19 @@ namespace hachi::model {
 Result<KvCache> KvCache::allocate(const ModelConfig& config, int64_t num_pages, DType dtype) {
   const int64_t groups = config.num_kv_heads;
   const int64_t width = config.head_dim;
-  const auto page_bytes = static_cast<uint64_t>(groups * kPageTokens * row_bytes(dtype, width));
-  const auto pages =
-      checked_mul(static_cast<uint64_t>(num_pages), static_cast<uint64_t>(2 * config.num_layers));
-  const auto bytes = pages ? checked_mul(*pages, page_bytes) : std::nullopt;
+  if (dtype == DType::kQ8_0 && width % ops::kKvBlock != 0) {
+    return fail(
+        Code::kUnsupported,
+        "a KV cache of type q8_0 needs heads of a multiple of {} elements, and this model's "
+        "are {} wide: choose another --kv-type",
+        ops::kKvBlock, width);
+  }
+  // All layers of a page lie together, so that a context takes memory as it grows.
+  const int64_t matrices = 2 * config.num_layers * groups;
+  const auto page_bytes = static_cast<uint64_t>(matrices * width * row_bytes(dtype, kPageTokens));
+  const auto bytes = checked_mul(static_cast<uint64_t>(num_pages), page_bytes);
   KvCache cache;
-  auto memory = bytes ? Buffer::allocate(*bytes) : Result<Buffer>(fail(Code::kLimit, "overflow"));
+  auto memory = bytes ? Buffer::allocate(*bytes, Buffer::Pages::kHuge) : Result<Buffer>(fail(Code::kLimit, "overflow"));
   if (!memory) {
     return fail(Code::kLimit,
                 "a KV cache for {} tokens does not fit into memory: ask for a shorter --context",
@@ -20,17 +27,11 @@ Result<KvCache> KvCache::allocate(const ModelConfig& config, int64_t num_pages, 
   }
   cache.num_pages_ = num_pages;
   cache.memory_ = *std::move(memory);
-  std::byte* at = cache.memory_.data();
-  const auto take = [&] {
-    Tensor tensor(at, dtype, {num_pages, groups, kPageTokens, width});
-    at += static_cast<uint64_t>(num_pages) * page_bytes;
-    return tensor;
-  };
+  const Tensor keys(cache.memory_.data(), dtype, {num_pages, matrices, width, kPageTokens});
+  const Tensor values(cache.memory_.data(), dtype, {num_pages, matrices, kPageTokens, width});
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    ops::KvLayer layer;
-    layer.keys = take();
-    layer.values = take();
-    cache.layers_.push_back(layer);
+    cache.layers_.push_back(
+        {keys.slice(1, 2 * i * groups, groups), values.slice(1, (2 * i + 1) * groups, groups)});
   }
   return cache;
 }

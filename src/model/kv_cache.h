@@ -7,16 +7,17 @@
 
 #include "core/buffer.h"
 #include "core/result.h"
-#include "kernels/context.h"
+#include "kernels/kv_page.h"
 #include "model/config.h"
 
 namespace hachi::model {
 
 class KvCache {
  public:
-  static constexpr int64_t kPageTokens = 32;
+  static constexpr int64_t kPageTokens = ops::kPagePositions;
 
-  // `dtype`: kF32, kF16 or kBF16. The memory is touched only when used.
+  // `dtype`: kF32, kF16, kBF16, or kQ8_0 for models whose heads are a multiple of 32 wide. The
+  // memory is touched only when used.
   static Result<KvCache> allocate(const ModelConfig& config, int64_t num_pages, DType dtype);
 
   int64_t num_pages() const { return num_pages_; }

@@ -46,7 +46,8 @@ TEST_P(SessionGolden, GreedyTokensAreThoseOfTransformers) {
 TEST_P(SessionGolden, LogitsDoNotDependOnThreadsOrChunks) {
   const GoldenModel golden = open_golden(GetParam());
   ASSERT_TRUE(golden.model);
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0}) {
+    if (dtype == DType::kQ8_0 && golden.model->config().head_dim % 32 != 0) continue;
     std::vector<std::vector<float>> expected;
     for (const int threads : {1, 2, 3}) {
       for (const int64_t chunk : {1, 3, 32, 256}) {

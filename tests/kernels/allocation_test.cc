@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "kernels/kv_page.h"
 #include "kernels/testing.h"
 
 namespace {
@@ -23,16 +24,16 @@ namespace hachi::ops {
 namespace {
 
 TEST(Allocation, NoOpAllocates) {
-  constexpr int64_t kTokens = 40, kHeads = 4, kKvHeads = 2, kWidth = 32, kPage = 16;
+  constexpr int64_t kTokens = 40, kHeads = 4, kKvHeads = 2, kWidth = 32;
   std::mt19937 random(41);
   const RandomWeight weight(DType::kQ4_K, kHeads * kWidth, 256, random);
   const Matrix x(kTokens, 256, random), q(kTokens, kHeads * kWidth, random);
   const Matrix kv_rows(kTokens, kKvHeads * kWidth, random), norm(1, 256, random);
   const Matrix y(kTokens, kHeads * kWidth), normed(kTokens, 256), gated(kTokens, 128);
   const Matrix angles(kTokens, kWidth);
-  const Bytes keys(3 * kKvHeads * kPage * kWidth * 2, 0), values(keys.size(), 0);
-  const KvLayer kv{Tensor(keys.data(), DType::kF16, {3, kKvHeads, kPage, kWidth}),
-                   Tensor(values.data(), DType::kF16, {3, kKvHeads, kPage, kWidth})};
+  const Bytes keys(3 * kKvHeads * kPagePositions * kWidth * 2, 0), values(keys.size(), 0);
+  const KvLayer kv{Tensor(keys.data(), DType::kF16, {3, kKvHeads, kWidth, kPagePositions}),
+                   Tensor(values.data(), DType::kF16, {3, kKvHeads, kPagePositions, kWidth})};
   const std::vector<int32_t> pages = {2, 0, 1};
   std::vector<int32_t> ids(kTokens, 3), positions(kTokens);
   for (size_t i = 0; i < positions.size(); ++i) positions[i] = static_cast<int32_t>(i);

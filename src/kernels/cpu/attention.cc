@@ -1,161 +1,301 @@
-// A work item is a few tokens of one sequence with the query heads that share a key/value head:
-// up to kQueries rows of queries. It walks over the pages, kAttentionTile positions at a time, and
-// each key and value is turned into f32 once for all its rows.
+// A work item is up to kRows queries of one sequence that share a key/value head: rows, in the
+// order of tokens, so that what they see grows along them. It takes one segment of positions at a
+// time: scores of all its pages, one softmax, sums of all its values. Where items are few for the
+// threads, segments are shared out too and merged in a second round; the bits are the same.
 #include "kernels/attention.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/grain.h"
 #include "kernels/cpu/select.h"
-#include "kernels/kv_slot.h"
+#include "kernels/kv_page.h"
 
 namespace hachi::ops::cpu {
 namespace {
 
-constexpr int64_t kQueries = 32;
+static_assert(kMaxHeadWidth <= kSegment && kSegment % kPagePositions == 0);
+
+constexpr int64_t kRows = 48;      // of an item: a multiple of kRowBlock
+constexpr int64_t kRowBlock = 12;  // the most that the inner loops take at a time
+
+// Items a thread below which segments are shared out: the last item then costs a few percent.
+constexpr int64_t kItemsPerThread = 8;
+// But not if the sums of all segments take more bytes than this.
+constexpr int64_t kMaxPartialBytes = int64_t{64} << 20;
+// Multiply-adds that are worth a thread, some 4 microseconds.
+constexpr int64_t kMinWork = int64_t{1} << 18;
+
+int64_t quotient_up(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+// What all items of a call share.
+struct Call {
+  const InnerLoops& loops;
+  Tensor y;
+  ConstTensor q;
+  const KvLayer& kv;
+  const BatchView& batch;
+  float score_scale;
+  int64_t width = kv.keys.size(2);
+  int64_t kv_heads = kv.keys.size(1);
+  int64_t heads = q.size(1) / width;
+  int64_t sharing = heads / kv_heads;  // query heads a key/value head
+
+  int64_t visible(int64_t token) const {
+    return batch.positions[static_cast<size_t>(token)] + int64_t{1};
+  }
+  // Positions that the last token of a span sees.
+  int64_t visible(const SequenceSpan& span) const {
+    return span.num_tokens == 0 ? 0 : visible(span.first_token + span.num_tokens - 1);
+  }
+};
 
 struct Item {
   const SequenceSpan* span;
-  int64_t first_token, num_tokens;  // rows of the batch
-  int64_t first_head, num_heads;    // query heads
+  int64_t kv_head;
+  int64_t first_row, num_rows;  // row r is of token r / sharing of the span
+  int64_t segment;              // if segments are shared out
 };
 
 // Cuts a batch into items and finds the n-th.
 struct Schedule {
-  const BatchView& batch;
-  int64_t kv_heads;
-  int64_t sharing;  // query heads a key/value head
+  const Call& call;
+  bool shares_segments = false;
 
-  // A group of more than kQueries heads is cut.
-  int64_t heads_per_item() const { return std::min(sharing, kQueries); }
-  int64_t tokens_per_item() const { return kQueries / heads_per_item(); }
-  int64_t chunks_per_group() const { return (sharing + heads_per_item() - 1) / heads_per_item(); }
-  int64_t token_tiles(const SequenceSpan& span) const {
-    return (span.num_tokens + tokens_per_item() - 1) / tokens_per_item();
+  int64_t tiles(const SequenceSpan& span) const {
+    return quotient_up(span.num_tokens * call.sharing, kRows);
   }
-  int64_t items(const SequenceSpan& span) const {
-    return token_tiles(span) * kv_heads * chunks_per_group();
+  int64_t segments(const SequenceSpan& span) const {
+    return shares_segments ? quotient_up(call.visible(span), kSegment) : 1;
+  }
+  int64_t num_items(const SequenceSpan& span) const {
+    return tiles(span) * call.kv_heads * segments(span);
   }
   int64_t num_items() const {
     int64_t sum = 0;
-    for (const SequenceSpan& span : batch.sequences) sum += items(span);
+    for (const SequenceSpan& span : call.batch.sequences) sum += num_items(span);
     return sum;
   }
 
   Item at(int64_t index) const {
     size_t s = 0;
-    while (index >= items(batch.sequences[s])) index -= items(batch.sequences[s++]);
-    const SequenceSpan& span = batch.sequences[s];
-    const int64_t tiles = token_tiles(span);
+    while (index >= num_items(call.batch.sequences[s])) {
+      index -= num_items(call.batch.sequences[s++]);
+    }
+    const SequenceSpan& span = call.batch.sequences[s];
     // Late tokens see more than early ones: taken in turn from both ends, any run of items costs
     // about the same.
-    const int64_t nth = index % tiles;
-    const int64_t tile = nth % 2 == 0 ? nth / 2 : tiles - 1 - nth / 2;
-    const int64_t group = index / tiles / chunks_per_group();
-    const int64_t head = index / tiles % chunks_per_group() * heads_per_item();
-    const int64_t token = tile * tokens_per_item();
-    return {&span, span.first_token + token, std::min(tokens_per_item(), span.num_tokens - token),
-            group * sharing + head, std::min(heads_per_item(), sharing - head)};
+    const int64_t nth = index % tiles(span);
+    const int64_t tile = nth % 2 == 0 ? nth / 2 : tiles(span) - 1 - nth / 2;
+    const int64_t rest = index / tiles(span);
+    const int64_t row = tile * kRows;
+    return {&span, rest / segments(span), row,
+            std::min(kRows, span.num_tokens * call.sharing - row), rest % segments(span)};
   }
 };
 
-// The query rows of an item, in the order of tokens: so what they see grows along them.
+// The rows of an item, and what one segment makes of them.
 struct Rows {
-  int64_t num = 0;
-  const float* q[kQueries];
-  float* y[kQueries];
-  int64_t visible[kQueries];  // positions that the row may see, from the first on
-  SoftmaxState state[kQueries];
-};
-
-Rows gather(Tensor y, ConstTensor q, const BatchView& batch, const Item& item, int64_t width) {
-  Rows rows;
-  for (int64_t t = item.first_token; t < item.first_token + item.num_tokens; ++t) {
-    for (int64_t h = item.first_head; h < item.first_head + item.num_heads; ++h) {
-      rows.q[rows.num] = q.row<float>(t) + h * width;
-      rows.y[rows.num] = y.row<float>(t) + h * width;
-      rows.visible[rows.num] = batch.positions[static_cast<size_t>(t)] + int64_t{1};
-      rows.state[rows.num] = {-std::numeric_limits<float>::infinity(), 0.0f};
-      std::fill(rows.y[rows.num], rows.y[rows.num] + width, 0.0f);
-      ++rows.num;
+  explicit Rows(const Call& call, const Item& item) : num(item.num_rows) {
+    for (int64_t i = 0; i < num; ++i) {
+      const int64_t row = item.first_row + i;
+      token[i] = item.span->first_token + row / call.sharing;
+      head[i] = item.kv_head * call.sharing + row % call.sharing;
+      visible[i] = call.visible(token[i]);
+      const float* from = call.q.row<float>(token[i]) + head[i] * call.width;
+      for (int64_t d = 0; d < call.width; ++d) q[i * kRowStride + d] = from[d] * call.score_scale;
     }
   }
-  return rows;
+  float* y(const Call& call, int64_t i) const {
+    return call.y.row<float>(token[i]) + head[i] * call.width;
+  }
+  // The first row that sees a position.
+  int64_t first_to_see(int64_t position) const {
+    return std::upper_bound(visible, visible + num, position) - visible;
+  }
+
+  int64_t num;
+  int64_t token[kRows], head[kRows], visible[kRows];
+  SoftmaxState state[kRows];
+  alignas(64) float q[kRows * kRowStride];        // times score_scale
+  alignas(64) float weights[kRows * kRowStride];  // scores first
+  alignas(64) float sums[kRows * kRowStride];     // weights times values
+};
+
+// The pages of an item's head. Each is fetched while the one before it is read: a head's pages lie
+// too far apart for the processor to foresee them.
+struct Pages {
+  const Call& call;
+  const Item& item;
+  int64_t last;  // of the segment: the first position that is not in it
+
+  const std::byte* keys(int64_t position) const {
+    return kv_page(call.kv.keys, item.span->pages, position, item.kv_head);
+  }
+  const std::byte* values(int64_t position) const {
+    return kv_page(call.kv.values, item.span->pages, position, item.kv_head);
+  }
+  const std::byte* after_keys(int64_t position) const {
+    const int64_t next = position + kPagePositions;
+    return next < last ? keys(next) : values(position / kSegment * kSegment);
+  }
+  // Behind the segment's last values come the keys of the next segment, if there is one.
+  const std::byte* after_values(int64_t position) const {
+    const int64_t next = position + kPagePositions;
+    if (next < last) return values(next);
+    const bool has_next = next < static_cast<int64_t>(item.span->pages.size()) * kPagePositions;
+    return has_next ? keys(next) : values(position);
+  }
+};
+
+// Adds the values of the page at `position`, to rows [begin, end). A row
+// meets no value that it does not see: neither a later token's nor memory that none has written.
+void add_page(const Pages& pages, int64_t position, int64_t begin, int64_t end, Rows* rows) {
+  const Call& call = pages.call;
+  const float* weights = rows->weights + position % kSegment;
+  int64_t done = 0;
+  for (int64_t i = begin; i < end && done < kPagePositions; ++i) {
+    const int64_t seen = std::min(rows->visible[i] - position, kPagePositions);
+    if (seen == done) continue;
+    call.loops.add_values({call.kv.values.dtype(), pages.values(position),
+                           pages.after_values(position), done, seen - done,
+                           weights + i * kRowStride + done, end - i, call.width,
+                           rows->sums + i * kRowStride});
+    done = seen;
+  }
 }
 
-// Adds positions [first, first + count), all within a page, to the rows that see any of them.
-// `scratch` holds kAttentionTile rows of the head's width.
-void attend_tile(const InnerLoops& loops, const KvLayer& kv, std::span<const int32_t> pages,
-                 int64_t kv_head, int64_t first, int64_t count, float score_scale, float* scratch,
-                 Rows* rows) {
-  const DType type = kv.keys.dtype();
-  const int64_t width = kv.keys.size(3);
-  int64_t begin = 0;
-  while (rows->visible[begin] <= first) ++begin;
-
-  for (int64_t s = 0; s < count; ++s) {
-    loops.decode(type, kv_slot(kv.keys, pages, first + s, kv_head), width, scratch + s * width);
+// Leaves the states and sums of one segment in the rows that see any of it; returns the first.
+int64_t attend(const Call& call, const Item& item, int64_t segment, Rows* rows) {
+  const int64_t first = segment * kSegment;
+  const int64_t begin = rows->first_to_see(first);
+  if (begin == rows->num) return begin;
+  const int64_t last = std::min(first + kSegment, rows->visible[rows->num - 1]);
+  const Pages pages{call, item, last};
+  for (int64_t p = first; p < last; p += kPagePositions) {
+    const int64_t i = rows->first_to_see(p);
+    call.loops.score_keys({call.kv.keys.dtype(), pages.keys(p), pages.after_keys(p),
+                           rows->q + i * kRowStride, rows->num - i, call.width,
+                           rows->weights + i * kRowStride + (p - first)});
   }
-  std::fill(scratch + count * width, scratch + kAttentionTile * width, 0.0f);
-  alignas(64) float scores[kQueries * kAttentionTile];
-  loops.dot({rows->q + begin, rows->num - begin, scratch, width, kAttentionTile, width},
-            scores + begin * kAttentionTile);
-  float factors[kQueries];
   for (int64_t i = begin; i < rows->num; ++i) {
-    factors[i] =
-        loops.softmax(scores + i * kAttentionTile, std::min(rows->visible[i] - first, count),
-                      score_scale, &rows->state[i]);
+    rows->state[i] = call.loops.softmax(rows->weights + i * kRowStride,
+                                        std::min(rows->visible[i], last) - first);
+    std::fill_n(rows->sums + i * kRowStride, kMaxHeadWidth, 0.0f);
   }
-
-  for (int64_t s = 0; s < count; ++s) {
-    loops.decode(type, kv_slot(kv.values, pages, first + s, kv_head), width, scratch + s * width);
+  for (int64_t p = first; p < last; p += kPagePositions) {
+    for (int64_t i = begin / kRowBlock * kRowBlock; i < rows->num; i += kRowBlock) {
+      const int64_t end = std::min(i + kRowBlock, rows->num);
+      const int64_t from = std::max(i, rows->first_to_see(p));
+      if (from < end) add_page(pages, p, from, end, rows);
+    }
   }
-  // Rows that see the same number of these positions go together.
-  for (int64_t i = begin; i < rows->num;) {
-    const int64_t seen = std::min(rows->visible[i] - first, count);
-    int64_t end = i + 1;
-    while (end < rows->num && std::min(rows->visible[end] - first, count) == seen) ++end;
-    loops.add_values(
-        {rows->y + i, factors + i, scores + i * kAttentionTile, end - i, scratch, seen, width});
-    i = end;
-  }
+  return begin;
 }
 
-void attend(const InnerLoops& loops, const Item& item, const KvLayer& kv, int64_t kv_head,
-            float score_scale, Rows* rows) {
-  alignas(64) float scratch[kAttentionTile * kMaxHeadWidth];
-  const int64_t page_size = kv.keys.size(2);
-  const int64_t visible = rows->visible[rows->num - 1];
-  for (int64_t first = 0; first < visible;) {
-    const int64_t left_in_page = page_size - first % page_size;
-    const int64_t tile = std::min<int64_t>(kAttentionTile, left_in_page);
-    attend_tile(loops, kv, item.span->pages, kv_head, first, std::min(tile, visible - first),
-                score_scale, scratch, rows);
-    first += tile;
-  }
-  for (int64_t i = 0; i < rows->num; ++i) {
-    const float scale = 1.0f / rows->state[i].sum;
-    for (int64_t d = 0; d < kv.keys.size(3); ++d) rows->y[i][d] *= scale;
-  }
+void divide(float* y, int64_t width, float sum) {
+  const float scale = 1.0f / sum;
+  for (int64_t d = 0; d < width; ++d) y[d] *= scale;
 }
+
+// All segments of an item, one after the other.
+void attend_to_all(const Call& call, const Item& item) {
+  Rows rows(call, item);
+  SoftmaxState total[kRows];
+  const int64_t last_token =
+      item.span->first_token + (item.first_row + item.num_rows - 1) / call.sharing;
+  const int64_t segments = quotient_up(call.visible(last_token), kSegment);
+  for (int64_t segment = 0; segment < segments; ++segment) {
+    for (int64_t i = attend(call, item, segment, &rows); i < rows.num; ++i) {
+      const float* sums = rows.sums + i * kRowStride;
+      if (segment == 0) {
+        total[i] = rows.state[i];
+        std::copy_n(sums, call.width, rows.y(call, i));
+      } else {
+        call.loops.merge(&total[i], rows.y(call, i), rows.state[i], sums, call.width);
+      }
+    }
+  }
+  for (int64_t i = 0; i < rows.num; ++i) divide(rows.y(call, i), call.width, total[i].sum);
+}
+
+// The states and sums of all segments of all queries, while they are shared out.
+class Partials {
+ public:
+  static constexpr int64_t kStateFloats = 16;  // the sums start on a cache line
+
+  Partials(const Call& call, int64_t segments) : call_(call), segments_(segments) {}
+  int64_t bytes() const {
+    return call_.q.size(0) * call_.heads * segments_ * (kStateFloats + call_.width) * 4;
+  }
+  void place_at(std::byte* memory) { memory_ = reinterpret_cast<float*>(memory); }
+
+  void store(const Item& item) const {
+    Rows rows(call_, item);
+    for (int64_t i = attend(call_, item, item.segment, &rows); i < rows.num; ++i) {
+      float* to = at(rows.token[i] * call_.heads + rows.head[i], item.segment);
+      to[0] = rows.state[i].max;
+      to[1] = rows.state[i].sum;
+      std::copy_n(rows.sums + i * kRowStride, call_.width, to + kStateFloats);
+    }
+  }
+
+  void merge(int64_t token, int64_t head) const {
+    float* y = call_.y.row<float>(token) + head * call_.width;
+    const float* from = at(token * call_.heads + head, 0);
+    SoftmaxState total{from[0], from[1]};
+    std::copy_n(from + kStateFloats, call_.width, y);
+    for (int64_t s = 1; s < quotient_up(call_.visible(token), kSegment); ++s) {
+      from = at(token * call_.heads + head, s);
+      call_.loops.merge(&total, y, {from[0], from[1]}, from + kStateFloats, call_.width);
+    }
+    divide(y, call_.width, total.sum);
+  }
+
+ private:
+  float* at(int64_t row, int64_t segment) const {
+    return memory_ + (row * segments_ + segment) * (kStateFloats + call_.width);
+  }
+
+  const Call& call_;
+  int64_t segments_;  // room for so many a query
+  float* memory_ = nullptr;
+};
 
 }  // namespace
 
 void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const BatchView& batch,
                float score_scale) {
-  const InnerLoops& loops = inner_loops(ctx.features);
-  const int64_t width = kv.keys.size(3);
-  const int64_t kv_heads = kv.keys.size(1);
-  const int64_t sharing = q.size(1) / width / kv_heads;
-  const Schedule schedule{batch, kv_heads, sharing};
-  ctx.pool->parallel_for(schedule.num_items(), 1, [&](int64_t begin, int64_t end) {
+  const Call call{inner_loops(ctx.features), y, q, kv, batch, score_scale};
+  int64_t most_segments = 0;
+  int64_t work = 0;
+  for (const SequenceSpan& span : batch.sequences) {
+    most_segments = std::max(most_segments, quotient_up(call.visible(span), kSegment));
+    work += span.num_tokens * call.visible(span) * call.heads * call.width * 2;
+  }
+  Schedule schedule{call};
+  Partials partials(call, most_segments);
+  const int threads = ctx.pool->num_threads();
+  schedule.shares_segments = threads > 1 && most_segments > 1 &&
+                             schedule.num_items() < threads * kItemsPerThread &&
+                             partials.bytes() <= kMaxPartialBytes;
+  if (schedule.shares_segments) partials.place_at(ctx.workspace.reserve(partials.bytes()));
+
+  const int64_t items = schedule.num_items();
+  const int64_t grain = std::max<int64_t>(1, kMinWork * items / std::max<int64_t>(1, work));
+  ctx.pool->parallel_for(items, grain, [&](int64_t begin, int64_t end) {
     for (int64_t index = begin; index < end; ++index) {
       const Item item = schedule.at(index);
-      Rows rows = gather(y, q, batch, item, width);
-      attend(loops, item, kv, item.first_head / sharing, score_scale, &rows);
+      schedule.shares_segments ? partials.store(item) : attend_to_all(call, item);
     }
   });
+  if (!schedule.shares_segments) return;
+  ctx.pool->parallel_for(q.size(0) * call.heads, cheap_rows(call.width * most_segments),
+                         [&](int64_t begin, int64_t end) {
+                           for (int64_t row = begin; row < end; ++row) {
+                             partials.merge(row / call.heads, row % call.heads);
+                           }
+                         });
 }
 
 }  // namespace hachi::ops::cpu

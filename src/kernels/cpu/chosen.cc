@@ -22,6 +22,7 @@ constexpr Level kLevels[] = {
     {"plain C++", {}, nullptr},
     {"AVX2", {.avx2 = true}, &CpuFeatures::avx2},
     {"AVX-512 VNNI", {.avx2 = true, .avx512 = true}, &CpuFeatures::avx512},
+    {"AMX", {.avx2 = true, .avx512 = true, .amx = true}, &CpuFeatures::amx},
 };
 
 bool has(const CpuFeatures& features, const Level& level) {
@@ -61,11 +62,12 @@ std::vector<ChosenLoops> chosen_loops(const CpuFeatures& features) {
   add(chosen, "embed, dequantize", &InnerLoops::decode, features);
   add(chosen, "rms_norm", &InnerLoops::rms_norm, features);
   add(chosen, "matmul, repacked weights", &InnerLoops::dot_panels, features);
+  add(chosen, "matmul, 16 tokens at a time", &InnerLoops::dot_tiles, features);
   add(chosen, "matmul, block types", &InnerLoops::dot_int8, features);
   add(chosen, "matmul, plain types", &InnerLoops::dot_lanes, features);
   add(chosen, "rope", &InnerLoops::rope_halves, features);
   add(chosen, "kv_store", &InnerLoops::encode, features);
-  add(chosen, "attention", &InnerLoops::dot, features);
+  add(chosen, "attention", &InnerLoops::score_keys, features);
   add(chosen, "swiglu", &InnerLoops::swiglu, features);
   return chosen;
 }

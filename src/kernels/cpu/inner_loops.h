@@ -17,8 +17,12 @@
 
 namespace hachi::ops::cpu {
 
-inline constexpr int kLanes = 8;           // partial sums of a dot product
-inline constexpr int kAttentionTile = 16;  // positions that the online softmax takes at a time
+inline constexpr int kLanes = 8;  // partial sums of a dot product
+
+// Attention: positions that have one softmax, and the floats from one row of its scratch to the
+// next, a little more so that the rows do not all fall on a few sets of the first cache.
+inline constexpr int64_t kSegment = 256;
+inline constexpr int64_t kRowStride = kSegment + 16;
 
 // Dot products of each row of x with each row of w, over n elements.
 struct DotTile {
@@ -55,18 +59,30 @@ struct PanelTile {
   int64_t groups;      // of tiles: x has so many groups of tokens, out is [count][groups][16][16]
 };
 
-// One position tile of attention for rows of queries that see the same positions.
-struct ValueTile {
-  float* const* y;       // num_y rows of `width`, read and written
-  const float* factors;  // [num_y]: y is multiplied by it first
-  const float* weights;  // [num_y][kAttentionTile]
-  int64_t num_y;
-  const float* values;  // `count` rows of `width`
-  int64_t count;
-  int64_t width;  // a multiple of 8
+// Rows of queries and a page of keys (kv_page.h). All rows are kRowStride apart.
+struct KeyTile {
+  DType dtype;
+  const std::byte* page;
+  const std::byte* ahead;  // a page that will be read soon: fetched on the way
+  const float* q;          // num_q rows of `width`
+  int64_t num_q;
+  int64_t width;
+  float* scores;  // num_q rows of kPagePositions, written
 };
 
-// The running maximum and sum of one query's softmax.
+// Rows of weights and positions [first, first + count) of a page of values.
+struct ValueTile {
+  DType dtype;
+  const std::byte* page;
+  const std::byte* ahead;  // as for keys
+  int64_t first, count;
+  const float* weights;  // num_y rows of `count`
+  int64_t num_y;
+  int64_t width;
+  float* y;  // num_y rows of `width` rounded up to 32, read and written
+};
+
+// Of the weights exp(score - max) of some positions.
 struct SoftmaxState {
   float max;
   float sum;
@@ -88,9 +104,6 @@ struct InnerLoops {
   void (*dot_lanes)(const DotTile& tile, float* lanes);
   // y[i] = sum of lanes[i][0..7], as ((0+1)+(2+3)) + ((4+5)+(6+7)); count is a multiple of 4.
   void (*sum_lanes)(const float* lanes, int64_t count, float* y);
-  // y[i * kAttentionTile + r] = x[i] . w[r], the lanes summed as above; num_w <= kAttentionTile.
-  void (*dot)(const DotTile& tile, float* y);
-
   // Products of all rows of the panels with all tokens. Null: the set has none, and takes rows.
   void (*dot_panels)(const PanelTile& tile);
   int max_panel_tokens;
@@ -100,11 +113,15 @@ struct InnerLoops {
   // Block types: the same bits as dot_panels. BF16: bits of its own, so all tokens go this way.
   void (*dot_tiles)(const PanelTile& tile);
 
-  // scores[0..16) become weights exp(scale * score - max); those from `count` on become 0. Takes
-  // them into `state` and returns the factor by which older sums shrink.
-  float (*softmax)(float* scores, int64_t count, float scale, SoftmaxState* state);
-  // y = factor * y + sum over s of weights[s] * values[s]
+  // scores[i][s] = q[i] . key[s]
+  void (*score_keys)(const KeyTile& tile);
+  // y[i] += sum over s of weights[i][s] * value[s], in the order of s
   void (*add_values)(const ValueTile& tile);
+  // scores[0..count) become exp(score - max); up to 15 floats beyond them may be overwritten.
+  SoftmaxState (*softmax)(float* scores, int64_t count);
+  // Takes sums of values weighted with `from` into sums weighted with `into`, n of them.
+  void (*merge)(SoftmaxState* into, float* y, const SoftmaxState& from, const float* sums,
+                int64_t n);
 
   // One row of the ops of these names.
   void (*rms_norm)(float* y, const float* x, const float* w, int64_t n, float eps);

@@ -55,22 +55,6 @@ void dot_lanes_of(const DotTile& tile, int64_t first_x, float* lanes) {
   }
 }
 
-template <int M>
-void dot_of(const DotTile& tile, int64_t first_x, float* y) {
-  for (int64_t r0 = 0; r0 < tile.num_w; r0 += 4) {
-    Sums<M, 4> sums;
-    for (int i = 0; i < M; ++i) {
-      for (int r = 0; r < 4; ++r) sums.of[i][r] = _mm256_setzero_ps();
-    }
-    sums = add_products<M, 4>(tile.x + first_x, tile.w + r0 * tile.w_stride, tile.w_stride, tile.n,
-                              sums);
-    for (int i = 0; i < M; ++i) {
-      _mm_storeu_ps(y + (first_x + i) * kAttentionTile + r0,
-                    sums_of_lanes(sums.of[i][0], sums.of[i][1], sums.of[i][2], sums.of[i][3]));
-    }
-  }
-}
-
 }  // namespace
 
 void dot_lanes(const DotTile& tile, float* lanes) {
@@ -87,13 +71,6 @@ void sum_lanes(const float* lanes, int64_t count, float* y) {
         y + i, sums_of_lanes(_mm256_loadu_ps(at), _mm256_loadu_ps(at + kLanes),
                              _mm256_loadu_ps(at + 2 * kLanes), _mm256_loadu_ps(at + 3 * kLanes)));
   }
-}
-
-void dot(const DotTile& tile, float* y) {
-  int64_t i = 0;
-  for (; i + 3 <= tile.num_x; i += 3) dot_of<3>(tile, i, y);
-  if (tile.num_x - i == 2) dot_of<2>(tile, i, y);
-  if (tile.num_x - i == 1) dot_of<1>(tile, i, y);
 }
 
 }  // namespace hachi::ops::cpu::avx2

@@ -1,6 +1,5 @@
 #include "kernels/cpu/portable.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace hachi::ops::cpu::portable {
@@ -60,42 +59,6 @@ void dot_lanes(const DotTile& tile, float* lanes) {
 
 void sum_lanes(const float* lanes, int64_t count, float* y) {
   for (int64_t i = 0; i < count; ++i) y[i] = sum_of_lanes(lanes + i * kLanes);
-}
-
-void dot(const DotTile& tile, float* y) {
-  for (int64_t i = 0; i < tile.num_x; ++i) {
-    for (int64_t r = 0; r < tile.num_w; ++r) {
-      float lanes[kLanes] = {};
-      add_products(tile.x[i], tile.w + r * tile.w_stride, tile.n, lanes);
-      y[i * kAttentionTile + r] = sum_of_lanes(lanes);
-    }
-  }
-}
-
-float softmax(float* scores, int64_t count, float scale, SoftmaxState* state) {
-  float max = state->max;
-  for (int64_t s = 0; s < count; ++s) {
-    scores[s] *= scale;
-    max = std::max(max, scores[s]);
-  }
-  float sum = 0;
-  for (int64_t s = 0; s < count; ++s) sum += scores[s] = std::exp(scores[s] - max);
-  for (int64_t s = count; s < kAttentionTile; ++s) scores[s] = 0;
-  const float factor = std::exp(state->max - max);
-  *state = {max, state->sum * factor + sum};
-  return factor;
-}
-
-void add_values(const ValueTile& tile) {
-  for (int64_t i = 0; i < tile.num_y; ++i) {
-    float* y = tile.y[i];
-    for (int64_t d = 0; d < tile.width; ++d) y[d] *= tile.factors[i];
-    for (int64_t s = 0; s < tile.count; ++s) {
-      const float weight = tile.weights[i * kAttentionTile + s];
-      const float* value = tile.values + s * tile.width;
-      for (int64_t d = 0; d < tile.width; ++d) y[d] += weight * value[d];
-    }
-  }
 }
 
 void rms_norm(float* y, const float* x, const float* w, int64_t n, float eps) {

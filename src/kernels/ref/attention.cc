@@ -3,8 +3,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/decode.h"
-#include "kernels/kv_slot.h"
+#include "kernels/kv_page.h"
 #include "kernels/ref/ref.h"
 
 namespace hachi::ops::ref {
@@ -13,12 +12,14 @@ namespace {
 // One token and one query head, over `count` positions.
 void attend(float* y, const float* q, const KvLayer& kv, std::span<const int32_t> pages,
             int64_t kv_head, int64_t count, float score_scale) {
-  const int64_t width = kv.keys.size(3);
+  const int64_t width = kv.keys.size(2);
+  const DType type = kv.keys.dtype();
   std::vector<float> row(static_cast<size_t>(width));
   std::vector<double> weights(static_cast<size_t>(count));
   double largest = -std::numeric_limits<double>::infinity();
   for (int64_t s = 0; s < count; ++s) {
-    decode(kv.keys.dtype(), kv_slot(kv.keys, pages, s, kv_head), width, row.data());
+    load_position(type, kv_page(kv.keys, pages, s, kv_head), KvPart::kKeys, width,
+                  s % kPagePositions, row.data());
     double dot = 0;
     for (int64_t d = 0; d < width; ++d) {
       dot += static_cast<double>(q[d]) * row[static_cast<size_t>(d)];
@@ -30,7 +31,8 @@ void attend(float* y, const float* q, const KvLayer& kv, std::span<const int32_t
   for (double& weight : weights) total += weight = std::exp(weight - largest);
   std::vector<double> sums(static_cast<size_t>(width));
   for (int64_t s = 0; s < count; ++s) {
-    decode(kv.values.dtype(), kv_slot(kv.values, pages, s, kv_head), width, row.data());
+    load_position(type, kv_page(kv.values, pages, s, kv_head), KvPart::kValues, width,
+                  s % kPagePositions, row.data());
     for (size_t d = 0; d < row.size(); ++d) sums[d] += weights[static_cast<size_t>(s)] * row[d];
   }
   for (size_t d = 0; d < sums.size(); ++d) y[d] = static_cast<float>(sums[d] / total);
@@ -40,7 +42,7 @@ void attend(float* y, const float* q, const KvLayer& kv, std::span<const int32_t
 
 void attention(Context&, Tensor y, ConstTensor q, const KvLayer& kv, const BatchView& batch,
                float score_scale) {
-  const int64_t width = kv.keys.size(3);
+  const int64_t width = kv.keys.size(2);
   const int64_t num_heads = q.size(1) / width;
   const int64_t sharing = num_heads / kv.keys.size(1);
   for (const SequenceSpan& span : batch.sequences) {
