@@ -65,7 +65,7 @@ std::vector<ChosenLoops> chosen_loops(const CpuFeatures& features) {
   add(chosen, "matmul, plain types", &InnerLoops::dot_lanes, features);
   add(chosen, "rope", &InnerLoops::rope_halves, features);
   add(chosen, "kv_store", &InnerLoops::encode, features);
-  add(chosen, "attention", &InnerLoops::dot, features);
+  add(chosen, "attention", &InnerLoops::add_values, features);
   add(chosen, "swiglu", &InnerLoops::swiglu, features);
   return chosen;
 }
