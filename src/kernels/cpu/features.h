@@ -10,6 +10,7 @@ struct CpuFeatures {
   bool avx512 = false;       // AVX-512 F, BW, DQ, VL and VNNI, which come together since Ice Lake
   bool avx512_bf16 = false;  // products of bf16 pairs
   bool avx_vnni = false;     // AVX2 with the byte products of VNNI in 256 bits
+  bool amx = false;          // tiles of int8 and bf16, which the system lets the process use
 };
 
 // Found out once for the process.

@@ -50,8 +50,9 @@ struct PanelTile {
   int64_t panel_bytes;
   int64_t columns;     // of the matrix
   const std::byte* x;  // as panel_input.h has it, for `tokens`
-  int tokens;          // 1, 2, 4, 8 or 12, at most InnerLoops::max_panel_tokens
+  int tokens;          // 1, 2, 4, 8 or 12, at most InnerLoops::max_panel_tokens; of tiles 16
   float* out;          // [count][tokens][16], written
+  int64_t groups;      // of tiles: x has so many groups of tokens, out is [count][groups][16][16]
 };
 
 // One position tile of attention for rows of queries that see the same positions.
@@ -94,6 +95,10 @@ struct InnerLoops {
   void (*dot_panels)(const PanelTile& tile);
   int max_panel_tokens;
   bool signed_bytes;  // see panel_input()
+
+  // The same for groups of 16 tokens, on a processor that multiplies tiles; null if it does not.
+  // Block types: the same bits as dot_panels. BF16: bits of its own, so all tokens go this way.
+  void (*dot_tiles)(const PanelTile& tile);
 
   // scores[0..16) become weights exp(scale * score - max); those from `count` on become 0. Takes
   // them into `state` and returns the factor by which older sums shrink.
