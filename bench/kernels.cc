@@ -22,6 +22,7 @@
 #include "kernels/decode.h"
 #include "kernels/kv_page.h"
 #include "kernels/ops.h"
+#include "kernels/panels.h"
 
 namespace hachi::ops {
 namespace {
@@ -55,8 +56,10 @@ struct Options {
 
 // A row's arithmetic: what it does, and which of the limits it is held to.
 struct Arithmetic {
+  Arithmetic(double operations_of_row, bool is_int8 = false)  // NOLINT: mostly a plain number
+      : operations(operations_of_row), int8(is_int8) {}
   double operations;
-  bool int8 = false;
+  bool int8;
 };
 
 class Bench {
@@ -143,7 +146,13 @@ void Bench::matmul_row(DType dtype, int64_t tokens, int64_t outputs, int64_t inp
   const std::string label =
       fmt::format("matmul {} T={} O={} I={}", name(dtype), tokens, outputs, inputs);
   if (!wanted(label)) return;
-  const Weight weight{filled(dtype, outputs, inputs), {}, 0, 0};
+  Weight weight{.values = filled(dtype, outputs, inputs)};
+  if (prefers_panels(ctx_, weight)) {
+    buffers_.push_back(allocate(static_cast<uint64_t>(panels_bytes(dtype, outputs, inputs))));
+    pack_panels(pool_, weight.values, buffers_.back().data());
+    weight.values = ConstTensor(nullptr, dtype, {outputs, inputs});
+    weight.panels = buffers_.back().data();
+  }
   const Tensor x = filled(DType::kF32, tokens, inputs);
   const Tensor y = filled(DType::kF32, tokens, outputs);
   const int64_t bytes = outputs * row_bytes(dtype, inputs) + 4 * tokens * (inputs + outputs);
@@ -178,10 +187,10 @@ void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_
   const Tensor q = filled(DType::kF32, tokens, heads * width);
   const Tensor y = filled(DType::kF32, tokens, heads * width);
   row(label, static_cast<double>(2 * row_bytes(dtype, context * kv_heads * width)),
-      {4 * pairs * static_cast<double>(heads * width)},
+      4 * pairs * static_cast<double>(heads * width),
       [&](Context& ctx) { attention(ctx, y, q, kv, batch, 0.1f); });
   const ConstTensor rows = q.columns(0, kv_heads * width);
-  row(store_label, static_cast<double>(8 * tokens * kv_heads * width), {},
+  row(store_label, static_cast<double>(8 * tokens * kv_heads * width), 0,
       [&](Context& ctx) { kv_store(ctx, kv, rows, rows, batch); });
   buffers_.clear();
 }
@@ -192,20 +201,20 @@ void Bench::small_rows(int64_t tokens, int64_t model_width, int64_t forward_widt
   const Tensor norm = filled(DType::kF32, 1, model_width);
   const ConstTensor w(norm.data(), DType::kF32, {model_width});
   const auto count = static_cast<double>(tokens * model_width);
-  row(fmt::format("rms_norm T={} C={}", tokens, model_width), 8 * count, {4 * count},
+  row(fmt::format("rms_norm T={} C={}", tokens, model_width), 8 * count, 4 * count,
       [&](Context& ctx) { rms_norm(ctx, y, x, w, 1e-6f); });
   const Tensor angles = filled(DType::kF32, tokens, 64);
-  row(fmt::format("rope T={} C={} D=64", tokens, model_width), 8 * count, {3 * count},
+  row(fmt::format("rope T={} C={} D=64", tokens, model_width), 8 * count, 3 * count,
       [&](Context& ctx) { rope(ctx, y, angles, RopeLayout::kHalves); });
   const Tensor head_norm = filled(DType::kF32, 1, 64);
-  row(fmt::format("rms_norm_heads T={} C={} D=64", tokens, model_width), 8 * count, {4 * count},
+  row(fmt::format("rms_norm_heads T={} C={} D=64", tokens, model_width), 8 * count, 4 * count,
       [&](Context& ctx) {
         rms_norm_heads(ctx, y, ConstTensor(head_norm.data(), DType::kF32, {64}), 1e-6f);
       });
   const Tensor gate_up = filled(DType::kF32, tokens, 2 * forward_width);
   const Tensor hidden = filled(DType::kF32, tokens, forward_width);
   const auto gates = static_cast<double>(tokens * forward_width);
-  row(fmt::format("swiglu T={} F={}", tokens, forward_width), 12 * gates, {4 * gates},
+  row(fmt::format("swiglu T={} F={}", tokens, forward_width), 12 * gates, 4 * gates,
       [&](Context& ctx) { swiglu(ctx, hidden, gate_up); });
   buffers_.clear();
 }

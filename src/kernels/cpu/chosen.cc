@@ -1,7 +1,5 @@
 #include "kernels/cpu/chosen.h"
 
-#include <iterator>
-
 #include <fmt/format.h>
 
 #include "kernels/cpu/select.h"
@@ -36,23 +34,18 @@ void add(std::vector<ChosenLoops>& chosen, std::string_view op, Loop InnerLoops:
          const CpuFeatures& features) {
   const Loop selected = cpu::inner_loops(features).*loop;
   if (selected == nullptr) return;
-  const Level* mine = nullptr;
-  const Level* widest = nullptr;
+  std::string_view set;
+  std::string why = "the widest that it has code for";
   for (const Level& level : kLevels) {
-    if (!has(features, level)) continue;
-    widest = &level;
-    if (mine == nullptr && cpu::inner_loops(level.features).*loop == selected) mine = &level;
+    const Loop loop_there = cpu::inner_loops(level.features).*loop;
+    if (set.empty() && has(features, level) && loop_there == selected) {
+      set = level.name;
+    } else if (!has(features, level) && loop_there != selected) {
+      why = fmt::format("the processor has no {}", level.name);
+      break;
+    }
   }
-  if (mine == nullptr) mine = widest;
-  std::string why;
-  if (mine != widest) {
-    why = fmt::format("there is no {} code for it", widest->name);
-  } else if (widest != std::end(kLevels) - 1) {
-    why = fmt::format("the processor has no {}", widest[1].name);
-  } else {
-    why = "the widest there is";
-  }
-  chosen.push_back({op, mine->name, std::move(why)});
+  chosen.push_back({op, set, std::move(why)});
 }
 
 }  // namespace
@@ -61,8 +54,8 @@ std::vector<ChosenLoops> chosen_loops(const CpuFeatures& features) {
   std::vector<ChosenLoops> chosen;
   add(chosen, "embed, dequantize", &InnerLoops::decode, features);
   add(chosen, "rms_norm", &InnerLoops::rms_norm, features);
+  add(chosen, "matmul, many tokens", &InnerLoops::dot_tiles, features);
   add(chosen, "matmul, repacked weights", &InnerLoops::dot_panels, features);
-  add(chosen, "matmul, 16 tokens at a time", &InnerLoops::dot_tiles, features);
   add(chosen, "matmul, block types", &InnerLoops::dot_int8, features);
   add(chosen, "matmul, plain types", &InnerLoops::dot_lanes, features);
   add(chosen, "rope", &InnerLoops::rope_halves, features);

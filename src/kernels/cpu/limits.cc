@@ -14,21 +14,25 @@
 namespace hachi::ops {
 namespace {
 
-constexpr int kSamples = 12;
+// A sample must end within a time slice, or it never runs undisturbed on a busy machine: 64 MiB are
+// read in one or two milliseconds, beyond what a cache holds of the pass before.
+constexpr int kReadSamples = 48;
+constexpr int64_t kReadSampleBytes = int64_t{1} << 26;
+constexpr int kArithmeticSamples = 12;
 constexpr int64_t kCacheLine = 64;
 
-// Median and best of `work` a second over kSamples runs of `body`, after one to warm up.
+// Of `work` a second over `samples` runs of body(i), after one to warm up.
 template <class Body>
-Rate sample(double work, std::string_view how, const Body& body) {
+Rate sample(int samples, double work, std::string_view how, const Body& body) {
   std::vector<double> rates;
-  body();
-  for (int i = 0; i < kSamples; ++i) {
+  body(samples - 1);
+  for (int i = 0; i < samples; ++i) {
     const Stopwatch watch;
-    body();
+    body(i);
     rates.push_back(work / watch.seconds());
   }
   std::sort(rates.begin(), rates.end());
-  return {rates.back(), rates[rates.size() / 2], how};
+  return {rates[rates.size() * 19 / 20], rates[rates.size() / 2], how};
 }
 
 // Two sums, so that few loads wait for an addition.
@@ -49,21 +53,22 @@ uint64_t sum_words(const std::byte* data, int64_t bytes) {
 Result<Rate> read_rate(ThreadPool& pool) {
   TRY(const Buffer buffer, Buffer::allocate(kReadProbeBytes));
   std::memset(buffer.data(), 1, kReadProbeBytes);  // untouched pages are all one page of zeros
-  const auto bytes = static_cast<int64_t>(kReadProbeBytes);
-  return sample(static_cast<double>(bytes), "plain loads", [&] {
-    pool.parallel_for(bytes, 2 * kCacheLine, [&](int64_t begin, int64_t end) {
+  return sample(kReadSamples, static_cast<double>(kReadSampleBytes), "plain loads", [&](int i) {
+    const std::byte* part =
+        buffer.data() + i * kReadSampleBytes % static_cast<int64_t>(kReadProbeBytes);
+    pool.parallel_for(kReadSampleBytes, 2 * kCacheLine, [&](int64_t begin, int64_t end) {
       volatile uint64_t sink = 0;
-      sink = sink + sum_words(buffer.data() + begin, end - begin);
+      sink = sink + sum_words(part + begin, end - begin);
     });
   });
 }
 
 #if defined(__x86_64__)
 
-// The loops below run a product on kChains independent sums: enough to hide its latency, few enough
-// for the registers. `asm volatile` makes the operand new in each round, for all that the compiler
-// knows, so that nothing is computed once for all rounds.
-constexpr int64_t kRounds = 1'000'000;
+// The loops below run a product on 12 or 16 independent sums: enough to hide its latency, few
+// enough for the registers. `asm volatile` makes the operand new in each round, for all that the
+// compiler knows, so that nothing is computed once for all rounds.
+constexpr int64_t kRounds = 400'000;
 
 struct Probe {
   void (*run)();
@@ -159,7 +164,7 @@ Probe int8_probe(const CpuFeatures& features) {
 
 Rate run(ThreadPool& pool, const Probe& probe) {
   if (probe.run == nullptr) return {};
-  return sample(probe.operations * pool.num_threads(), probe.how, [&] {
+  return sample(kArithmeticSamples, probe.operations * pool.num_threads(), probe.how, [&](int) {
     pool.parallel_for(pool.num_threads(), 1, [&](int64_t begin, int64_t end) {
       for (; begin < end; ++begin) probe.run();
     });

@@ -9,8 +9,9 @@
 
 namespace hachi::ops {
 
-// Of several samples, each some ten milliseconds long. On a machine that others use too, the best
-// is what the machine can do and the median what it did.
+// Of many samples, each one or two milliseconds long. On a machine that others use too, the best is
+// what the machine can do and the median what it did. "Best" is the 95th percentile: on virtual
+// machines a single sample after a rest can be faster than what lasts.
 struct Rate {
   double best = 0;
   double median = 0;
