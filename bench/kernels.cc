@@ -1,9 +1,11 @@
 // How fast the ops run, beside what the machine can do in the same run: bytes that must be read
-// over the measured bandwidth, operations over the measured multiply-add peak.
+// over the measured bandwidth, operations over the measured peak.
 //
-//   bench_kernels [--threads N] [--only TEXT] [--portable]
+//   bench_kernels [--threads N] [--only TEXT] [--portable] [--json]
 //
 // Each row is the best of many runs: on a machine that others use too, the best is what repeats.
+// Products with block types are held to the peak of 8-bit products, all else to that of float32.
+// With --json each row is one line with an object, after a line with the limits.
 #include <algorithm>
 #include <cstdlib>
 #include <functional>
@@ -16,13 +18,10 @@
 
 #include "core/buffer.h"
 #include "core/clock.h"
+#include "kernels/cpu/limits.h"
 #include "kernels/decode.h"
 #include "kernels/kv_page.h"
 #include "kernels/ops.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace hachi::ops {
 namespace {
@@ -47,74 +46,47 @@ Buffer allocate(uint64_t bytes) {
   return std::move(*buffer);
 }
 
-// Bytes a second that all threads together read from memory.
-double read_ceiling(ThreadPool& pool) {
-  constexpr int64_t kWords = int64_t{1} << 25;  // 256 MiB, beyond any cache
-  const Buffer buffer = allocate(kWords * 8);
-  auto* words = reinterpret_cast<uint64_t*>(buffer.data());
-  std::fill(words, words + kWords, 1);
-  const double seconds = best_seconds([&] {
-    pool.parallel_for(kWords, 64, [&](int64_t begin, int64_t end) {
-      uint64_t sums[8] = {};
-      for (int64_t i = begin; i < end; i += 8) {
-        for (int j = 0; j < 8; ++j) sums[j] += words[i + j];
-      }
-      volatile uint64_t sink = 0;
-      for (uint64_t sum : sums) sink = sink + sum;
-    });
-  });
-  return kWords * 8 / seconds;
-}
+struct Options {
+  int threads = usable_cpus();
+  bool portable = false;
+  bool json = false;
+  std::string only;  // rows whose label has it
+};
 
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) void multiply_add(int64_t rounds) {
-  __m256 sums[12];
-  for (__m256& sum : sums) sum = _mm256_setzero_ps();
-  __m256 a = _mm256_set1_ps(0.5f);
-  for (int64_t i = 0; i < rounds; ++i) {
-    asm volatile("" : "+x"(a));  // a new value, for all that the compiler knows
-    for (__m256& sum : sums) sum = _mm256_fmadd_ps(a, a, sum);
-  }
-  volatile float sink = 0;
-  for (const __m256& sum : sums) sink = sink + _mm256_cvtss_f32(sum);
-}
-#endif
-
-// Operations a second, a multiply-add counted as two, of all threads with 256-bit vectors.
-double fma_ceiling([[maybe_unused]] ThreadPool& pool) {
-#if defined(__x86_64__)
-  if (cpu_features().avx2) {
-    constexpr int64_t kRounds = 1'000'000;
-    const double seconds = best_seconds([&] {
-      pool.parallel_for(pool.num_threads(), 1,
-                        [](int64_t begin, int64_t end) { multiply_add(kRounds * (end - begin)); });
-    });
-    return static_cast<double>(kRounds * pool.num_threads()) * 12 * 8 * 2 / seconds;
-  }
-#endif
-  return 0;
-}
+// A row's arithmetic: what it does, and which of the limits it is held to.
+struct Arithmetic {
+  double operations;
+  bool int8 = false;
+};
 
 class Bench {
  public:
-  Bench(int threads, bool portable, std::string only) : pool_(threads), only_(std::move(only)) {
+  explicit Bench(const Options& options) : options_(options), pool_(options.threads) {
     ctx_.pool = &pool_;
-    if (portable) ctx_.features = {};
-    bytes_per_second_ = read_ceiling(pool_);
-    flops_per_second_ = fma_ceiling(pool_);
-    fmt::print("{} threads: {:.1f} GB/s read, {:.1f} GFLOP/s multiply-add\n", threads,
-               bytes_per_second_ / 1e9, flops_per_second_ / 1e9);
-    fmt::print("{:<44}{:>12}{:>9}{:>8}{:>10}{:>8}\n", "op", "us", "GB/s", "of max", "GFLOP/s",
-               "of max");
+    if (options.portable) ctx_.features = {};
+    Result<Limits> limits = measure_limits(pool_, cpu_features());
+    CHECK(limits.has_value());
+    limits_ = *limits;
+    print_head();
   }
 
-  void row(const std::string& label, double bytes, double flops,
+  void row(const std::string& label, double bytes, Arithmetic arithmetic,
            const std::function<void(Context&)>& body) {
-    if (label.find(only_) == std::string::npos) return;
+    if (!wanted(label)) return;
     const double seconds = best_seconds([&] { body(ctx_); });
-    fmt::print("{:<44}{:>12.2f}{:>9.2f}{:>7.0f}%{:>10.2f}{:>7.0f}%\n", label, seconds * 1e6,
-               bytes / seconds / 1e9, 100 * bytes / seconds / bytes_per_second_,
-               flops / seconds / 1e9, 100 * flops / seconds / flops_per_second_);
+    const double peak = arithmetic.int8 ? limits_.int8.best : limits_.float32.best;
+    const double of_read = bytes / seconds / limits_.read.best;
+    const double of_peak = peak > 0 ? arithmetic.operations / seconds / peak : 0;
+    if (options_.json) {
+      fmt::print(
+          "{{\"op\": \"{}\", \"seconds\": {}, \"bytes\": {}, \"operations\": {}, "
+          "\"share_of_read\": {}, \"share_of_peak\": {}}}\n",
+          label, seconds, bytes, arithmetic.operations, of_read, of_peak);
+    } else {
+      fmt::print("{:<44}{:>12.2f}{:>9.2f}{:>7.0f}%{:>10.2f}{:>7.0f}%\n", label, seconds * 1e6,
+                 bytes / seconds / 1e9, 100 * of_read, arithmetic.operations / seconds / 1e9,
+                 100 * of_peak);
+    }
     std::fflush(stdout);
   }
 
@@ -124,18 +96,33 @@ class Bench {
   void small_rows(int64_t tokens, int64_t model_width, int64_t forward_width);
 
  private:
+  void print_head() const;
   // Random floats, or random blocks whose scales are small.
   Tensor filled(DType dtype, int64_t rows, int64_t columns);
-  bool wanted(const std::string& label) const { return label.find(only_) != std::string::npos; }
+  bool wanted(const std::string& label) const {
+    return label.find(options_.only) != std::string::npos;
+  }
 
+  Options options_;
   ThreadPool pool_;
   Context ctx_;
-  std::string only_;
-  double bytes_per_second_ = 0;
-  double flops_per_second_ = 0;
+  Limits limits_;
   std::mt19937 random_{1};
   std::vector<Buffer> buffers_;
 };
+
+void Bench::print_head() const {
+  if (options_.json) {
+    fmt::print("{{\"threads\": {}, \"read\": {}, \"int8\": {}, \"float32\": {}}}\n",
+               options_.threads, limits_.read.best, limits_.int8.best, limits_.float32.best);
+    return;
+  }
+  fmt::print("{} threads: {:.1f} GB/s read, {:.1f} GOP/s int8 ({}), {:.1f} GFLOP/s float32 ({})\n",
+             options_.threads, limits_.read.best / 1e9, limits_.int8.best / 1e9, limits_.int8.how,
+             limits_.float32.best / 1e9, limits_.float32.how);
+  fmt::print("{:<44}{:>12}{:>9}{:>8}{:>10}{:>8}\n", "op", "us", "GB/s", "of max", "GOP/s",
+             "of max");
+}
 
 Tensor Bench::filled(DType dtype, int64_t rows, int64_t columns) {
   const int64_t bytes = rows * row_bytes(dtype, columns);
@@ -160,7 +147,8 @@ void Bench::matmul_row(DType dtype, int64_t tokens, int64_t outputs, int64_t inp
   const Tensor x = filled(DType::kF32, tokens, inputs);
   const Tensor y = filled(DType::kF32, tokens, outputs);
   const int64_t bytes = outputs * row_bytes(dtype, inputs) + 4 * tokens * (inputs + outputs);
-  row(label, static_cast<double>(bytes), 2.0 * static_cast<double>(tokens * outputs * inputs),
+  row(label, static_cast<double>(bytes),
+      {2.0 * static_cast<double>(tokens * outputs * inputs), traits(dtype).block_size > 1},
       [&](Context& ctx) { matmul(ctx, y, x, weight); });
   buffers_.clear();
 }
@@ -190,10 +178,10 @@ void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_
   const Tensor q = filled(DType::kF32, tokens, heads * width);
   const Tensor y = filled(DType::kF32, tokens, heads * width);
   row(label, static_cast<double>(2 * row_bytes(dtype, context * kv_heads * width)),
-      4 * pairs * static_cast<double>(heads * width),
+      {4 * pairs * static_cast<double>(heads * width)},
       [&](Context& ctx) { attention(ctx, y, q, kv, batch, 0.1f); });
   const ConstTensor rows = q.columns(0, kv_heads * width);
-  row(store_label, static_cast<double>(8 * tokens * kv_heads * width), 0,
+  row(store_label, static_cast<double>(8 * tokens * kv_heads * width), {},
       [&](Context& ctx) { kv_store(ctx, kv, rows, rows, batch); });
   buffers_.clear();
 }
@@ -204,20 +192,20 @@ void Bench::small_rows(int64_t tokens, int64_t model_width, int64_t forward_widt
   const Tensor norm = filled(DType::kF32, 1, model_width);
   const ConstTensor w(norm.data(), DType::kF32, {model_width});
   const auto count = static_cast<double>(tokens * model_width);
-  row(fmt::format("rms_norm T={} C={}", tokens, model_width), 8 * count, 4 * count,
+  row(fmt::format("rms_norm T={} C={}", tokens, model_width), 8 * count, {4 * count},
       [&](Context& ctx) { rms_norm(ctx, y, x, w, 1e-6f); });
   const Tensor angles = filled(DType::kF32, tokens, 64);
-  row(fmt::format("rope T={} C={} D=64", tokens, model_width), 8 * count, 3 * count,
+  row(fmt::format("rope T={} C={} D=64", tokens, model_width), 8 * count, {3 * count},
       [&](Context& ctx) { rope(ctx, y, angles, RopeLayout::kHalves); });
   const Tensor head_norm = filled(DType::kF32, 1, 64);
-  row(fmt::format("rms_norm_heads T={} C={} D=64", tokens, model_width), 8 * count, 4 * count,
+  row(fmt::format("rms_norm_heads T={} C={} D=64", tokens, model_width), 8 * count, {4 * count},
       [&](Context& ctx) {
         rms_norm_heads(ctx, y, ConstTensor(head_norm.data(), DType::kF32, {64}), 1e-6f);
       });
   const Tensor gate_up = filled(DType::kF32, tokens, 2 * forward_width);
   const Tensor hidden = filled(DType::kF32, tokens, forward_width);
   const auto gates = static_cast<double>(tokens * forward_width);
-  row(fmt::format("swiglu T={} F={}", tokens, forward_width), 12 * gates, 4 * gates,
+  row(fmt::format("swiglu T={} F={}", tokens, forward_width), 12 * gates, {4 * gates},
       [&](Context& ctx) { swiglu(ctx, hidden, gate_up); });
   buffers_.clear();
 }
@@ -266,23 +254,24 @@ void run(Bench& bench) {
 }  // namespace hachi::ops
 
 int main(int argc, char** argv) {
-  int threads = hachi::usable_cpus();
-  bool portable = false;
-  std::string only;
+  hachi::ops::Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string_view arg = argv[i];
     if (arg == "--threads" && i + 1 < argc) {
-      threads = std::atoi(argv[++i]);
+      options.threads = std::max(1, std::atoi(argv[++i]));
     } else if (arg == "--only" && i + 1 < argc) {
-      only = argv[++i];
+      options.only = argv[++i];
     } else if (arg == "--portable") {
-      portable = true;
+      options.portable = true;
+    } else if (arg == "--json") {
+      options.json = true;
     } else {
-      fmt::print(stderr, "usage: bench_kernels [--threads N] [--only TEXT] [--portable]\n");
+      fmt::print(stderr,
+                 "usage: bench_kernels [--threads N] [--only TEXT] [--portable] [--json]\n");
       return 2;
     }
   }
-  hachi::ops::Bench bench(threads, portable, only);
+  hachi::ops::Bench bench(options);
   hachi::ops::run(bench);
   return 0;
 }

@@ -14,8 +14,8 @@ own, which lives through all rounds, or with --fresh through one measurement onl
 do not fit into memory three times). A round runs them one after another, and the order turns with
 each round; the first round is not counted. A ratio is the median of the rounds' ratios, so a slow
 phase of the machine hits both sides of it. "others" is the processor time that all other processes
-took meanwhile, in processors; a measurement with more than --max-others of it is taken again, up to
-five times, and the quietest counts.
+took meanwhile, in processors. With --max-others each measurement waits up to a minute for a quiet
+moment; one that was disturbed more than that is taken again, twice at most, and the quietest counts.
 """
 
 import argparse
@@ -30,7 +30,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TICKS = os.sysconf("SC_CLK_TCK")
-TRIES = 5
+TRIES = 3
+MAX_WAIT_SECONDS = 60
 
 
 def busy_ticks():
@@ -52,6 +53,16 @@ def peak_bytes(pid):
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def wait_until_quiet(max_others):
+    """Until all processes together leave that much, or for MAX_WAIT_SECONDS."""
+    end = time.monotonic() + MAX_WAIT_SECONDS
+    while max_others < os.cpu_count() and time.monotonic() < end:
+        busy, since = busy_ticks(), time.monotonic()
+        time.sleep(0.5)
+        if (busy_ticks() - busy) / TICKS / (time.monotonic() - since) <= max_others:
+            break
 
 
 @dataclasses.dataclass
@@ -113,12 +124,11 @@ class Field:
         self.hellos.setdefault(engine, worker.hello)
         if self.fresh:
             worker.ask({**task, "seed": 0})  # warms it up
-        sample = worker.ask(task)
-        for _ in range(TRIES - 1):
-            if sample.others <= self.max_others:
-                break
-            time.sleep(1)
-            sample = min(sample, worker.ask(task), key=lambda taken: taken.others)
+        samples = []
+        while len(samples) < TRIES and (not samples or samples[-1].others > self.max_others):
+            wait_until_quiet(self.max_others)
+            samples.append(worker.ask(task))
+        sample = min(samples, key=lambda taken: taken.others)
         if self.fresh:
             self.peaks[engine] = worker.close()
         else:

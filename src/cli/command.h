@@ -22,6 +22,7 @@ Command add_tokenize(CLI::App& program);
 Command add_score(CLI::App& program);
 Command add_pull(CLI::App& program);
 Command add_list(CLI::App& program);
+Command add_bench(CLI::App& program);
 Command add_completion(CLI::App& program);
 
 }  // namespace hachi::cli

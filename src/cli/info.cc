@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/cpu_info.h"
 #include "cli/loaded_model.h"
 #include "cli/store.h"
 #include "cli/terminal.h"
@@ -151,28 +152,43 @@ void print_json(const formats::Checkpoint& checkpoint, const model::ModelConfig&
   fmt::print("{}\n", boost::json::serialize(json));
 }
 
-Result<int> run_info(const ModelOptions& options, bool json) {
+struct InfoOptions {
+  ModelOptions model;
+  bool cpu = false;
+  bool measure = false;
+  bool json = false;
+};
+
+Result<int> run_info(const InfoOptions& info) {
+  const ModelOptions& options = info.model;
+  if (info.cpu != options.model.empty()) {
+    return fail(Code::kInvalidArgument, "info needs either a model or --cpu");
+  }
+  if (info.cpu) return run_cpu_info({info.measure, options.threads, info.json});
   TRY(const auto checkpoint, open_checkpoint(options.model));
   TRY(const auto model, model::Model::load(checkpoint, config_options(options)));
-  json ? print_json(*checkpoint, model.config(), options)
-       : print_text(*checkpoint, model.config(), options);
+  info.json ? print_json(*checkpoint, model.config(), options)
+            : print_text(*checkpoint, model.config(), options);
   return 0;
 }
 
 }  // namespace
 
 Command add_info(CLI::App& program) {
-  CLI::App* app = program.add_subcommand("info", "Show what a model is and what memory it needs");
-  auto options = std::make_shared<ModelOptions>();
-  auto json = std::make_shared<bool>(false);
-  add_model_argument(*app, *options);
-  add_engine_options(*app, *options);
-  app->add_flag("--json", *json, "As one JSON object");
+  CLI::App* app = program.add_subcommand(
+      "info", "Show what a model is and what memory it needs, or what the processor can do");
+  auto options = std::make_shared<InfoOptions>();
+  add_model_argument(*app, options->model, false);
+  add_engine_options(*app, options->model);
+  auto* cpu = app->add_flag("--cpu", options->cpu, "The processor and the kernels chosen for it");
+  app->add_flag("--measure", options->measure, "With --cpu: measure its limits too")->needs(cpu);
+  app->add_flag("--json", options->json, "As one JSON object");
   app->footer(R"(
 Examples:
   hachi info smollm2
-  hachi info ~/models/Qwen3-8B --context 65536)");
-  return {app, [options, json] { return run_info(*options, *json); }};
+  hachi info ~/models/Qwen3-8B --context 65536
+  hachi info --cpu --measure)");
+  return {app, [options] { return run_info(*options); }};
 }
 
 }  // namespace hachi::cli

@@ -6,9 +6,11 @@ with which status it ends.
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "hostile"))
@@ -109,6 +111,50 @@ class ProgramTest(unittest.TestCase):
         self.assertEqual(info["memory"]["kv_cache"], 100 * 2 * 2 * 2 * 8 * 2)
         self.assertIn("QK-norm", self.run_program("info", self.hf))
 
+    def test_info_of_the_processor(self):
+        info = json.loads(self.run_program("info", "--cpu", "--json"))
+        self.assertGreaterEqual(info["usable"], 1)
+        sets = {kernel["op"]: kernel["set"] for kernel in info["kernels"]}
+        self.assertEqual(sets["rms_norm"] != "plain C++", info["instructions"]["AVX2"])
+        self.assertEqual(info["limits"], [])
+        self.assertIn("rms_norm", self.run_program("info", "--cpu"))
+
+    def test_bench(self):
+        report = json.loads(self.run_program(
+            "bench", self.gguf, "-p", "7,30", "-n", 3, "-d", "40,0", "-t", "1,2", "--batch", "1,5",
+            "-r", 2, "--json"))
+        self.assertEqual([group["threads"] for group in report["groups"]], [1, 2])
+        for group in report["groups"]:
+            self.assertGreater(group["limits"]["read"]["best"], 0)
+            self.assertEqual(
+                [(row["do"], row["tokens"], row["depth"], row["sequences"])
+                 for row in group["rows"]],
+                [(do, tokens, depth, sequences) for depth in (0, 40)
+                 for do, tokens, sequences in (("prefill", 7, 1), ("prefill", 30, 1),
+                                               ("decode", 3, 1), ("decode", 3, 5))])
+            for row in group["rows"]:
+                self.assertEqual(len(row["seconds"]), 2)
+                self.assertLessEqual(row["low"], row["high"])
+        self.assertGreater(report["peak_bytes"], 0)
+        self.assertIn("of read", self.run_program("bench", self.hf, "-p", 5, "-n", 2, "-r", 1))
+
+    def test_bench_without_a_file(self):
+        report = json.loads(self.run_program(
+            "bench", "synthetic:tiny:q4_k_m", "-p", 8, "-n", 2, "-r", 1, "--kv", "f32", "--json"))
+        self.assertEqual((report["arithmetic"], report["kv"]), ("int8", "F32"))
+        self.assertEqual(len(report["groups"][0]["rows"]), 2)
+
+    def test_an_interrupted_bench_prints_what_there_is(self):
+        process = subprocess.Popen(
+            [HACHI, "bench", "synthetic:tiny:f32", "-p", "1", "-n", "500", "-r", "1000", "--json"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, errors), (130, "hachi: interrupted\n"))
+        rows = [row for group in json.loads(output)["groups"] for row in group["rows"]]
+        self.assertTrue(all(len(row["seconds"]) < 1000 for row in rows if row["do"] == "decode"))
+
     def test_chat_keeps_saves_and_loads_a_conversation(self):
         saved = self.folder / "saved.json"
         self.run_program("chat", self.gguf, "-n", 4, "--system", "be brief", text=(
@@ -132,6 +178,12 @@ class ProgramTest(unittest.TestCase):
                 (("run", self.folder / "none", "-p", "a"), "none"),
                 (("run", self.gguf, "-p", "a", "--chat-template", self.folder / "x"), "x"),
                 (("score", self.gguf), "--jsonl"),
+                (("info",), "either a model or --cpu"),
+                (("info", self.gguf, "--cpu"), "either a model or --cpu"),
+                (("bench", self.gguf, "-d", 250), "context of 256"),
+                (("bench", self.gguf, "--batch", 0), "--batch"),
+                (("bench", "synthetic:none:q4_0"), "smollm2"),
+                (("bench", "synthetic:tiny:q9"), "q9"),
                 (("tokenize", self.gguf, "--decode", "9999"), "9999"),
                 (("frobnicate",), "frobnicate"),
                 (("run",), "MODEL")]:

@@ -5,11 +5,26 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace hachi::ops {
 namespace {
 
 #if defined(__x86_64__)
+
+// Linux hands out the tile registers, which are large, only to processes that ask.
+bool may_use_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;
+  return ::syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 
 // Asked by number: not every compiler has the names of all answers. Source: Intel's manual, CPUID.
 CpuFeatures ask_processor() {
@@ -23,13 +38,17 @@ CpuFeatures ask_processor() {
 
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return found;
   const unsigned most_leaves = eax;
-  const uint32_t ymm = 0x06, zmm = 0xe6;
+  const unsigned amx_bf16_tile_int8 = 1u << 22 | 1u << 24 | 1u << 25;
+  const bool amx = (edx & amx_bf16_tile_int8) == amx_bf16_tile_int8;
+  const uint32_t ymm = 0x06, zmm = 0xe6, tiles = 0x60000;
   const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
   const bool vnni = (ecx >> 11 & 1u) != 0;
   found.avx2 = (kept & ymm) == ymm && (ebx >> 5 & 1u) != 0;
   found.avx512 = found.avx2 && (kept & zmm) == zmm && (ebx & f_dq_bw_vl) == f_dq_bw_vl && vnni;
-  if (found.avx512 && most_leaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
-    found.avx512_bf16 = (eax >> 5 & 1u) != 0;
+  found.amx = found.avx512 && amx && (kept & tiles) == tiles && may_use_tiles();
+  if (found.avx2 && most_leaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
+    found.avx_vnni = (eax >> 4 & 1u) != 0;
+    found.avx512_bf16 = found.avx512 && (eax >> 5 & 1u) != 0;
   }
   return found;
 }

@@ -54,8 +54,9 @@ struct PanelTile {
   int64_t panel_bytes;
   int64_t columns;     // of the matrix
   const std::byte* x;  // as panel_input.h has it, for `tokens`
-  int tokens;          // 1, 2, 4, 8 or 12, at most InnerLoops::max_panel_tokens
+  int tokens;          // 1, 2, 4, 8 or 12, at most InnerLoops::max_panel_tokens; of tiles 16
   float* out;          // [count][tokens][16], written
+  int64_t groups;      // of tiles: x has so many groups of tokens, out is [count][groups][16][16]
 };
 
 // Rows of queries and a page of keys (kv_page.h). All rows are kRowStride apart.
@@ -107,6 +108,10 @@ struct InnerLoops {
   void (*dot_panels)(const PanelTile& tile);
   int max_panel_tokens;
   bool signed_bytes;  // see panel_input()
+
+  // The same for groups of 16 tokens, on a processor that multiplies tiles; null if it does not.
+  // Block types: the same bits as dot_panels. BF16: bits of its own, so all tokens go this way.
+  void (*dot_tiles)(const PanelTile& tile);
 
   // scores[i][s] = q[i] . key[s]
   void (*score_keys)(const KeyTile& tile);

@@ -16,30 +16,65 @@ namespace {
 
 constexpr int64_t kPanelsTogether = 8;
 constexpr int64_t kBytesTogether = 256 << 10;  // of panels: a part of the second-level cache
-constexpr int64_t kMaxTokens = 12;
+// Of all panels taken together with all tokens taken together: at least 8 * 16 * 16.
+constexpr int64_t kMaxSums = 16 << 10;
 
-// Tokens are taken in the largest groups that the set has: 12, 8, 4, 2, 1.
-int group_size(int64_t tokens_left, int max_tokens) {
-  for (const int size : {12, 8, 4, 2}) {
-    if (size <= max_tokens && size <= tokens_left) return size;
-  }
-  return 1;
+constexpr int64_t kTileTokens = 16;
+
+// BF16 goes through tiles with any number of tokens, the last group filled up with zeros: its sums
+// have bits of their own there.
+bool splits(const InnerLoops& loops, DType dtype, int64_t columns) {
+  return loops.dot_tiles != nullptr && dtype == DType::kBF16 && columns % 32 == 0;
 }
+
+// What panels of the type are multiplied with, but for the order of tokens in tiles.
+PanelInput input_format(const InnerLoops& loops, DType dtype, int64_t columns) {
+  if (splits(loops, dtype, columns)) return split_input();
+  return panel_input(dtype, loops.signed_bytes);
+}
+
+// The groups of tokens that are laid out and multiplied together: those for tiles first, then the
+// largest that the set has: 12, 8, 4, 2, 1.
+class Groups {
+ public:
+  Groups(const InnerLoops& loops, const PanelInput& format, int64_t tokens)
+      : max_(loops.max_panel_tokens), tokens_(tokens) {
+    if (format.split) {
+      tiled_ = tokens_ = (tokens + kTileTokens - 1) / kTileTokens * kTileTokens;
+    } else if (loops.dot_tiles != nullptr && !format.plain()) {
+      tiled_ = tokens / kTileTokens * kTileTokens;
+    }
+  }
+  int64_t tiled() const { return tiled_; }    // tokens that go through tiles
+  int64_t tokens() const { return tokens_; }  // with those that fill up the last group
+  // Of the group that starts at this token.
+  int64_t size(int64_t first) const {
+    if (first < tiled_) return kTileTokens;
+    for (const int64_t size : {12, 8, 4, 2}) {
+      if (size <= max_ && size <= tokens_ - first) return size;
+    }
+    return 1;
+  }
+
+ private:
+  int max_;
+  int64_t tokens_;
+  int64_t tiled_ = 0;
+};
 
 // Writes elements [k, k + 256), or what there is of them, of token m to its place among M.
 class InputWriter {
  public:
-  InputWriter(const InnerLoops& loops, DType dtype, int64_t tokens, std::byte* out)
-      : loops_(loops),
-        dtype_(dtype),
-        format_(panel_input(dtype, loops.signed_bytes)),
-        tokens_(tokens),
-        out_(out) {}
+  InputWriter(const InnerLoops& loops, DType dtype, const PanelInput& format, int64_t tokens,
+              std::byte* out)
+      : loops_(loops), dtype_(dtype), format_(format), tokens_(tokens), out_(out) {}
 
   void write(const float* x, int64_t n, int64_t m) {
     for (int64_t k = 0; k < n; k += 256) {
       const int64_t count = std::min<int64_t>(256, n - k);
-      if (format_.plain()) {
+      if (format_.split) {
+        write_split(x + k, k, count, m);
+      } else if (format_.plain()) {
         for (int64_t i = 0; i < count; ++i) put(k + i, m, &x[k + i]);
       } else {
         write_bytes(x + k, k, count, m);
@@ -62,8 +97,27 @@ class InputWriter {
       if (format_.mins && format_.block == 32) put(at + 1, m, &sums[i / 16]);
       if (format_.start_words() > 0) write_starts(q + i, at + format_.starts_at(), m);
       if (format_.mins && format_.block == 256) write_sums(q + i, at + format_.sums_at(), m);
-      for (int64_t j = 0; j < format_.block / 4; ++j)
-        put(at + format_.q_at() + j, m, q + i + 4 * j);
+      const int64_t run = format_.run;
+      std::byte* out = out_ + ((at + format_.q_at()) * tokens_ + m * run) * 4;
+      for (int64_t j = 0; j < format_.block / 4; j += run, out += run * tokens_ * 4) {
+        std::memcpy(out, q + i + 4 * j, static_cast<size_t>(run * 4));
+      }
+    }
+  }
+
+  // x as a bf16 and what is left of it as another; about 2^-17 of x is lost.
+  void write_split(const float* x, int64_t k, int64_t count, int64_t m) {
+    float rest[256], rounded[256];
+    uint16_t parts[2][256];
+    loops_.encode(DType::kBF16, x, count, reinterpret_cast<std::byte*>(parts[0]));
+    loops_.decode(DType::kBF16, reinterpret_cast<const std::byte*>(parts[0]), count, rounded);
+    for (int64_t i = 0; i < count; ++i) rest[i] = x[i] - rounded[i];
+    loops_.encode(DType::kBF16, rest, count, reinterpret_cast<std::byte*>(parts[1]));
+    for (int64_t i = 0; i < count; i += 32) {
+      std::byte* out = out_ + (k + i) / 32 * kTileTokens * 128;
+      for (int part = 0; part < 2; ++part, out += kTileTokens * 64) {
+        std::memcpy(out + m * 64, parts[part] + i, 64);
+      }
     }
   }
 
@@ -112,11 +166,13 @@ struct Work {
 };
 
 void write_input(const Work& work, const Input& input, int64_t begin, int64_t end) {
-  const int64_t tokens = work.x.size(0);
+  const Groups groups(work.loops, input.format, work.x.size(0));
   int64_t size = 0;
-  for (int64_t first = 0; first < tokens && first < end; first += size) {
-    size = group_size(tokens - first, work.loops.max_panel_tokens);
-    InputWriter writer(work.loops, input.dtype, size, input.group(first));
+  for (int64_t first = 0; first < groups.tokens() && first < end; first += size) {
+    size = groups.size(first);
+    const bool tiled = first < groups.tiled();
+    const PanelInput format = tiled && !input.format.split ? input.format.tiled() : input.format;
+    InputWriter writer(work.loops, input.dtype, format, size, input.group(first));
     for (int64_t m = 0; m < size; ++m) {
       const int64_t t = first + m;
       if (t >= begin && t < end) writer.write(work.x.row<float>(t), work.x.size(1), m);
@@ -124,15 +180,17 @@ void write_input(const Work& work, const Input& input, int64_t begin, int64_t en
   }
 }
 
-// Sixteen results a panel and token, as far as the matrix has rows.
+// Sixteen results a panel and token, as far as the matrix has rows and the batch tokens.
 void write_output(const Work& work, const Product& product, const PanelTile& tile,
                   int64_t first_panel, int64_t first_token) {
   const int64_t rows = product.w->values.size(0);
+  const int64_t results = tile.tokens * tile.groups;  // a panel
+  const int64_t tokens = std::min(results, work.x.size(0) - first_token);
   for (int64_t p = 0; p < tile.count; ++p) {
     const int64_t row = (first_panel + p) * kPanelRows;
     const int64_t count = std::min(kPanelRows, rows - row);
-    for (int64_t m = 0; m < tile.tokens; ++m) {
-      const float* from = tile.out + (p * tile.tokens + m) * kPanelRows;
+    for (int64_t m = 0; m < tokens; ++m) {
+      const float* from = tile.out + (p * results + m) * kPanelRows;
       float* to = product.y.row<float>(first_token + m) + row;
       for (int64_t r = 0; r < count; ++r) to[r] = work.add ? to[r] + from[r] : from[r];
     }
@@ -142,24 +200,29 @@ void write_output(const Work& work, const Product& product, const PanelTile& til
 // Panels [begin, end) of one product with all tokens.
 void multiply_run(const Work& work, const Product& product, const Input& input, int64_t begin,
                   int64_t end) {
-  alignas(64) float out[kPanelsTogether * kMaxTokens * kPanelRows];
+  alignas(64) float out[kMaxSums];
   const DType dtype = product.w->values.dtype();
-  const int64_t tokens = work.x.size(0);
+  const Groups groups(work.loops, input.format, work.x.size(0));
   const int64_t bytes = kPanelRows * row_bytes(dtype, work.x.size(1));
   const int64_t together = std::clamp<int64_t>(kBytesTogether / bytes, 1, kPanelsTogether);
   for (int64_t p = begin; p < end; p += together) {
-    PanelTile tile{dtype,
-                   product.w->panels + p * bytes,
-                   std::min(together, end - p),
-                   bytes,
-                   work.x.size(1),
-                   nullptr,
-                   0,
-                   out};
-    for (int64_t t = 0; t < tokens; t += tile.tokens) {
-      tile.tokens = group_size(tokens - t, work.loops.max_panel_tokens);
+    PanelTile tile{.dtype = dtype,
+                   .panels = product.w->panels + p * bytes,
+                   .count = std::min(together, end - p),
+                   .panel_bytes = bytes,
+                   .columns = work.x.size(1),
+                   .out = out};
+    for (int64_t t = 0; t < groups.tokens(); t += tile.tokens * tile.groups) {
+      tile.tokens = static_cast<int>(groups.size(t));
       tile.x = input.group(t);
-      work.loops.dot_panels(tile);
+      if (t < groups.tiled()) {
+        const int64_t most = kMaxSums / (tile.count * kPanelRows * kTileTokens);
+        tile.groups = std::min(most, (groups.tiled() - t) / kTileTokens);
+        work.loops.dot_tiles(tile);
+      } else {
+        tile.groups = 1;
+        work.loops.dot_panels(tile);
+      }
       write_output(work, product, tile, p, t);
     }
   }
@@ -172,17 +235,19 @@ class Inputs {
     int64_t bytes = 0;
     for (const Product& product : products) {
       const DType dtype = product.w->values.dtype();
-      const PanelInput format = panel_input(dtype, work.loops.signed_bytes);
+      const PanelInput format = input_format(work.loops, dtype, work.x.size(1));
       if (find(format) != nullptr) continue;
       CHECK(count_ < kMaxFormats);
       const int64_t token_bytes = work.x.size(1) / format.block * format.words() * 4;
       inputs_[count_++] = {format, dtype, token_bytes, nullptr};
-      bytes += token_bytes * work.x.size(0);
+      bytes += bytes_of(work, inputs_[count_ - 1]);
     }
     std::byte* at = workspace.reserve(bytes);
     for (Input& input : all()) {
       input.data = at;
-      at += input.token_bytes * work.x.size(0);
+      at += bytes_of(work, input);
+      if (input.format.split)
+        std::memset(input.data, 0, static_cast<size_t>(bytes_of(work, input)));
     }
   }
   std::span<Input> all() { return {inputs_, count_}; }
@@ -194,6 +259,11 @@ class Inputs {
   }
 
  private:
+  static int64_t bytes_of(const Work& work, const Input& input) {
+    const Groups groups(work.loops, input.format, work.x.size(0));
+    return (groups.tokens() * input.token_bytes + 63) / 64 * 64;
+  }
+
   static constexpr size_t kMaxFormats = 8;
   Input inputs_[kMaxFormats];
   size_t count_ = 0;
@@ -220,7 +290,7 @@ void multiply_panels(Context& ctx, std::span<const Product> products, ConstTenso
       const int64_t from = std::clamp<int64_t>(begin - first, 0, count);
       const int64_t to = std::clamp<int64_t>(end - first, 0, count);
       const DType dtype = product.w->values.dtype();
-      const Input* input = inputs.find(panel_input(dtype, work.loops.signed_bytes));
+      const Input* input = inputs.find(input_format(work.loops, dtype, x.size(1)));
       multiply_run(work, product, *input, from, to);
       first += count;
     }

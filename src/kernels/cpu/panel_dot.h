@@ -129,27 +129,33 @@ void dot_panels_of(const PanelTile& tile) {
   }
 }
 
-// Calls for the number of tokens: 1, 2, 4, and 8 or 12 where V::kMaxTokens allows.
-template <class V, template <class> class T>
-void dot_panels_of(const PanelTile& tile) {
-  switch (tile.tokens) {
-    case 1:
-      return dot_panels_of<V, T, 1>(tile);
-    case 2:
-      return dot_panels_of<V, T, 2>(tile);
-    case 4:
-      return dot_panels_of<V, T, 4>(tile);
-    default:
-      break;
-  }
-  if constexpr (V::kMaxTokens >= 8) {
-    if (tile.tokens == 8) return dot_panels_of<V, T, 8>(tile);
-    if (tile.tokens == 12) return dot_panels_of<V, T, 12>(tile);
-  }
-}
-
+// Picks the loop for a block type and a number of tokens.
 template <class V>
-void dot_panels_of_any(const PanelTile& tile) {
+struct DotBlocks {
+  const PanelTile& tile;
+
+  template <template <class> class T>
+  void visit() const {
+    switch (tile.tokens) {
+      case 1:
+        return dot_panels_of<V, T, 1>(tile);
+      case 2:
+        return dot_panels_of<V, T, 2>(tile);
+      case 4:
+        return dot_panels_of<V, T, 4>(tile);
+      default:
+        break;
+    }
+    if constexpr (V::kMaxTokens >= 8) {
+      if (tile.tokens == 8) return dot_panels_of<V, T, 8>(tile);
+      if (tile.tokens == 12) return dot_panels_of<V, T, 12>(tile);
+    }
+  }
+};
+
+// InnerLoops::dot_panels for the instruction set V.
+template <class V>
+void dot_panels_with(const PanelTile& tile) {
   switch (tile.dtype) {
     case DType::kF32:
       return dot_floats<V, WordsF32>(tile);
@@ -157,32 +163,8 @@ void dot_panels_of_any(const PanelTile& tile) {
       return dot_floats<V, WordsF16>(tile);
     case DType::kBF16:
       return dot_floats<V, WordsBF16>(tile);
-    case DType::kQ4_0:
-      return dot_panels_of<V, PanelQ4_0>(tile);
-    case DType::kQ4_1:
-      return dot_panels_of<V, PanelQ4_1>(tile);
-    case DType::kQ5_0:
-      return dot_panels_of<V, PanelQ5_0>(tile);
-    case DType::kQ5_1:
-      return dot_panels_of<V, PanelQ5_1>(tile);
-    case DType::kQ8_0:
-      return dot_panels_of<V, PanelQ8_0>(tile);
-    case DType::kIQ4_NL:
-      return dot_panels_of<V, PanelIQ4_NL>(tile);
-    case DType::kQ2_K:
-      return dot_panels_of<V, PanelQ2_K>(tile);
-    case DType::kQ3_K:
-      return dot_panels_of<V, PanelQ3_K>(tile);
-    case DType::kQ4_K:
-      return dot_panels_of<V, PanelQ4_K>(tile);
-    case DType::kQ5_K:
-      return dot_panels_of<V, PanelQ5_K>(tile);
-    case DType::kQ6_K:
-      return dot_panels_of<V, PanelQ6_K>(tile);
-    case DType::kIQ4_XS:
-      return dot_panels_of<V, PanelIQ4_XS>(tile);
     default:
-      return;
+      visit_block_type(tile.dtype, DotBlocks<V>{tile});
   }
 }
 

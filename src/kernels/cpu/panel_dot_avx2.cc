@@ -99,6 +99,6 @@ struct Pairs {
 
 }  // namespace
 
-void dot_panels(const PanelTile& tile) { dot_panels_of_any<Pairs>(tile); }
+void dot_panels(const PanelTile& tile) { dot_panels_with<Pairs>(tile); }
 
 }  // namespace hachi::ops::cpu::avx2

@@ -7,6 +7,11 @@
 //   blocks of 256:  scale f32 | starts i32, one a group | sums: pairs of i16 | q: 64 x 4 bytes
 //   plain types:    one f32
 //
+// In the words of q, `run` words of a token stand side by side: one; or, for processors with tiles
+// (AMX), whose registers hold rows of tokens, as many as a tile's row takes. There BF16 weights are
+// multiplied with x as the sum of two bf16, in blocks of 32: 16 words of the first, high parts of
+// all tokens, then 16 of the second, low parts.
+//
 // where start = -offset * (sum of q over the block or group): what turns products with weights that
 // were stored plus `offset` into those with the signed ones. Pair i of the sums holds the groups
 // 4 * (i / 2) + i % 2 and two more, as two of four bytes in a word lie; they meet the mins. The
@@ -20,13 +25,21 @@
 namespace hachi::ops::cpu {
 
 struct PanelInput {
-  int block = 1;      // elements
-  int group = 1;      // elements that share an integer scale: 16 or 32, in blocks of 256
-  int offset = 0;     // what q of the stored weights is too large by
-  bool mins = false;  // the type has mins
+  int block = 1;       // elements
+  int group = 1;       // elements that share an integer scale: 16 or 32, in blocks of 256
+  int offset = 0;      // what q of the stored weights is too large by
+  bool mins = false;   // the type has mins
+  int run = 1;         // words of a token side by side
+  bool split = false;  // f32 as two bf16
 
-  constexpr bool plain() const { return block < 32; }
+  constexpr bool plain() const { return block < 32 || split; }
   constexpr int groups() const { return block / group; }
+  // As tiles take it.
+  constexpr PanelInput tiled() const {
+    PanelInput input = *this;
+    input.run = block == 32 ? 8 : 16;
+    return input;
+  }
   // In words, in the order in which they stand.
   constexpr int scale_words() const { return plain() ? 0 : 1; }
   constexpr int sum_words() const {
@@ -74,5 +87,8 @@ constexpr PanelInput panel_input(DType dtype, bool signed_bytes) {
       return {};
   }
 }
+
+// BF16 for tiles.
+constexpr PanelInput split_input() { return {32, 1, 0, false, 16, true}; }
 
 }  // namespace hachi::ops::cpu

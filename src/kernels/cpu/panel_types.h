@@ -354,5 +354,38 @@ struct PanelIQ4_XS : Blocks<V, BlockIQ4_XS> {
   typename V::Float scale(int64_t b) const { return this->floats_at(b, 6); }
 };
 
+// Calls visitor.visit<T>() with the class of a block type that has panels.
+template <class Visitor>
+void visit_block_type(DType dtype, const Visitor& visitor) {
+  switch (dtype) {
+    case DType::kQ4_0:
+      return visitor.template visit<PanelQ4_0>();
+    case DType::kQ4_1:
+      return visitor.template visit<PanelQ4_1>();
+    case DType::kQ5_0:
+      return visitor.template visit<PanelQ5_0>();
+    case DType::kQ5_1:
+      return visitor.template visit<PanelQ5_1>();
+    case DType::kQ8_0:
+      return visitor.template visit<PanelQ8_0>();
+    case DType::kIQ4_NL:
+      return visitor.template visit<PanelIQ4_NL>();
+    case DType::kQ2_K:
+      return visitor.template visit<PanelQ2_K>();
+    case DType::kQ3_K:
+      return visitor.template visit<PanelQ3_K>();
+    case DType::kQ4_K:
+      return visitor.template visit<PanelQ4_K>();
+    case DType::kQ5_K:
+      return visitor.template visit<PanelQ5_K>();
+    case DType::kQ6_K:
+      return visitor.template visit<PanelQ6_K>();
+    case DType::kIQ4_XS:
+      return visitor.template visit<PanelIQ4_XS>();
+    default:
+      return;
+  }
+}
+
 }  // namespace
 }  // namespace hachi::ops::cpu

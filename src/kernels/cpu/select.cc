@@ -1,5 +1,6 @@
 #include "kernels/cpu/select.h"
 
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/avx2.h"
 #include "kernels/cpu/avx512.h"
 #include "kernels/cpu/portable.h"
@@ -19,6 +20,7 @@ constexpr InnerLoops kPortable = {
     .dot_panels = nullptr,
     .max_panel_tokens = 0,
     .signed_bytes = true,
+    .dot_tiles = nullptr,
     .score_keys = portable::score_keys,
     .add_values = portable::add_values,
     .softmax = portable::softmax,
@@ -41,6 +43,7 @@ constexpr InnerLoops kAvx2 = {
     .dot_panels = avx2::dot_panels,
     .max_panel_tokens = 4,
     .signed_bytes = true,
+    .dot_tiles = nullptr,
     .score_keys = avx2::score_keys,
     .add_values = avx2::add_values,
     .softmax = avx2::softmax,
@@ -63,12 +66,19 @@ constexpr InnerLoops kAvx512 = [] {
   loops.swiglu = avx512::swiglu;
   return loops;
 }();
+
+constexpr InnerLoops kAmx = [] {
+  InnerLoops loops = kAvx512;
+  loops.dot_tiles = amx::dot_tiles;
+  return loops;
+}();
 #endif
 
 }  // namespace
 
 const InnerLoops& inner_loops([[maybe_unused]] const CpuFeatures& features) {
 #if HACHI_KERNELS_X86
+  if (features.amx) return kAmx;
   if (features.avx512) return kAvx512;
   if (features.avx2) return kAvx2;
 #endif

@@ -1,0 +1,234 @@
+// `hachi bench`: how fast a model reads and writes here, beside what the machine could do.
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cli/bench_report.h"
+#include "cli/bench_runner.h"
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/loaded_model.h"
+#include "cli/terminal.h"
+#include "core/clock.h"
+#include "model/synthetic.h"
+
+namespace hachi::cli {
+namespace {
+
+constexpr int64_t kMaxTokens = int64_t{1} << 30;
+constexpr int64_t kMaxSequences = 1024;
+constexpr int kMaxThreads = 1024;
+constexpr int kMaxRepetitions = 1000;
+
+struct BenchOptions {
+  std::string model;
+  std::vector<int64_t> prompts = {128, 512};
+  std::vector<int64_t> generate = {32};
+  std::vector<int64_t> depths = {0};
+  std::vector<int> threads;
+  std::vector<int64_t> batches = {1};
+  int repetitions = 5;
+  std::string kv = "f16";
+  bool json = false;
+  bool quiet = false;
+};
+
+// The process's largest resident memory since it began or reset_peak_memory() was called.
+uint64_t peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    uint64_t kib = 0;
+    if (word == "VmHWM:" && status >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
+// What the limits' probes took must not count. Where the system does not allow it, it counts.
+void reset_peak_memory() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+// The tasks for each number of threads.
+std::vector<BenchTask> tasks_of(const BenchOptions& options) {
+  std::vector<BenchTask> tasks;
+  for (const int64_t depth : options.depths) {
+    for (const int64_t tokens : options.prompts) {
+      if (tokens > 0) tasks.push_back({BenchTask::Kind::kPrefill, tokens, depth, 1});
+    }
+    for (const int64_t sequences : options.batches) {
+      for (const int64_t tokens : options.generate) {
+        if (tokens > 0) tasks.push_back({BenchTask::Kind::kDecode, tokens, depth, sequences});
+      }
+    }
+  }
+  return tasks;
+}
+
+struct Extent {
+  int64_t context = 1;
+  int64_t sequences = 1;
+};
+
+Result<Extent> extent_of(const std::vector<BenchTask>& tasks, const model::ModelConfig& config) {
+  Extent extent;
+  for (const BenchTask& task : tasks) {
+    extent.context = std::max(extent.context, task.depth + task.tokens);
+    extent.sequences = std::max(extent.sequences, task.sequences);
+  }
+  if (extent.context > config.context_length) {
+    return fail(Code::kContextTooLong,
+                "{} tokens do not fit into this model's context of {}: ask for a smaller --depth, "
+                "--prompt or --generate",
+                extent.context, config.context_length);
+  }
+  return extent;
+}
+
+Result<std::shared_ptr<const formats::Checkpoint>> open_model(const std::string& name) {
+  if (name.rfind(model::kSyntheticPrefix, 0) != 0) return open_checkpoint(name);
+  TRY(auto checkpoint, model::synthetic_checkpoint(name));
+  return std::make_shared<const formats::Checkpoint>(std::move(checkpoint));
+}
+
+Result<void> repack(model::Model& model, int threads) {
+  ThreadPool pool(threads);
+  ops::Context ctx{.pool = &pool};
+  return model.repack(ctx);
+}
+
+// Whether most of the bytes are of types whose products are taken as integers.
+bool mostly_blocks(const formats::Checkpoint& checkpoint) {
+  int64_t blocks = 0;
+  int64_t plain = 0;
+  for (const formats::TensorEntry& tensor : checkpoint.tensors()) {
+    if (tensor.data.rank() != 2) continue;
+    const int64_t bytes = tensor.data.size(0) * row_bytes(tensor.data.dtype(), tensor.data.size(1));
+    (traits(tensor.data.dtype()).block_size > 1 ? blocks : plain) += bytes;
+  }
+  return blocks > plain;
+}
+
+// False if it was interrupted; what was measured by then is in `row`.
+bool measure(BenchRunner& runner, const BenchOptions& options, int threads, BenchRow& row) {
+  const BenchTask& task = row.task;
+  ProgressLine progress(fmt::format("{} of {} tokens, {} threads",
+                                    task.kind == BenchTask::Kind::kPrefill ? "prefill" : "decode",
+                                    task.tokens, threads),
+                        options.quiet);
+  // The first run finds cold caches, and weights that are not in memory yet; it does not count.
+  BenchTask warm_up = task;
+  if (task.kind == BenchTask::Kind::kDecode) warm_up.tokens = std::min<int64_t>(task.tokens, 2);
+  if (!runner.run(warm_up, InterruptGuard::requested)) return false;
+  for (int i = 0; i < options.repetitions; ++i) {
+    progress.update(i, options.repetitions);
+    const auto seconds = runner.run(task, InterruptGuard::requested);
+    if (!seconds) return false;
+    row.seconds.push_back(*seconds);
+  }
+  return true;
+}
+
+Result<void> run_groups(BenchRunner& runner, const BenchOptions& options,
+                        const std::vector<BenchTask>& tasks, BenchReport& report) {
+  for (const int threads : options.threads) {
+    runner.set_threads(threads);
+    report.peak_bytes = std::max(report.peak_bytes, peak_memory());
+    BenchGroup& group = report.groups.emplace_back();
+    group.threads = threads;
+    TRY(group.limits, ops::measure_limits(runner.pool(), ops::cpu_features()));
+    reset_peak_memory();
+    for (const BenchTask& task : tasks) {
+      BenchRow row{task, work_of(report, task), {}};
+      const bool whole = measure(runner, options, threads, row);
+      if (!row.seconds.empty()) group.rows.push_back(std::move(row));
+      if (!whole) return fail(Code::kCancelled, "interrupted");
+    }
+  }
+  return {};
+}
+
+Result<int> run_bench(BenchOptions options) {
+  const InterruptGuard guard;
+  std::sort(options.depths.begin(), options.depths.end());
+  if (options.threads.empty()) options.threads = {usable_cpus()};
+  const std::vector<BenchTask> tasks = tasks_of(options);
+  const bool synthetic = options.model.rfind(model::kSyntheticPrefix, 0) == 0;
+  Stopwatch watch;
+  TRY(const auto checkpoint, open_model(options.model));
+  if (synthetic) watch.restart();
+  TRY(model::Model model, model::Model::load(checkpoint));
+  TRY(repack(model, *std::max_element(options.threads.begin(), options.threads.end())));
+  BenchReport report;
+  report.load_seconds = watch.seconds();
+  report.model = options.model;
+  report.config = model.config();
+  report.bytes_per_token = model.bytes_per_token();
+  report.kv_dtype = *dtype_from_name(options.kv);
+  report.integer_products = mostly_blocks(*checkpoint);
+  TRY(const Extent extent, extent_of(tasks, report.config));
+  TRY(BenchRunner runner,
+      BenchRunner::create(model, extent.sequences, extent.context, report.kv_dtype));
+  runner.set_threads(*std::max_element(options.threads.begin(), options.threads.end()));
+  runner.first_token();
+  report.first_token_seconds = watch.seconds();
+  const Result<void> whole = run_groups(runner, options, tasks, report);
+  report.peak_bytes = std::max(report.peak_bytes, peak_memory());
+  options.json ? print_json(report) : print_table(report);
+  TRY(whole);
+  return 0;
+}
+
+void add_options(CLI::App& app, BenchOptions& options) {
+  app.add_option("MODEL", options.model,
+                 "A .gguf file, a Hugging Face folder, a name in the store, or "
+                 "synthetic:SHAPE:TYPE, such as synthetic:qwen3-8b:q4_0")
+      ->required()
+      ->type_name("MODEL");
+  const auto list = [&](const char* names, auto& values, const char* text, auto low, auto high) {
+    app.add_option(names, values, text)
+        ->delimiter(',')
+        ->check(CLI::Range(low, high).description(""))
+        ->type_name("N,...")
+        ->capture_default_str();
+  };
+  list("--prompt,-p", options.prompts, "Tokens of the prompts to read", int64_t{0}, kMaxTokens);
+  list("--generate,-n", options.generate, "Tokens to write", int64_t{0}, kMaxTokens);
+  list("--depth,-d", options.depths, "Tokens that stand in the cache before", int64_t{0},
+       kMaxTokens);
+  list("--threads,-t", options.threads, "Threads to compute with (default: all allowed)", 1,
+       kMaxThreads);
+  list("--batch", options.batches, "Sequences that are written at once", int64_t{1}, kMaxSequences);
+  app.add_option("--repetitions,-r", options.repetitions, "Runs of each; the median counts")
+      ->check(CLI::Range(1, kMaxRepetitions).description(""))
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--kv", options.kv, "Type of the KV cache")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->capture_default_str();
+  app.add_flag("--json", options.json, "As one JSON object");
+  app.add_flag("--quiet,-q", options.quiet, "No progress");
+}
+
+}  // namespace
+
+Command add_bench(CLI::App& program) {
+  CLI::App* app =
+      program.add_subcommand("bench", "Measure a model's speed beside the machine's limits");
+  auto options = std::make_shared<BenchOptions>();
+  add_options(*app, *options);
+  app->footer(fmt::format(R"(
+"of read" is the memory speed measured in the same run that the weights and the cache account for,
+"of peak" the same for the products with matrices and the processor's fastest instructions.
+Shapes for synthetic models: {}
+
+Examples:
+  hachi bench smollm2
+  hachi bench model.gguf -p 512 -n 64 -d 0,4096 -t 1,2
+  hachi bench synthetic:qwen3-8b:q4_k_m --batch 1,8 --json)",
+                          model::synthetic_shapes()));
+  return {app, [options] { return run_bench(*options); }};
+}
+
+}  // namespace hachi::cli

@@ -1,0 +1,50 @@
+// What `hachi bench` found, and how it prints it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/bench_runner.h"
+#include "kernels/cpu/limits.h"
+#include "model/config.h"
+
+namespace hachi::cli {
+
+// What one run of a task must do at least, whatever the code.
+struct BenchWork {
+  double bytes = 0;       // read from memory: weights once a step, and the cache; 0 for a prefill
+  double operations = 0;  // of the products with matrices, a multiply-add counted as two
+};
+
+struct BenchRow {
+  BenchTask task;
+  BenchWork work;
+  std::vector<double> seconds;  // of each repetition; empty if it was interrupted
+
+  double tokens_per_second(double seconds_of_run) const;
+};
+
+struct BenchGroup {
+  int threads = 0;
+  ops::Limits limits;
+  std::vector<BenchRow> rows;
+};
+
+struct BenchReport {
+  std::string model;
+  model::ModelConfig config;
+  uint64_t bytes_per_token = 0;  // weights that a decoded token reads
+  DType kv_dtype = DType::kF16;
+  bool integer_products = false;   // most weights are of block types: int8 is their limit
+  double load_seconds = 0;         // until the weights are ready
+  double first_token_seconds = 0;  // from the same start to the logits of one token
+  uint64_t peak_bytes = 0;         // of the process's memory
+  std::vector<BenchGroup> groups;
+};
+
+BenchWork work_of(const BenchReport& report, const BenchTask& task);
+
+void print_table(const BenchReport& report);
+void print_json(const BenchReport& report);
+
+}  // namespace hachi::cli

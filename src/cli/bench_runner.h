@@ -1,0 +1,74 @@
+// What `hachi bench` times: prefills and decode steps of one model, of one sequence or several at
+// once, on a cache that holds any number of tokens.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/result.h"
+#include "core/thread_pool.h"
+#include "engine/pages.h"
+#include "kernels/context.h"
+#include "model/model.h"
+
+namespace hachi::cli {
+
+// One row of the table: what runs, and how long it took each time.
+struct BenchTask {
+  enum class Kind { kPrefill, kDecode };
+  Kind kind = Kind::kPrefill;
+  int64_t tokens = 0;     // of one prompt; or steps, each with one token of every sequence
+  int64_t depth = 0;      // tokens that each sequence's cache holds before
+  int64_t sequences = 1;  // of a decode
+};
+
+class BenchRunner {
+ public:
+  // `sequences` and `context` (tokens of each) are the most that any task has. The model outlives
+  // it.
+  static Result<BenchRunner> create(const model::Model& model, int64_t sequences, int64_t context,
+                                    DType kv_dtype);
+
+  void set_threads(int threads);
+  ThreadPool& pool() { return *pool_; }
+
+  // Runs `task` once and gives the seconds; nothing if should_stop() was true at a step's start.
+  // Before the clock runs the cache is filled up to the task's depth with random keys and values:
+  // how long attention takes does not depend on what they are.
+  std::optional<double> run(const BenchTask& task, const std::function<bool()>& should_stop);
+
+  // Runs one token on an empty cache and its logits.
+  void first_token();
+
+ private:
+  BenchRunner(const model::Model& model, int64_t sequences, int64_t context);
+
+  void fill_to(int64_t depth, int64_t sequences);
+  void fill(int64_t sequence, int64_t begin, int64_t end);
+  // Tokens [begin, end) of one sequence, in chunks; the logits of the last.
+  bool prefill(int64_t begin, int64_t end, const std::function<bool()>& should_stop);
+  // One token of each sequence at `position`, and their logits.
+  void step(int64_t position, int64_t sequences);
+  std::span<const int32_t> pages_of(int64_t sequence) const;
+
+  const model::Model* model_;
+  int64_t context_;     // rounded up to whole pages
+  int64_t max_tokens_;  // of one forward pass
+  std::unique_ptr<ThreadPool> pool_;
+  ops::Context ctx_;
+  model::KvCache cache_;
+  std::vector<int32_t> pages_;   // of the first sequence, then of the second, …
+  std::vector<int64_t> filled_;  // tokens of each sequence that stand in the cache
+  std::vector<int32_t> ids_;
+  std::vector<int32_t> positions_;
+  Buffer memory_;
+  model::Activations activations_;
+  Buffer logits_memory_;
+  Tensor logits_;  // [sequences, V]
+};
+
+}  // namespace hachi::cli
