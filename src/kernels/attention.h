@@ -16,7 +16,9 @@ inline constexpr int64_t kMaxHeadWidth = 256;
 //
 // Each segment of 256 positions, counted from the first of the sequence, has a softmax of its own;
 // segments are merged in their order. So a token's result depends neither on how its prompt was cut
-// into batches nor on how many threads share its segments.
+// into batches nor on how many threads share its segments; sharing them takes up to 64 MiB
+// of workspace.
+//
 // Sources: Ainslie et al. 2023, arXiv 2305.13245; Milakov & Gimelshein 2018, arXiv 1805.02867;
 // Dao et al. 2023, "Flash-Decoding for long-context inference".
 void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const BatchView& batch,

@@ -10,7 +10,7 @@
 namespace hachi::ops {
 
 // Memory that ops use within one call. It only grows, so that a steady state allocates nothing;
-// matmul.h says how much it takes. Running out of memory here ends the process.
+// the ops' headers say how much they take. Running out of memory here ends the process.
 class Workspace {
  public:
   // At least that many bytes, with any content; what was handed out before is lost.

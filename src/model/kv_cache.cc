@@ -19,7 +19,8 @@ Result<KvCache> KvCache::allocate(const ModelConfig& config, int64_t num_pages, 
   const auto page_bytes = static_cast<uint64_t>(matrices * width * row_bytes(dtype, kPageTokens));
   const auto bytes = checked_mul(static_cast<uint64_t>(num_pages), page_bytes);
   KvCache cache;
-  auto memory = bytes ? Buffer::allocate(*bytes, Buffer::Pages::kHuge) : Result<Buffer>(fail(Code::kLimit, "overflow"));
+  auto memory = bytes ? Buffer::allocate(*bytes, Buffer::Pages::kHuge)
+                      : Result<Buffer>(fail(Code::kLimit, "overflow"));
   if (!memory) {
     return fail(Code::kLimit,
                 "a KV cache for {} tokens does not fit into memory: ask for a shorter --context",

@@ -67,6 +67,15 @@ TEST_P(SessionGolden, LogitsDoNotDependOnThreadsOrChunks) {
   }
 }
 
+TEST_P(SessionGolden, RefusesAnEightBitCacheForHeadsThatBlocksDoNotFit) {
+  const GoldenModel golden = open_golden(GetParam());
+  ASSERT_TRUE(golden.model);
+  const auto session = Session::create(*golden.model, {.kv_dtype = DType::kQ8_0});
+  EXPECT_EQ(session.has_value(), golden.model->config().head_dim % 32 == 0);
+  if (session.has_value()) return;
+  EXPECT_NE(session.error().message.find("q8_0"), std::string::npos);
+}
+
 INSTANTIATE_TEST_SUITE_P(All, SessionGolden, ::testing::ValuesIn(testing::kGoldenModels));
 
 TEST(Session, KeepsTheSharedBeginning) {

@@ -143,13 +143,12 @@ struct Pages {
   const std::byte* after_values(int64_t position) const {
     const int64_t next = position + kPagePositions;
     if (next < last) return values(next);
-    const bool has_next = next < static_cast<int64_t>(item.span->pages.size()) * kPagePositions;
-    return has_next ? keys(next) : values(position);
+    return next < call.visible(*item.span) ? keys(next) : values(position);
   }
 };
 
-// Adds the values of the page at `position`, to rows [begin, end). A row
-// meets no value that it does not see: neither a later token's nor memory that none has written.
+// Adds the values of the page at `position` to rows [begin, end). A row meets no value that it does
+// not see: neither a later token's nor memory that none has written.
 void add_page(const Pages& pages, int64_t position, int64_t begin, int64_t end, Rows* rows) {
   const Call& call = pages.call;
   const float* weights = rows->weights + position % kSegment;
