@@ -27,7 +27,9 @@ void weigh(const float* x, const float* importance, int n, float* weights) {
   float sum = 0;
   for (int i = 0; i < n; ++i) sum += x[i] * x[i];
   const float mean = sum / static_cast<float>(n);
-  for (int i = 0; i < n; ++i) weights[i] = std::sqrt(mean + x[i] * x[i]);
+  // Values whose squares vanish round to 0 in every type, however they are weighed.
+  constexpr float kSmallest = 1e-20f;
+  for (int i = 0; i < n; ++i) weights[i] = std::sqrt(std::max(mean, kSmallest) + x[i] * x[i]);
   if (importance == nullptr) return;
   float most = 0;
   for (int i = 0; i < n; ++i) {

@@ -55,14 +55,14 @@ void fit_candidates(const Totals& t, MinSign sign, const Sums& sums, Candidates*
     const float qq = sums.qq[j];
     const float xq = sums.xq[j];
     const float determinant = t.w * qq - q * q;
-    if (!(determinant > 1e-6f * t.w * qq)) continue;  // all integers are the same
     float scale = (t.w * xq - q * t.x) / determinant;
     float shift = (q * xq - qq * t.x) / determinant;
-    if (sign == MinSign::kNotPositive && shift < 0) {
+    const bool all_same = !(determinant > 1e-6f * t.w * qq);
+    if (all_same || (sign == MinSign::kNotPositive && shift < 0)) {
       scale = xq / qq;
       shift = 0;
     }
-    if (!(scale > 0)) continue;
+    if (!(scale > 0)) continue;  // also where qq is 0
     const float error = error_of(t, scale, shift, q, qq, xq);
     if (error < *least) {
       *least = error;
