@@ -65,7 +65,7 @@ struct ScaledBlock {
   uint16_t d = 0;  // f16
   int scales[kMaxSubBlocks] = {};
 
-  // 1 / the scale of sub-block s.
+  // 1 / the scale of sub-block s, or 0.
   float inverse(int s) const;
 };
 
