@@ -117,7 +117,7 @@ PointsFit choose_points(const Problem& problem, float d, const int* scales, int*
 }
 
 float positive_f16(float d, uint16_t* bits) {
-  *bits = ops::f32_to_f16(std::clamp(d, 0.0f, kLargest));
+  *bits = step_f16(std::max(d, 0.0f));
   return ops::f16_to_f32(*bits);
 }
 

@@ -144,8 +144,6 @@ struct StepFit {
   }
 };
 
-uint16_t positive_f16(float value) { return ops::f32_to_f16(std::clamp(value, 0.0f, kLargest)); }
-
 void round_block(const ScaleMinFormat& format, const ScaleMinBlock& block, const float* x, int* q) {
   const int n = format.sub_block_size;
   for (int s = 0; s < format.num_sub_blocks; ++s) {
@@ -212,7 +210,7 @@ ScaleMinBlock fit_scale_min_block(const SearchLoops& loops, const ScaleMinFormat
   ScaleMinBlock best;
   float least = INFINITY;
   for (int round = 0; round < kRounds; ++round) {
-    ScaleMinBlock block{.d = positive_f16(d), .dmin = positive_f16(dmin)};
+    ScaleMinBlock block{.d = step_f16(std::max(d, 0.0f)), .dmin = step_f16(std::max(dmin, 0.0f))};
     float error = 0;
     StepFit steps;
     for (int s = 0; s < count; ++s) {
