@@ -20,8 +20,9 @@ constexpr float kReaches[kGridScales] = {0.70f, 0.76f, 0.82f, 0.88f, 0.95f, 1.02
 constexpr Levels kScales =
     make_levels(std::array{1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31});
 
-// The values without their signs. Where the signs must be even and are not, the value that costs
-// least is met with the wrong sign: it keeps its own here, seen from that one.
+// The values without their signs. Where the number of negatives must be even and is not, the value
+// for which it costs least is stored with the wrong sign, and is negative here: its magnitude will
+// stand for its opposite.
 void take_signs(const BlockValues& values, bool even, float* magnitudes, uint8_t* signs) {
   for (int first = 0; first < kElements; first += kSignGroup) {
     int negatives = 0;

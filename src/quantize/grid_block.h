@@ -19,6 +19,9 @@ class SearchGrid {
     add_points(static_cast<int>(kSize), static_cast<int>(kElements));
   }
 
+  SearchGrid(const SearchGrid&) = delete;  // points_ points into it
+  SearchGrid& operator=(const SearchGrid&) = delete;
+
   const GridPoints& points() const { return points_; }
   const Levels& levels() const { return levels_; }
   const int8_t* magnitudes(int point) const { return magnitudes_ + point * points_.elements; }

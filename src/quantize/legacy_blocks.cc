@@ -65,7 +65,8 @@ void round_shifted(const float* x, int highest, Block* block, int* q) {
   const float d = (max - min) / static_cast<float>(highest);
   const float inverse = reciprocal(d);
   for (int i = 0; i < kElements; ++i) {
-    q[i] = std::min(highest, static_cast<int>((x[i] - min) * inverse + 0.5f));
+    const float rounded = (x[i] - min) * inverse + 0.5f;  // down, as the reference does
+    q[i] = std::min(highest, static_cast<int>(rounded));
   }
   block->d = ops::f32_to_f16(d);
   block->m = ops::f32_to_f16(min);
