@@ -5,7 +5,7 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
+#include <cstring>
 
 #include "kernels/blocks.h"
 #include "kernels/half.h"
@@ -152,16 +152,25 @@ inline void unpack_block(const BlockIQ4_XS& b, int8_t* q, float* scales, float*)
   }
 }
 
-// `count` magnitudes with the signs in the low bits of `signs`.
-inline void unpack_signed(const int8_t* magnitudes, unsigned signs, int count, int8_t* q) {
-  for (int j = 0; j < count; ++j) {
-    q[j] = static_cast<int8_t>((signs >> j) & 1u ? -magnitudes[j] : magnitudes[j]);
-  }
+// The eight magnitudes of one point of a grid or of two, and which of them `signs` makes negative.
+// All at once, a byte an element: no magnitude is 0, so that none carries into the next byte.
+inline void unpack_signed(const int8_t* low, const int8_t* high, unsigned signs, int8_t* q) {
+  constexpr uint64_t kOnes = 0x0101010101010101u;
+  constexpr uint64_t kBitOfByte = 0x8040201008040201u;
+  uint32_t halves[2];
+  std::memcpy(&halves[0], low, 4);
+  std::memcpy(&halves[1], high, 4);
+  uint64_t bytes = halves[0] | static_cast<uint64_t>(halves[1]) << 32;
+  const uint64_t bits = signs * kOnes & kBitOfByte;
+  const uint64_t negative = (bits + 0x7f * kOnes) >> 7 & kOnes;  // 1 in each byte that has its bit
+  bytes = (bytes ^ negative * 0xff) + negative;
+  std::memcpy(q, &bytes, sizeof bytes);
 }
 
 // Seven signs and the eighth that makes the number of negatives even.
 inline unsigned even_signs(unsigned seven) {
-  return seven | (static_cast<unsigned>(std::popcount(seven)) & 1u) << 7;
+  const unsigned parities = 0x6996u;  // bit i: whether i has an odd number of bits
+  return seven | (parities >> ((seven ^ seven >> 4) & 15u) & 1u) << 7;
 }
 
 inline uint32_t load_little_endian(const uint8_t* bytes) {
@@ -170,10 +179,11 @@ inline uint32_t load_little_endian(const uint8_t* bytes) {
 }
 
 inline void unpack_block(const BlockIQ3_S& b, int8_t* q, float* scales, float*) {
-  for (int k = 0; k < 64; ++k) {
-    const int index = b.q[k] | ((b.high[k / 8] >> (k % 8)) & 1) << 8;
-    const unsigned signs = static_cast<unsigned>(b.signs[k / 2]) >> (k % 2 * 4);
-    unpack_signed(kGridIQ3_S[static_cast<size_t>(index)].data(), signs, 4, q + 4 * k);
+  for (int k = 0; k < 32; ++k) {
+    const unsigned high = static_cast<unsigned>(b.high[k / 4]) >> (k % 4 * 2);
+    const auto& low_point = kGridIQ3_S[b.q[2 * k] | (high & 1u) << 8];
+    const auto& high_point = kGridIQ3_S[b.q[2 * k + 1] | (high & 2u) << 7];
+    unpack_signed(low_point.data(), high_point.data(), b.signs[k], q + 8 * k);
   }
   for (int s = 0; s < 8; ++s) {
     const int scale = (b.scales[s / 2] >> (s % 2 * 4)) & 15;
@@ -184,9 +194,10 @@ inline void unpack_block(const BlockIQ3_S& b, int8_t* q, float* scales, float*) 
 inline void unpack_block(const BlockIQ3_XXS& b, int8_t* q, float* scales, float*) {
   for (int s = 0; s < 8; ++s) {
     const uint32_t word = load_little_endian(b.words[s]);
-    for (int k = 0; k < 8; ++k) {
-      const unsigned signs = even_signs((word >> (k / 2 * 7)) & 127u) >> (k % 2 * 4);
-      unpack_signed(kGridIQ3_XXS[b.q[8 * s + k]].data(), signs, 4, q + 32 * s + 4 * k);
+    for (int k = 0; k < 4; ++k) {
+      const uint8_t* points = b.q + 8 * s + 2 * k;
+      unpack_signed(kGridIQ3_XXS[points[0]].data(), kGridIQ3_XXS[points[1]].data(),
+                    even_signs((word >> (7 * k)) & 127u), q + 32 * s + 8 * k);
     }
     const float scale = static_cast<float>(word >> 28) + 0.5f;
     std::fill_n(scales + 2 * s, 2, f16_to_f32(b.d) * scale * 0.5f);
@@ -200,8 +211,9 @@ inline float scale_iq2(uint16_t d, unsigned four) {
 
 inline void unpack_block(const BlockIQ2_S& b, int8_t* q, float* scales, float*) {
   for (int k = 0; k < 32; ++k) {
-    const int index = b.q[k] | ((b.high[k / 4] >> (k % 4 * 2)) & 3) << 8;
-    unpack_signed(kGridIQ2_S[static_cast<size_t>(index)].data(), b.signs[k], 8, q + 8 * k);
+    const unsigned high = static_cast<unsigned>(b.high[k / 4]) >> (k % 4 * 2) & 3u;
+    const int8_t* point = kGridIQ2_S[b.q[k] | high << 8].data();
+    unpack_signed(point, point + 4, b.signs[k], q + 8 * k);
   }
   for (int s = 0; s < 16; ++s) scales[s] = scale_iq2(b.d, (b.scales[s / 2] >> (s % 2 * 4)) & 15u);
 }
@@ -209,7 +221,8 @@ inline void unpack_block(const BlockIQ2_S& b, int8_t* q, float* scales, float*) 
 inline void unpack_block(const BlockIQ2_XS& b, int8_t* q, float* scales, float*) {
   for (int k = 0; k < 32; ++k) {
     const unsigned signs = even_signs(static_cast<unsigned>(b.q[k]) >> 9);
-    unpack_signed(kGridIQ2_XS[b.q[k] & 511u].data(), signs, 8, q + 8 * k);
+    const int8_t* point = kGridIQ2_XS[b.q[k] & 511u].data();
+    unpack_signed(point, point + 4, signs, q + 8 * k);
   }
   for (int s = 0; s < 16; ++s) scales[s] = scale_iq2(b.d, (b.scales[s / 2] >> (s % 2 * 4)) & 15u);
 }
@@ -218,8 +231,8 @@ inline void unpack_block(const BlockIQ2_XXS& b, int8_t* q, float* scales, float*
   for (int s = 0; s < 8; ++s) {
     const uint32_t word = load_little_endian(b.sub_blocks[s].word);
     for (int k = 0; k < 4; ++k) {
-      const unsigned signs = even_signs((word >> (7 * k)) & 127u);
-      unpack_signed(kGridIQ2_XXS[b.sub_blocks[s].q[k]].data(), signs, 8, q + 32 * s + 8 * k);
+      const int8_t* point = kGridIQ2_XXS[b.sub_blocks[s].q[k]].data();
+      unpack_signed(point, point + 4, even_signs((word >> (7 * k)) & 127u), q + 32 * s + 8 * k);
     }
     std::fill_n(scales + 2 * s, 2, scale_iq2(b.d, word >> 28));
   }
