@@ -5,9 +5,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/blocks.h"
 #include "kernels/half.h"
+#include "kernels/iq_grids.h"
 
 namespace hachi::ops {
 
@@ -147,6 +149,92 @@ inline void unpack_block(const BlockIQ4_XS& b, int8_t* q, float* scales, float*)
     std::fill_n(scales + 2 * s, 2, f16_to_f32(b.d) * static_cast<float>(scale - 32));
     unpack_fours(
         b.q + 16 * s, [](int value) { return kIQ4Values[value]; }, q + 32 * s);
+  }
+}
+
+// The eight magnitudes of one point of a grid or of two, and which of them `signs` makes negative.
+// All at once, a byte an element: no magnitude is 0, so that none carries into the next byte.
+inline void unpack_signed(const int8_t* low, const int8_t* high, unsigned signs, int8_t* q) {
+  constexpr uint64_t kOnes = 0x0101010101010101u;
+  constexpr uint64_t kBitOfByte = 0x8040201008040201u;
+  uint32_t halves[2];
+  std::memcpy(&halves[0], low, 4);
+  std::memcpy(&halves[1], high, 4);
+  uint64_t bytes = halves[0] | static_cast<uint64_t>(halves[1]) << 32;
+  const uint64_t bits = signs * kOnes & kBitOfByte;
+  const uint64_t negative = (bits + 0x7f * kOnes) >> 7 & kOnes;  // 1 in each byte that has its bit
+  bytes = (bytes ^ negative * 0xff) + negative;
+  std::memcpy(q, &bytes, sizeof bytes);
+}
+
+// Seven signs and the eighth that makes the number of negatives even.
+inline unsigned even_signs(unsigned seven) {
+  const unsigned parities = 0x6996u;  // bit i: whether i has an odd number of bits
+  return seven | (parities >> ((seven ^ seven >> 4) & 15u) & 1u) << 7;
+}
+
+inline uint32_t load_little_endian(const uint8_t* bytes) {
+  return bytes[0] | static_cast<uint32_t>(bytes[1]) << 8 | static_cast<uint32_t>(bytes[2]) << 16 |
+         static_cast<uint32_t>(bytes[3]) << 24;
+}
+
+inline void unpack_block(const BlockIQ3_S& b, int8_t* q, float* scales, float*) {
+  for (int k = 0; k < 32; ++k) {
+    const unsigned high = static_cast<unsigned>(b.high[k / 4]) >> (k % 4 * 2);
+    const auto& low_point = kGridIQ3_S[b.q[2 * k] | (high & 1u) << 8];
+    const auto& high_point = kGridIQ3_S[b.q[2 * k + 1] | (high & 2u) << 7];
+    unpack_signed(low_point.data(), high_point.data(), b.signs[k], q + 8 * k);
+  }
+  for (int s = 0; s < 8; ++s) {
+    const int scale = (b.scales[s / 2] >> (s % 2 * 4)) & 15;
+    std::fill_n(scales + 2 * s, 2, f16_to_f32(b.d) * static_cast<float>(2 * scale + 1));
+  }
+}
+
+inline void unpack_block(const BlockIQ3_XXS& b, int8_t* q, float* scales, float*) {
+  for (int s = 0; s < 8; ++s) {
+    const uint32_t word = load_little_endian(b.words[s]);
+    for (int k = 0; k < 4; ++k) {
+      const uint8_t* points = b.q + 8 * s + 2 * k;
+      unpack_signed(kGridIQ3_XXS[points[0]].data(), kGridIQ3_XXS[points[1]].data(),
+                    even_signs((word >> (7 * k)) & 127u), q + 32 * s + 8 * k);
+    }
+    const float scale = static_cast<float>(word >> 28) + 0.5f;
+    std::fill_n(scales + 2 * s, 2, f16_to_f32(b.d) * scale * 0.5f);
+  }
+}
+
+// The scale of one of IQ2's four-bit fields.
+inline float scale_iq2(uint16_t d, unsigned four) {
+  return f16_to_f32(d) * (static_cast<float>(four) + 0.5f) * 0.25f;
+}
+
+inline void unpack_block(const BlockIQ2_S& b, int8_t* q, float* scales, float*) {
+  for (int k = 0; k < 32; ++k) {
+    const unsigned high = static_cast<unsigned>(b.high[k / 4]) >> (k % 4 * 2) & 3u;
+    const int8_t* point = kGridIQ2_S[b.q[k] | high << 8].data();
+    unpack_signed(point, point + 4, b.signs[k], q + 8 * k);
+  }
+  for (int s = 0; s < 16; ++s) scales[s] = scale_iq2(b.d, (b.scales[s / 2] >> (s % 2 * 4)) & 15u);
+}
+
+inline void unpack_block(const BlockIQ2_XS& b, int8_t* q, float* scales, float*) {
+  for (int k = 0; k < 32; ++k) {
+    const unsigned signs = even_signs(static_cast<unsigned>(b.q[k]) >> 9);
+    const int8_t* point = kGridIQ2_XS[b.q[k] & 511u].data();
+    unpack_signed(point, point + 4, signs, q + 8 * k);
+  }
+  for (int s = 0; s < 16; ++s) scales[s] = scale_iq2(b.d, (b.scales[s / 2] >> (s % 2 * 4)) & 15u);
+}
+
+inline void unpack_block(const BlockIQ2_XXS& b, int8_t* q, float* scales, float*) {
+  for (int s = 0; s < 8; ++s) {
+    const uint32_t word = load_little_endian(b.sub_blocks[s].word);
+    for (int k = 0; k < 4; ++k) {
+      const int8_t* point = kGridIQ2_XXS[b.sub_blocks[s].q[k]].data();
+      unpack_signed(point, point + 4, even_signs((word >> (7 * k)) & 127u), q + 32 * s + 8 * k);
+    }
+    std::fill_n(scales + 2 * s, 2, scale_iq2(b.d, word >> 28));
   }
 }
 

@@ -98,6 +98,16 @@ void unpack(DType dtype, const std::byte* data, int64_t n, const UnpackedRow& ro
       return unpack_iq4_nl(data, n, row);
     case DType::kIQ4_XS:
       return unpack_iq4_xs(data, n, row);
+    case DType::kIQ3_S:
+      return unpack_iq3_s(data, n, row);
+    case DType::kIQ3_XXS:
+      return unpack_iq3_xxs(data, n, row);
+    case DType::kIQ2_S:
+      return unpack_iq2_s(data, n, row);
+    case DType::kIQ2_XS:
+      return unpack_iq2_xs(data, n, row);
+    case DType::kIQ2_XXS:
+      return unpack_iq2_xxs(data, n, row);
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:

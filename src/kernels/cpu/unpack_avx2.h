@@ -16,6 +16,11 @@ void unpack_q4_k(const std::byte* data, int64_t n, const UnpackedRow& row);
 void unpack_q5_k(const std::byte* data, int64_t n, const UnpackedRow& row);
 void unpack_q6_k(const std::byte* data, int64_t n, const UnpackedRow& row);
 void unpack_iq4_xs(const std::byte* data, int64_t n, const UnpackedRow& row);
+void unpack_iq3_s(const std::byte* data, int64_t n, const UnpackedRow& row);
+void unpack_iq3_xxs(const std::byte* data, int64_t n, const UnpackedRow& row);
+void unpack_iq2_s(const std::byte* data, int64_t n, const UnpackedRow& row);
+void unpack_iq2_xs(const std::byte* data, int64_t n, const UnpackedRow& row);
+void unpack_iq2_xxs(const std::byte* data, int64_t n, const UnpackedRow& row);
 
 // The low or high four bits of each byte.
 static inline __m128i low_nibbles(__m128i b) { return _mm_and_si128(b, _mm_set1_epi8(15)); }
