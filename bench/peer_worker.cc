@@ -64,8 +64,8 @@ void answer(const boost::json::object& object) {
 Result<void> serve(const Options& options) {
   const Stopwatch watch;
   TRY(auto checkpoint, formats::Checkpoint::open(options.model));
-  TRY(model::Model model, model::Model::load(std::make_shared<const formats::Checkpoint>(
-                              std::move(checkpoint))));
+  TRY(model::Model model,
+      model::Model::load(std::make_shared<const formats::Checkpoint>(std::move(checkpoint))));
   {
     ThreadPool pool(options.threads);
     ops::Context ctx{.pool = &pool};

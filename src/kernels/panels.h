@@ -10,10 +10,10 @@
 //   | word 0              | word 1             | ... | word 0                        |
 //   | row 0 row 1 ... 15  | row 0 row 1 ... 15 |     | row 0 row 1 ... 15            |
 //
-// so that a product reads memory in one stream. A word is four bytes of the field in the file's order, or two where a field has only two. Nothing
-// is added but zeros for rows that are not there, so a panel takes 16 times the bytes of a row.
-// Plain types: F32 is a block of one word of four bytes, F16 of one of two, BF16 of two elements in
-// one word of four.
+// so that a product reads memory in one stream. A word is four bytes of the field in the file's
+// order, or two where a field has only two. Nothing is added but zeros for rows that are not there,
+// so a panel takes 16 times the bytes of a row. Plain types: F32 is a block of one word of four
+// bytes, F16 of one of two, BF16 of two elements in one word of four.
 #pragma once
 
 #include <cstddef>

@@ -46,6 +46,14 @@ struct Int8Tile {
   bool w_signed;  // false: no q of w is negative
 };
 
+// Tokens that a set takes together with panels, at most. Builds with sanitizers take fewer, of the
+// same code, which grows with them: there it would compile for many minutes.
+#if HACHI_FEW_PANEL_TOKENS
+inline constexpr int kMostPanelTokens = 2;
+#else
+inline constexpr int kMostPanelTokens = 12;
+#endif
+
 // Some panels of a matrix (kernels/panels.h) with the activations of some tokens.
 struct PanelTile {
   DType dtype;

@@ -141,10 +141,11 @@ struct DotBlocks {
         return dot_panels_of<V, T, 1>(tile);
       case 2:
         return dot_panels_of<V, T, 2>(tile);
-      case 4:
-        return dot_panels_of<V, T, 4>(tile);
       default:
         break;
+    }
+    if constexpr (V::kMaxTokens >= 4) {
+      if (tile.tokens == 4) return dot_panels_of<V, T, 4>(tile);
     }
     if constexpr (V::kMaxTokens >= 8) {
       if (tile.tokens == 8) return dot_panels_of<V, T, 8>(tile);

@@ -13,7 +13,7 @@ struct Pairs {
   using Int = __m256i;
   using Float = __m256;
   static constexpr int kRows = 8;
-  static constexpr int kMaxTokens = 4;
+  static constexpr int kMaxTokens = kMostPanelTokens < 4 ? kMostPanelTokens : 4;
   static constexpr bool kSigned = true;
 
   static Int zero() { return _mm256_setzero_si256(); }

@@ -114,10 +114,11 @@ void dot_floats(const PanelTile& tile) {
       return dot_floats_of<V, T, 1, 4>(tile);
     case 2:
       return dot_floats_of<V, T, 2, 4>(tile);
-    case 4:
-      return dot_floats_of<V, T, 4, 2>(tile);
     default:
       break;
+  }
+  if constexpr (V::kMaxTokens >= 4) {
+    if (tile.tokens == 4) return dot_floats_of<V, T, 4, 2>(tile);
   }
   if constexpr (V::kMaxTokens >= 8) {
     if (tile.tokens == 8) return dot_floats_of<V, T, 8, 2>(tile);

@@ -1,5 +1,7 @@
 #include "kernels/cpu/select.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/amx.h"
 #include "kernels/cpu/avx2.h"
 #include "kernels/cpu/avx512.h"
@@ -41,7 +43,7 @@ constexpr InnerLoops kAvx2 = {
     .dot_lanes = avx2::dot_lanes,
     .sum_lanes = avx2::sum_lanes,
     .dot_panels = avx2::dot_panels,
-    .max_panel_tokens = 4,
+    .max_panel_tokens = std::min(4, kMostPanelTokens),
     .signed_bytes = true,
     .dot_tiles = nullptr,
     .score_keys = avx2::score_keys,
@@ -57,7 +59,7 @@ constexpr InnerLoops kAvx2 = {
 constexpr InnerLoops kAvx512 = [] {
   InnerLoops loops = kAvx2;
   loops.dot_panels = avx512::dot_panels;
-  loops.max_panel_tokens = 12;
+  loops.max_panel_tokens = kMostPanelTokens;
   loops.signed_bytes = false;
   loops.score_keys = avx512::score_keys;
   loops.add_values = avx512::add_values;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <immintrin.h>
 
+#include "kernels/cpu/inner_loops.h"
 #include "kernels/cpu/unroll.h"
 
 namespace hachi::ops::cpu::avx512 {
@@ -17,7 +18,7 @@ struct Vnni {
   using Int = __m512i;
   using Float = __m512;
   static constexpr int kRows = 16;
-  static constexpr int kMaxTokens = 12;
+  static constexpr int kMaxTokens = kMostPanelTokens;
   static constexpr bool kSigned = false;
 
   static Int zero() { return _mm512_setzero_si512(); }
