@@ -97,11 +97,19 @@ class InputWriter {
       if (format_.mins && format_.block == 32) put(at + 1, m, &sums[i / 16]);
       if (format_.start_words() > 0) write_starts(q + i, at + format_.starts_at(), m);
       if (format_.mins && format_.block == 256) write_sums(q + i, at + format_.sums_at(), m);
-      const int64_t run = format_.run;
-      std::byte* out = out_ + ((at + format_.q_at()) * tokens_ + m * run) * 4;
-      for (int64_t j = 0; j < format_.block / 4; j += run, out += run * tokens_ * 4) {
-        std::memcpy(out, q + i + 4 * j, static_cast<size_t>(run * 4));
-      }
+      write_q(q + i, at + format_.q_at(), m);
+    }
+  }
+
+  void write_q(const int8_t* q, int64_t at, int64_t m) {
+    const int64_t words = format_.block / 4, run = format_.run;
+    std::byte* out = out_ + (at * tokens_ + m * run) * 4;
+    if (run == 1) {
+      for (int64_t j = 0; j < words; ++j) std::memcpy(out + j * tokens_ * 4, q + 4 * j, 4);
+      return;
+    }
+    for (int64_t j = 0; j < words; j += run, out += run * tokens_ * 4) {
+      std::memcpy(out, q + 4 * j, static_cast<size_t>(run * 4));
     }
   }
 
