@@ -26,6 +26,11 @@ constexpr std::array<DTypeTraits, kNumDTypes> kTraits = {{
     {"Q6_K", 256, 210},
     {"IQ4_NL", 32, 18},
     {"IQ4_XS", 256, 136},
+    {"IQ3_S", 256, 110},
+    {"IQ3_XXS", 256, 98},
+    {"IQ2_S", 256, 82},
+    {"IQ2_XS", 256, 74},
+    {"IQ2_XXS", 256, 66},
 }};
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {

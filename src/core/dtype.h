@@ -27,8 +27,13 @@ enum class DType : uint8_t {
   kQ6_K,
   kIQ4_NL,
   kIQ4_XS,
+  kIQ3_S,
+  kIQ3_XXS,
+  kIQ2_S,
+  kIQ2_XS,
+  kIQ2_XXS,
 };
-inline constexpr int kNumDTypes = static_cast<int>(DType::kIQ4_XS) + 1;
+inline constexpr int kNumDTypes = static_cast<int>(DType::kIQ2_XXS) + 1;
 
 struct DTypeTraits {
   std::string_view name;  // as users of GGUF write it: "Q4_K"

@@ -128,4 +128,62 @@ struct BlockIQ4_XS {
 };
 static_assert(sizeof(BlockIQ4_XS) == 136);
 
+// Types of 256 elements whose magnitudes come from a grid (iq_grids.h): an index names the
+// magnitudes of 8 (IQ2) or 4 (IQ3) neighbours at once, and their signs lie apart, 8 a byte, a set
+// bit for a negative one. Where a sign byte is stored in 7 bits, bit 7 is the parity of the others,
+// so that the number of negatives is even.
+
+// 8 sub-blocks of 32: w = d * (2 * scale + 1) * grid, scale s in four bits of scales[s / 2] (low
+// half for even s). Elements 4k..4k+3 have the index q[k] with bit 8 at bit k % 8 of high[k / 8].
+struct BlockIQ3_S {
+  uint16_t d;
+  uint8_t q[64];
+  uint8_t high[8];
+  uint8_t signs[32];
+  uint8_t scales[4];
+};
+static_assert(sizeof(BlockIQ3_S) == 110);
+
+// 8 sub-blocks of 32: w = d * (scale + 0.5) / 2 * grid. Elements 4k..4k+3 have the index q[k]. Word
+// s (little endian) has four sign fields of 7 bits for sub-block s, from bit 0 on, and its scale in
+// the top four bits.
+struct BlockIQ3_XXS {
+  uint16_t d;
+  uint8_t q[64];
+  uint8_t words[8][4];
+};
+static_assert(sizeof(BlockIQ3_XXS) == 98);
+
+// 16 sub-blocks of 16: w = d * (scale + 0.5) / 4 * grid, scale s in four bits of scales[s / 2] (low
+// half for even s). Elements 8k..8k+7 have the index q[k] with bits 8 and 9 at bits 2 * (k % 4) of
+// high[k / 4].
+struct BlockIQ2_S {
+  uint16_t d;
+  uint8_t q[32];
+  uint8_t signs[32];
+  uint8_t high[8];
+  uint8_t scales[8];
+};
+static_assert(sizeof(BlockIQ2_S) == 82);
+
+// As IQ2_S; elements 8k..8k+7 have their index in the low 9 bits of q[k] and their signs in the 7
+// bits above.
+struct BlockIQ2_XS {
+  uint16_t d;
+  uint16_t q[32];
+  uint8_t scales[8];
+};
+static_assert(sizeof(BlockIQ2_XS) == 74);
+
+// 8 sub-blocks of 32: w = d * (scale + 0.5) / 4 * grid. Sub-block s has the four indices q[s] and a
+// word as in IQ3_XXS.
+struct BlockIQ2_XXS {
+  uint16_t d;
+  struct {
+    uint8_t q[4];
+    uint8_t word[4];
+  } sub_blocks[8];
+};
+static_assert(sizeof(BlockIQ2_XXS) == 66);
+
 }  // namespace hachi::ops

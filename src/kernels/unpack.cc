@@ -59,6 +59,16 @@ void unpack(DType dtype, const std::byte* data, int64_t n, const UnpackedRow& ro
       return unpack_blocks<BlockIQ4_NL>(data, n, 32, row);
     case DType::kIQ4_XS:
       return unpack_blocks<BlockIQ4_XS>(data, n, 256, row);
+    case DType::kIQ3_S:
+      return unpack_blocks<BlockIQ3_S>(data, n, 256, row);
+    case DType::kIQ3_XXS:
+      return unpack_blocks<BlockIQ3_XXS>(data, n, 256, row);
+    case DType::kIQ2_S:
+      return unpack_blocks<BlockIQ2_S>(data, n, 256, row);
+    case DType::kIQ2_XS:
+      return unpack_blocks<BlockIQ2_XS>(data, n, 256, row);
+    case DType::kIQ2_XXS:
+      return unpack_blocks<BlockIQ2_XXS>(data, n, 256, row);
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 
 #include "kernels/blocks.h"
 #include "kernels/half.h"
+#include "kernels/iq_grids.h"
 
 namespace hachi::ops {
 
@@ -147,6 +149,79 @@ inline void unpack_block(const BlockIQ4_XS& b, int8_t* q, float* scales, float*)
     std::fill_n(scales + 2 * s, 2, f16_to_f32(b.d) * static_cast<float>(scale - 32));
     unpack_fours(
         b.q + 16 * s, [](int value) { return kIQ4Values[value]; }, q + 32 * s);
+  }
+}
+
+// `count` magnitudes with the signs in the low bits of `signs`.
+inline void unpack_signed(const int8_t* magnitudes, unsigned signs, int count, int8_t* q) {
+  for (int j = 0; j < count; ++j) {
+    q[j] = static_cast<int8_t>((signs >> j) & 1u ? -magnitudes[j] : magnitudes[j]);
+  }
+}
+
+// Seven signs and the eighth that makes the number of negatives even.
+inline unsigned even_signs(unsigned seven) {
+  return seven | (static_cast<unsigned>(std::popcount(seven)) & 1u) << 7;
+}
+
+inline uint32_t load_little_endian(const uint8_t* bytes) {
+  return bytes[0] | static_cast<uint32_t>(bytes[1]) << 8 | static_cast<uint32_t>(bytes[2]) << 16 |
+         static_cast<uint32_t>(bytes[3]) << 24;
+}
+
+inline void unpack_block(const BlockIQ3_S& b, int8_t* q, float* scales, float*) {
+  for (int k = 0; k < 64; ++k) {
+    const int index = b.q[k] | ((b.high[k / 8] >> (k % 8)) & 1) << 8;
+    const unsigned signs = static_cast<unsigned>(b.signs[k / 2]) >> (k % 2 * 4);
+    unpack_signed(kGridIQ3_S[static_cast<size_t>(index)].data(), signs, 4, q + 4 * k);
+  }
+  for (int s = 0; s < 8; ++s) {
+    const int scale = (b.scales[s / 2] >> (s % 2 * 4)) & 15;
+    std::fill_n(scales + 2 * s, 2, f16_to_f32(b.d) * static_cast<float>(2 * scale + 1));
+  }
+}
+
+inline void unpack_block(const BlockIQ3_XXS& b, int8_t* q, float* scales, float*) {
+  for (int s = 0; s < 8; ++s) {
+    const uint32_t word = load_little_endian(b.words[s]);
+    for (int k = 0; k < 8; ++k) {
+      const unsigned signs = even_signs((word >> (k / 2 * 7)) & 127u) >> (k % 2 * 4);
+      unpack_signed(kGridIQ3_XXS[b.q[8 * s + k]].data(), signs, 4, q + 32 * s + 4 * k);
+    }
+    const float scale = static_cast<float>(word >> 28) + 0.5f;
+    std::fill_n(scales + 2 * s, 2, f16_to_f32(b.d) * scale * 0.5f);
+  }
+}
+
+// The scale of one of IQ2's four-bit fields.
+inline float scale_iq2(uint16_t d, unsigned four) {
+  return f16_to_f32(d) * (static_cast<float>(four) + 0.5f) * 0.25f;
+}
+
+inline void unpack_block(const BlockIQ2_S& b, int8_t* q, float* scales, float*) {
+  for (int k = 0; k < 32; ++k) {
+    const int index = b.q[k] | ((b.high[k / 4] >> (k % 4 * 2)) & 3) << 8;
+    unpack_signed(kGridIQ2_S[static_cast<size_t>(index)].data(), b.signs[k], 8, q + 8 * k);
+  }
+  for (int s = 0; s < 16; ++s) scales[s] = scale_iq2(b.d, (b.scales[s / 2] >> (s % 2 * 4)) & 15u);
+}
+
+inline void unpack_block(const BlockIQ2_XS& b, int8_t* q, float* scales, float*) {
+  for (int k = 0; k < 32; ++k) {
+    const unsigned signs = even_signs(static_cast<unsigned>(b.q[k]) >> 9);
+    unpack_signed(kGridIQ2_XS[b.q[k] & 511u].data(), signs, 8, q + 8 * k);
+  }
+  for (int s = 0; s < 16; ++s) scales[s] = scale_iq2(b.d, (b.scales[s / 2] >> (s % 2 * 4)) & 15u);
+}
+
+inline void unpack_block(const BlockIQ2_XXS& b, int8_t* q, float* scales, float*) {
+  for (int s = 0; s < 8; ++s) {
+    const uint32_t word = load_little_endian(b.sub_blocks[s].word);
+    for (int k = 0; k < 4; ++k) {
+      const unsigned signs = even_signs((word >> (7 * k)) & 127u);
+      unpack_signed(kGridIQ2_XXS[b.sub_blocks[s].q[k]].data(), signs, 8, q + 32 * s + 8 * k);
+    }
+    std::fill_n(scales + 2 * s, 2, scale_iq2(b.d, word >> 28));
   }
 }
 

@@ -211,7 +211,7 @@ TEST(Gguf, TensorsAreChecked) {
   EXPECT_ERROR(with_sizes({uint64_t{1} << 40}), "cut short");
   EXPECT_ERROR(with_sizes({48}, gguf_type::kTensorQ4_0), "not a multiple of Q4_0's 32");
   EXPECT_ERROR(with_sizes({2, 128}, gguf_type::kTensorQ4_K), "not a multiple of Q4_K's 256");
-  EXPECT_ERROR(with_sizes({256}, 16), "tensor 't' is of type IQ2_XXS");
+  EXPECT_ERROR(with_sizes({256}, 19), "tensor 't' is of type IQ1_S");
   EXPECT_ERROR(with_sizes({256}, 40), "unknown type 40");
   EXPECT_ERROR(with_sizes({256}, UINT32_MAX), "unknown type");
   // A rank that would have the reader skip over the rest of the file.

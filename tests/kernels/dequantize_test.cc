@@ -47,7 +47,7 @@ TEST(Dequantize, GivesTheGoldenBits) {
     }
     ++types;
   }
-  EXPECT_EQ(types, 14);
+  EXPECT_EQ(types, 19);
 }
 
 TEST(Dequantize, AllSetsGiveTheSameBits) {
@@ -184,6 +184,11 @@ TEST(Blocks, HaveTheSizesThatCoreSays) {
   EXPECT_EQ(traits(DType::kQ6_K).block_bytes, int{sizeof(BlockQ6_K)});
   EXPECT_EQ(traits(DType::kIQ4_NL).block_bytes, int{sizeof(BlockIQ4_NL)});
   EXPECT_EQ(traits(DType::kIQ4_XS).block_bytes, int{sizeof(BlockIQ4_XS)});
+  EXPECT_EQ(traits(DType::kIQ3_S).block_bytes, int{sizeof(BlockIQ3_S)});
+  EXPECT_EQ(traits(DType::kIQ3_XXS).block_bytes, int{sizeof(BlockIQ3_XXS)});
+  EXPECT_EQ(traits(DType::kIQ2_S).block_bytes, int{sizeof(BlockIQ2_S)});
+  EXPECT_EQ(traits(DType::kIQ2_XS).block_bytes, int{sizeof(BlockIQ2_XS)});
+  EXPECT_EQ(traits(DType::kIQ2_XXS).block_bytes, int{sizeof(BlockIQ2_XXS)});
 }
 
 }  // namespace

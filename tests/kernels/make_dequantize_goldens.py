@@ -27,6 +27,11 @@ SCALES = {
     Type.Q6_K: (210, [208]),
     Type.IQ4_NL: (18, [0]),
     Type.IQ4_XS: (136, [0]),
+    Type.IQ3_S: (110, [0]),
+    Type.IQ3_XXS: (98, [0]),
+    Type.IQ2_S: (82, [0]),
+    Type.IQ2_XS: (74, [0]),
+    Type.IQ2_XXS: (66, [0]),
 }
 
 

@@ -11,6 +11,11 @@ std::vector<int64_t> scale_offsets(DType dtype) {
     case DType::kQ8_0:
     case DType::kIQ4_NL:
     case DType::kIQ4_XS:
+    case DType::kIQ3_S:
+    case DType::kIQ3_XXS:
+    case DType::kIQ2_S:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_XXS:
       return {0};
     case DType::kQ4_1:
     case DType::kQ5_1:

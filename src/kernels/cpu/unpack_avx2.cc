@@ -98,6 +98,12 @@ void unpack(DType dtype, const std::byte* data, int64_t n, const UnpackedRow& ro
       return unpack_iq4_nl(data, n, row);
     case DType::kIQ4_XS:
       return unpack_iq4_xs(data, n, row);
+    case DType::kIQ3_S:
+    case DType::kIQ3_XXS:
+    case DType::kIQ2_S:
+    case DType::kIQ2_XS:
+    case DType::kIQ2_XXS:
+      return ops::unpack(dtype, data, n, row);  // bound by the look-ups of their grids
     case DType::kF32:
     case DType::kF16:
     case DType::kBF16:
