@@ -1,0 +1,48 @@
+// Q3_K and Q6_K: 16 sub-blocks of 16 with a scale each and no min.
+#include "kernels/half.h"
+#include "quantize/encode.h"
+#include "quantize/scale_search.h"
+
+namespace hachi::quantize {
+namespace {
+
+constexpr ScaledFormat kQ3_K = {{-4, 3}, {-32, 31}, 16, 16};
+constexpr ScaledFormat kQ6_K = {{-32, 31}, {-128, 127}, 16, 16};
+
+}  // namespace
+
+void encode(const BlockValues& values, ops::BlockQ3_K* block) {
+  const ScaledBlock fit = fit_scaled_block(values.loops, kQ3_K, values.x, values.weights);
+  *block = {};
+  block->d = fit.d;
+  for (int s = 0; s < 16; ++s) {
+    const int scale = fit.scales[s] + 32;
+    block->scales[s % 8] |= static_cast<uint8_t>((scale & 15) << (s / 8 * 4));
+    block->scales[8 + s % 4] |= static_cast<uint8_t>((scale >> 4) << (s / 4 * 2));
+  }
+  for (int i = 0; i < 256; ++i) {
+    const int q = nearest_integer(values.x[i] * fit.inverse(i / 16), -4, 3) + 4;
+    const int group = i / 32;
+    block->q[i / 128 * 32 + i % 32] |= static_cast<uint8_t>((q & 3) << (group % 4 * 2));
+    block->high[i % 32] |= static_cast<uint8_t>((q >> 2) << group);
+  }
+}
+
+void encode(const BlockValues& values, ops::BlockQ6_K* block) {
+  const ScaledBlock fit = fit_scaled_block(values.loops, kQ6_K, values.x, values.weights);
+  *block = {};
+  block->d = fit.d;
+  for (int s = 0; s < 16; ++s) {
+    block->scales[s] = static_cast<int8_t>(fit.scales[s]);
+  }
+  for (int i = 0; i < 256; ++i) {
+    const int q = nearest_integer(values.x[i] * fit.inverse(i / 16), -32, 31) + 32;
+    const int half = i / 128;
+    const int j = i % 128 / 32;
+    const int l = i % 32;
+    block->q[half * 64 + j % 2 * 32 + l] |= static_cast<uint8_t>((q & 15) << (j / 2 * 4));
+    block->high[half * 32 + l] |= static_cast<uint8_t>((q >> 4) << (j * 2));
+  }
+}
+
+}  // namespace hachi::quantize
