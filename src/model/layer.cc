@@ -25,7 +25,11 @@
 namespace hachi::model {
 
 void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeights& w,
-                   const ops::BatchView& batch, const ops::KvLayer& kv, const Activations& a) {
+                   const ops::BatchView& batch, const ops::KvLayer& kv, const Activations& a,
+                   LayerObserver* observer) {
+  const auto show = [&](LayerInput which, ConstTensor x) {
+    if (observer != nullptr) observer->see(which, x);
+  };
   const int64_t q_width = config.num_heads * config.head_dim;
   const int64_t kv_width = config.num_kv_heads * config.head_dim;
   const Tensor q = a.qkv.columns(0, q_width);
@@ -36,9 +40,10 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeig
 
   // Attention block: x += Wo . Attend(RoPE(QKNorm(Wqkv . RMSNorm(x))))
   ops::rms_norm(ctx, a.normed, a.x, w.attention_norm, config.norm_eps);  // (1) [T,C]
-  ops::matmul(ctx, q, a.normed, w.query);                                // (2) [T,H*D]
-  ops::matmul(ctx, k, a.normed, w.key);                                  //     [T,G*D]
-  ops::matmul(ctx, v, a.normed, w.value);                                //     [T,G*D]
+  show(LayerInput::kAttention, a.normed);
+  ops::matmul(ctx, q, a.normed, w.query);  // (2) [T,H*D]
+  ops::matmul(ctx, k, a.normed, w.key);    //     [T,G*D]
+  ops::matmul(ctx, v, a.normed, w.value);  //     [T,G*D]
   if (config.qk_norm) {
     ops::rms_norm_heads(ctx, q, w.query_norm, config.norm_eps);  // (3) over D
     ops::rms_norm_heads(ctx, k, w.key_norm, config.norm_eps);
@@ -47,14 +52,17 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeig
   ops::rope(ctx, k, a.cos_sin, config.rope.layout);
   ops::kv_store(ctx, kv, k, v, batch);                                  // (5) before (6)
   ops::attention(ctx, a.attended, q, kv, batch, config.score_scale());  // (6) [T,H*D]
-  ops::matmul_add(ctx, a.x, a.attended, w.out);                         // (7) [T,C]
+  show(LayerInput::kOut, a.attended);
+  ops::matmul_add(ctx, a.x, a.attended, w.out);  // (7) [T,C]
 
   // Feed-forward block: x += Wdown . SwiGLU(Wgate_up . RMSNorm(x))
   ops::rms_norm(ctx, a.normed, a.x, w.ffn_norm, config.norm_eps);  // (8) [T,C]
-  ops::matmul(ctx, gate, a.normed, w.gate);                        // (9) [T,F]
-  ops::matmul(ctx, up, a.normed, w.up);                            //     [T,F]
-  ops::swiglu(ctx, a.hidden, a.gate_up);                           //     [T,F]
-  ops::matmul_add(ctx, a.x, a.hidden, w.down);                     //     [T,C]
+  show(LayerInput::kFfn, a.normed);
+  ops::matmul(ctx, gate, a.normed, w.gate);  // (9) [T,F]
+  ops::matmul(ctx, up, a.normed, w.up);      //     [T,F]
+  ops::swiglu(ctx, a.hidden, a.gate_up);     //     [T,F]
+  show(LayerInput::kDown, a.hidden);
+  ops::matmul_add(ctx, a.x, a.hidden, w.down);  //     [T,C]
 }
 
 }  // namespace hachi::model
