@@ -38,6 +38,20 @@ constexpr std::string_view kProbe =
     "\u0928\u092E\u0938\u094D\u0924\u0947 \U0001F642\U0001F469\u200D\U0001F680 <b>&amp;</b> "
     "\u00A0end\n";
 
+// The tokens that end an answer have three keys; `usual` has the first.
+void set_end_ids(const model::ModelConfig& config, std::optional<TokenId> usual,
+                 GgufPairList& pairs) {
+  std::vector<int32_t> ends = config.eos_ids;
+  if (usual && ends.empty()) ends.push_back(*usual);
+  const auto first = usual ? std::find(ends.begin(), ends.end(), *usual) : ends.end();
+  if (first != ends.end()) std::rotate(ends.begin(), first, first + 1);
+  constexpr std::string_view kKeys[] = {
+      "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+  for (size_t i = 0; i < std::size(kKeys) && i < ends.size(); ++i) {
+    pairs.set(kKeys[i], static_cast<uint32_t>(ends[i]));
+  }
+}
+
 class TokenizerConverter {
  public:
   TokenizerConverter(const Checkpoint& checkpoint, const model::ModelConfig& config,
@@ -51,7 +65,8 @@ class TokenizerConverter {
   Result<void> set_merges(const json::object& model);
   Result<void> set_scores(const json::object& model);
   void set_ends();
-  void set_named(std::string_view key, std::string_view field, std::string_view config_key);
+  void set_named(std::string_view key, std::optional<TokenId> id, std::string_view field,
+                 std::string_view config_key);
   Result<void> check(const Splitting& splitting) const;
 
   std::string file() const { return (checkpoint_.path() / "tokenizer.json").string(); }
@@ -75,6 +90,14 @@ Result<std::vector<std::pair<TokenId, int32_t>>> added_types(const json::object&
     const json::object* added = (*list)[i].if_object();
     if (added == nullptr) continue;  // the tokenizer has refused such a file
     TRY(const auto text, tokenizer::string_field(*added, "content", "added token"));
+    for (const char* flag : {"lstrip", "rstrip", "single_word"}) {
+      TRY(const bool on, tokenizer::bool_field(*added, flag, false, "added token"));
+      if (!on) continue;
+      return fail(Code::kUnsupported,
+                  "tokenizer.json: the token '{}' has {}, for which GGUF has no field; the model "
+                  "can be used as it is, but not converted",
+                  tokenizer::shown(text.value_or("")), flag);
+    }
     const auto id = text ? tokenizer.id(*text) : std::nullopt;
     if (id) types.emplace_back(*id, tokenizer.is_special(*id) ? kControl : kUserDefined);
   }
@@ -145,10 +168,10 @@ Result<void> TokenizerConverter::set_scores(const json::object& model) {
   return {};
 }
 
-// The id of a token that tokenizer_config.json names by its text, else that config.json numbers.
-void TokenizerConverter::set_named(std::string_view key, std::string_view field,
-                                   std::string_view config_key) {
-  std::optional<TokenId> id;
+// The id that the tokenizer knows, else of the token that tokenizer_config.json names by its text,
+// else that config.json numbers.
+void TokenizerConverter::set_named(std::string_view key, std::optional<TokenId> id,
+                                   std::string_view field, std::string_view config_key) {
   for (const std::string& place : {std::string(field), std::string(field) + ".content"}) {
     const auto text = checkpoint_.tokenizer_config().string(place);
     if (!id && text && *text) id = tokenizer_.id(**text);
@@ -160,20 +183,10 @@ void TokenizerConverter::set_named(std::string_view key, std::string_view field,
   if (id) pairs_.set(key, static_cast<uint32_t>(*id));
 }
 
-// The tokens that end an answer have three keys.
 void TokenizerConverter::set_ends() {
-  set_named("tokenizer.ggml.bos_token_id", "bos_token", "bos_token_id");
-  set_named("tokenizer.ggml.padding_token_id", "pad_token", "pad_token_id");
-  std::vector<int32_t> ends = config_.eos_ids;
-  const auto usual = tokenizer_.eos();
-  if (usual && ends.empty()) ends.push_back(*usual);
-  const auto first = usual ? std::find(ends.begin(), ends.end(), *usual) : ends.end();
-  if (first != ends.end()) std::rotate(ends.begin(), first, first + 1);
-  constexpr std::string_view kKeys[] = {
-      "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
-  for (size_t i = 0; i < std::size(kKeys) && i < ends.size(); ++i) {
-    pairs_.set(kKeys[i], static_cast<uint32_t>(ends[i]));
-  }
+  set_named("tokenizer.ggml.bos_token_id", tokenizer_.bos(), "bos_token", "bos_token_id");
+  set_named("tokenizer.ggml.padding_token_id", {}, "pad_token", "pad_token_id");
+  set_end_ids(config_, tokenizer_.eos(), pairs_);
   const auto plain = tokenizer_.encode("a");
   const auto framed = tokenizer_.encode("a", {.add_special = true});
   const bool begins = !framed.empty() && !plain.empty() && framed.front() != plain.front();
@@ -221,7 +234,10 @@ Result<void> TokenizerConverter::convert(const json::object& root) {
 
 Result<void> add_tokenizer_pairs(const Checkpoint& checkpoint, const model::ModelConfig& config,
                                  GgufPairList& pairs) {
-  if (checkpoint.tokenizer_json().empty()) return {};
+  if (checkpoint.tokenizer_json().empty()) {
+    set_end_ids(config, {}, pairs);
+    return {};
+  }
   TRY(const Tokenizer tokenizer, Tokenizer::load(checkpoint));
   if (tokenizer.vocab_size() > config.vocab_size) {
     return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
