@@ -49,33 +49,61 @@ void solve_panel(ThreadPool& pool, Tensor a, int64_t begin, int64_t end) {
   });
 }
 
-void update_rest(ops::Context& ctx, Tensor a, int64_t begin, int64_t end,
-                 std::vector<float>& negated) {
-  const int64_t width = end - begin;
-  for (int64_t first = 0; first < begin; first += kStripe) {
-    const int64_t rows = std::min(kStripe, begin - first);
-    negated.resize(static_cast<size_t>(rows * width));
+// rest -= panel panel^T, rest being rows and columns [0, begin) and panel columns [begin, end).
+class RestUpdate {
+ public:
+  explicit RestUpdate(ops::Context& ctx) : ctx_(ctx) {}
+
+  void run(Tensor a, int64_t begin, int64_t end) {
+    for (int64_t first = 0; first < begin; first += kStripe) {
+      const int64_t rows = std::min(kStripe, begin - first);
+      const ConstTensor x = negated(a, first, rows, begin, end);
+      const ConstTensor panel = a.rows(first, begin - first).columns(begin, end - begin);
+      update_square(a.rows(first, rows).columns(first, rows), x, panel.rows(0, rows));
+      const int64_t next = first + rows;
+      if (next == begin) break;
+      ops::matmul_add(ctx_, a.rows(first, rows).columns(next, begin - next), x,
+                      {.values = panel.rows(rows, begin - next)});
+    }
+  }
+
+ private:
+  ConstTensor negated(Tensor a, int64_t first, int64_t rows, int64_t begin, int64_t end) {
+    const int64_t width = end - begin;
+    negated_.resize(static_cast<size_t>(rows * width));
     for (int64_t r = 0; r < rows; ++r) {
       const float* from = a.row<float>(first + r) + begin;
-      std::transform(from, from + width, negated.begin() + r * width, std::negate<>());
+      std::transform(from, from + width, negated_.begin() + r * width, std::negate<>());
     }
-    const ConstTensor x(negated.data(), DType::kF32, {rows, width});
-    const Tensor rest = a.rows(first, begin - first);
-    ops::matmul_add(ctx, rest.rows(0, rows).columns(first, begin - first), x,
-                    {.values = rest.columns(begin, width)});
+    return {negated_.data(), DType::kF32, {rows, width}};
   }
-}
+
+  // The square on the diagonal, of which only the upper half may change.
+  void update_square(Tensor square, ConstTensor x, ConstTensor panel) {
+    const int64_t rows = square.size(0);
+    products_.resize(static_cast<size_t>(rows * rows));
+    const Tensor products(products_.data(), DType::kF32, {rows, rows});
+    ops::matmul(ctx_, products, x, {.values = panel});
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = r; c < rows; ++c) square.row<float>(r)[c] += products.row<float>(r)[c];
+    }
+  }
+
+  ops::Context& ctx_;
+  std::vector<float> negated_;
+  std::vector<float> products_;
+};
 
 }  // namespace
 
 bool factor_from_the_end(ops::Context& ctx, Tensor a) {
   CHECK_EQ(a.size(0), a.size(1));
-  std::vector<float> negated;
+  RestUpdate update(ctx);
   for (int64_t end = a.size(0); end > 0;) {
     const int64_t begin = std::max<int64_t>(0, end - kBlock);
     if (!factor_diagonal(a, begin, end)) return false;
     solve_panel(*ctx.pool, a, begin, end);
-    update_rest(ctx, a, begin, end, negated);
+    update.run(a, begin, end);
     end = begin;
   }
   return true;
