@@ -21,24 +21,32 @@ float made_finite(float x) {
   return std::clamp(x, -kLargest, kLargest);
 }
 
+// Elements that no input touched while importance was measured still keep about their values.
+constexpr float kLeastShare = 1e-3f;
+
 // importance * sqrt(mean of x^2 + x^2), with the importance scaled to a largest of 1 so that no
 // product leaves the range of f32.
 void weigh(const float* x, const float* importance, int n, float* weights) {
   float sum = 0;
   for (int i = 0; i < n; ++i) sum += x[i] * x[i];
   const float mean = sum / static_cast<float>(n);
-  for (int i = 0; i < n; ++i) weights[i] = std::sqrt(mean + x[i] * x[i]);
+  // Values whose squares vanish round to 0 in every type, however they are weighed.
+  constexpr float kSmallest = 1e-20f;
+  for (int i = 0; i < n; ++i) weights[i] = std::sqrt(std::max(mean, kSmallest) + x[i] * x[i]);
   if (importance == nullptr) return;
+  float shares[kMaxElements];
   float most = 0;
   for (int i = 0; i < n; ++i) {
-    if (importance[i] > most) most = importance[i];
+    shares[i] = importance[i] > 0 ? std::min(importance[i], std::numeric_limits<float>::max()) : 0;
+    most = std::max(most, shares[i]);
   }
   if (!(most > 0)) return;
-  most = std::min(most, std::numeric_limits<float>::max());
+  float mean_share = 0;
   for (int i = 0; i < n; ++i) {
-    const float share = importance[i] > 0 ? std::min(importance[i], most) / most : 0.0f;
-    weights[i] *= share;
+    shares[i] /= most;
+    mean_share += shares[i] / static_cast<float>(n);
   }
+  for (int i = 0; i < n; ++i) weights[i] *= std::max(shares[i], kLeastShare * mean_share);
 }
 
 struct Row {

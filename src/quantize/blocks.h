@@ -28,7 +28,8 @@ bool needs_importance(DType type);
 //
 // importance: n weights of the squared error of each element of the row (from an importance
 // matrix), or nullptr for all the same. Only their ratios within a block count; one that is
-// negative or NaN counts as 0, and a block in which none is above 0 as if they were all the same.
+// negative or NaN counts as 0, one below a thousandth of the block's mean as that much, and a block
+// in which none is above 0 as if they were all the same.
 //
 // The plain types round to nearest, and keep infinities and NaN. In block types a NaN counts as 0,
 // and what lies beyond the largest f16, 65504, as that; all decoded values are finite.

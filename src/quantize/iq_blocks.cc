@@ -6,27 +6,11 @@
 namespace hachi::quantize {
 namespace {
 
-// The lists of neighbours of a grid are made when it is first used.
-const GridSearch<8, 4>& search_iq3_s() {
-  static const GridSearch<8, 4> search(ops::kGridIQ3_S, ops::kLevelsIQ3_S);
-  return search;
-}
-const GridSearch<8, 4>& search_iq3_xxs() {
-  static const GridSearch<8, 4> search(ops::kGridIQ3_XXS, ops::kLevelsIQ3_XXS);
-  return search;
-}
-const GridSearch<3, 8>& search_iq2_s() {
-  static const GridSearch<3, 8> search(ops::kGridIQ2_S, ops::kLevelsIQ2);
-  return search;
-}
-const GridSearch<3, 8>& search_iq2_xs() {
-  static const GridSearch<3, 8> search(ops::kGridIQ2_XS, ops::kLevelsIQ2);
-  return search;
-}
-const GridSearch<3, 8>& search_iq2_xxs() {
-  static const GridSearch<3, 8> search(ops::kGridIQ2_XXS, ops::kLevelsIQ2);
-  return search;
-}
+const SearchGrid kIQ3_S(ops::kGridIQ3_S, ops::kLevelsIQ3_S);
+const SearchGrid kIQ3_XXS(ops::kGridIQ3_XXS, ops::kLevelsIQ3_XXS);
+const SearchGrid kIQ2_S(ops::kGridIQ2_S, ops::kLevelsIQ2);
+const SearchGrid kIQ2_XS(ops::kGridIQ2_XS, ops::kLevelsIQ2);
+const SearchGrid kIQ2_XXS(ops::kGridIQ2_XXS, ops::kLevelsIQ2);
 
 // Scale s of four bits in its half of scales[s / 2].
 void pack_scales(const GridBlock& fit, int count, uint8_t* scales) {
@@ -45,7 +29,7 @@ void pack_word(const uint8_t* signs, int scale, uint8_t* bytes) {
 }  // namespace
 
 void encode(const BlockValues& values, ops::BlockIQ3_S* block) {
-  const GridBlock fit = fit_grid_block(values, {1.0f, 32, false}, search_iq3_s());
+  const GridBlock fit = fit_grid_block(values, {1.0f, 32, false}, kIQ3_S);
   *block = {};
   block->d = fit.d;
   for (int k = 0; k < 64; ++k) {
@@ -57,14 +41,14 @@ void encode(const BlockValues& values, ops::BlockIQ3_S* block) {
 }
 
 void encode(const BlockValues& values, ops::BlockIQ3_XXS* block) {
-  const GridBlock fit = fit_grid_block(values, {0.25f, 32, true}, search_iq3_xxs());
+  const GridBlock fit = fit_grid_block(values, {0.25f, 32, true}, kIQ3_XXS);
   block->d = fit.d;
   for (int k = 0; k < 64; ++k) block->q[k] = static_cast<uint8_t>(fit.points[k]);
   for (int s = 0; s < 8; ++s) pack_word(fit.signs + 4 * s, fit.scales[s], block->words[s]);
 }
 
 void encode(const BlockValues& values, ops::BlockIQ2_S* block) {
-  const GridBlock fit = fit_grid_block(values, {0.125f, 16, false}, search_iq2_s());
+  const GridBlock fit = fit_grid_block(values, {0.125f, 16, false}, kIQ2_S);
   *block = {};
   block->d = fit.d;
   for (int k = 0; k < 32; ++k) {
@@ -76,7 +60,7 @@ void encode(const BlockValues& values, ops::BlockIQ2_S* block) {
 }
 
 void encode(const BlockValues& values, ops::BlockIQ2_XS* block) {
-  const GridBlock fit = fit_grid_block(values, {0.125f, 16, true}, search_iq2_xs());
+  const GridBlock fit = fit_grid_block(values, {0.125f, 16, true}, kIQ2_XS);
   block->d = fit.d;
   for (int k = 0; k < 32; ++k) {
     block->q[k] = static_cast<uint16_t>(fit.points[k] | (fit.signs[k] & 127) << 9);
@@ -85,7 +69,7 @@ void encode(const BlockValues& values, ops::BlockIQ2_XS* block) {
 }
 
 void encode(const BlockValues& values, ops::BlockIQ2_XXS* block) {
-  const GridBlock fit = fit_grid_block(values, {0.125f, 32, true}, search_iq2_xxs());
+  const GridBlock fit = fit_grid_block(values, {0.125f, 32, true}, kIQ2_XXS);
   block->d = fit.d;
   for (int s = 0; s < 8; ++s) {
     for (int k = 0; k < 4; ++k) {

@@ -23,7 +23,8 @@ void pack_scales_k4(const ScaleMinBlock& fit, uint8_t* packed) {
 }  // namespace
 
 void encode(const BlockValues& values, ops::BlockQ2_K* block) {
-  const ScaleMinBlock fit = fit_scale_min_block(values.loops, kQ2_K, values.x, values.weights);
+  int q[256];
+  const ScaleMinBlock fit = fit_scale_min_block(values.loops, kQ2_K, values.x, values.weights, q);
   *block = {};
   block->d = fit.d;
   block->dmin = fit.dmin;
@@ -31,33 +32,32 @@ void encode(const BlockValues& values, ops::BlockQ2_K* block) {
     block->scales[s] = static_cast<uint8_t>(fit.scales[s] | fit.mins[s] << 4);
   }
   for (int i = 0; i < 256; ++i) {
-    const int q = fit.integer(values.x[i], i / 16, 3);
-    block->q[i / 128 * 32 + i % 32] |= static_cast<uint8_t>(q << (i % 128 / 32 * 2));
+    block->q[i / 128 * 32 + i % 32] |= static_cast<uint8_t>(q[i] << (i % 128 / 32 * 2));
   }
 }
 
 void encode(const BlockValues& values, ops::BlockQ4_K* block) {
-  const ScaleMinBlock fit = fit_scale_min_block(values.loops, kQ4_K, values.x, values.weights);
+  int q[256];
+  const ScaleMinBlock fit = fit_scale_min_block(values.loops, kQ4_K, values.x, values.weights, q);
   *block = {};
   block->d = fit.d;
   block->dmin = fit.dmin;
   pack_scales_k4(fit, block->scales);
   for (int i = 0; i < 256; ++i) {
-    const int q = fit.integer(values.x[i], i / 32, 15);
-    block->q[i / 64 * 32 + i % 32] |= static_cast<uint8_t>(q << (i / 32 % 2 * 4));
+    block->q[i / 64 * 32 + i % 32] |= static_cast<uint8_t>(q[i] << (i / 32 % 2 * 4));
   }
 }
 
 void encode(const BlockValues& values, ops::BlockQ5_K* block) {
-  const ScaleMinBlock fit = fit_scale_min_block(values.loops, kQ5_K, values.x, values.weights);
+  int q[256];
+  const ScaleMinBlock fit = fit_scale_min_block(values.loops, kQ5_K, values.x, values.weights, q);
   *block = {};
   block->d = fit.d;
   block->dmin = fit.dmin;
   pack_scales_k4(fit, block->scales);
   for (int i = 0; i < 256; ++i) {
-    const int q = fit.integer(values.x[i], i / 32, 31);
-    block->q[i / 64 * 32 + i % 32] |= static_cast<uint8_t>((q & 15) << (i / 32 % 2 * 4));
-    block->high[i % 32] |= static_cast<uint8_t>((q >> 4) << (i / 32));
+    block->q[i / 64 * 32 + i % 32] |= static_cast<uint8_t>((q[i] & 15) << (i / 32 % 2 * 4));
+    block->high[i % 32] |= static_cast<uint8_t>((q[i] >> 4) << (i / 32));
   }
 }
 

@@ -17,12 +17,11 @@ constexpr int kRounds = 3;  // how often d and dmin are fitted
 struct Inset {
   float low, high;
 };
-constexpr int kNumInsets = 24;
-constexpr Inset kInsets[kNumInsets] = {
-    {0.0f, 0.0f}, {0.3f, 0.3f}, {-0.3f, -0.3f},  {0.3f, -0.3f},   {-0.3f, 0.3f},  {0.6f, 0.6f},
-    {0.0f, 0.6f}, {0.6f, 0.0f}, {0.15f, 0.15f},  {0.45f, 0.15f},  {0.15f, 0.45f}, {0.45f, 0.45f},
-    {0.0f, 0.3f}, {0.3f, 0.0f}, {-0.15f, 0.15f}, {0.15f, -0.15f}, {0.9f, 0.3f},   {0.3f, 0.9f},
-    {0.9f, 0.9f}, {1.2f, 0.6f}, {0.6f, 1.2f},    {1.2f, 0.0f},    {0.0f, 1.2f},   {-0.2f, -0.2f}};
+constexpr int kNumInsets = 16;
+constexpr Inset kInsets[kNumInsets] = {{0.0f, 0.0f},  {0.3f, 0.3f},  {-0.3f, -0.3f}, {0.6f, 0.6f},
+                                       {0.0f, 0.6f},  {0.6f, 0.0f},  {0.9f, 0.3f},   {0.3f, 0.9f},
+                                       {0.3f, -0.3f}, {-0.3f, 0.3f}, {0.0f, 0.3f},   {0.3f, 0.0f},
+                                       {1.0f, 1.0f},  {1.2f, 0.0f},  {0.0f, 1.2f},   {1.4f, 1.4f}};
 
 // Of weight, weight * x and weight * x^2.
 struct Totals {
@@ -55,14 +54,14 @@ void fit_candidates(const Totals& t, MinSign sign, const Sums& sums, Candidates*
     const float qq = sums.qq[j];
     const float xq = sums.xq[j];
     const float determinant = t.w * qq - q * q;
-    if (!(determinant > 1e-6f * t.w * qq)) continue;  // all integers are the same
     float scale = (t.w * xq - q * t.x) / determinant;
     float shift = (q * xq - qq * t.x) / determinant;
-    if (sign == MinSign::kNotPositive && shift < 0) {
+    const bool all_same = !(determinant > 1e-6f * t.w * qq);
+    if (all_same || (sign == MinSign::kNotPositive && shift < 0)) {
       scale = xq / qq;
       shift = 0;
     }
-    if (!(scale > 0)) continue;
+    if (!(scale > 0)) continue;  // also where qq is 0
     const float error = error_of(t, scale, shift, q, qq, xq);
     if (error < *least) {
       *least = error;
@@ -145,7 +144,17 @@ struct StepFit {
   }
 };
 
-uint16_t positive_f16(float value) { return ops::f32_to_f16(std::clamp(value, 0.0f, kLargest)); }
+void round_block(const ScaleMinFormat& format, const ScaleMinBlock& block, const float* x, int* q) {
+  const int n = format.sub_block_size;
+  for (int s = 0; s < format.num_sub_blocks; ++s) {
+    const float scale = ops::f16_to_f32(block.d) * static_cast<float>(block.scales[s]);
+    const float shift = ops::f16_to_f32(block.dmin) * static_cast<float>(block.mins[s]);
+    const float inverse = inverse_of(scale);
+    for (int i = n * s; i < n * s + n; ++i) {
+      q[i] = nearest_integer((x[i] + shift) * inverse, 0, format.highest);
+    }
+  }
+}
 
 }  // namespace
 
@@ -177,14 +186,8 @@ ScaleMinFit best_scale_and_min(const SearchLoops& loops, int highest, MinSign si
   return best;
 }
 
-int ScaleMinBlock::integer(float x, int s, int highest) const {
-  const float scale = ops::f16_to_f32(d) * static_cast<float>(scales[s]);
-  const float shift = ops::f16_to_f32(dmin) * static_cast<float>(mins[s]);
-  return nearest_integer((x + shift) * inverse_of(scale), 0, highest);
-}
-
 ScaleMinBlock fit_scale_min_block(const SearchLoops& loops, const ScaleMinFormat& format,
-                                  const float* x, const float* weights) {
+                                  const float* x, const float* weights, int* q) {
   const int n = format.sub_block_size;
   const int count = format.num_sub_blocks;
   ScaleMinFit fits[kMaxSubBlocks];
@@ -207,7 +210,7 @@ ScaleMinBlock fit_scale_min_block(const SearchLoops& loops, const ScaleMinFormat
   ScaleMinBlock best;
   float least = INFINITY;
   for (int round = 0; round < kRounds; ++round) {
-    ScaleMinBlock block{.d = positive_f16(d), .dmin = positive_f16(dmin)};
+    ScaleMinBlock block{.d = step_f16(std::max(d, 0.0f)), .dmin = step_f16(std::max(dmin, 0.0f))};
     float error = 0;
     StepFit steps;
     for (int s = 0; s < count; ++s) {
@@ -224,6 +227,7 @@ ScaleMinBlock fit_scale_min_block(const SearchLoops& loops, const ScaleMinFormat
     least = error;
     steps.solve(&d, &dmin);
   }
+  round_block(format, best, x, q);
   return best;
 }
 

@@ -32,9 +32,6 @@ struct ScaleMinBlock {
   uint16_t dmin = 0;  // f16
   int scales[16] = {};
   int mins[16] = {};
-
-  // The nearest integer to x under the scale and the shift of sub-block s.
-  int integer(float x, int s, int highest) const;
 };
 
 struct ScaleMinFormat {
@@ -44,7 +41,8 @@ struct ScaleMinFormat {
   int sub_block_size;
 };
 
+// `q` gets the nearest integers to x under the scales and shifts that were found.
 ScaleMinBlock fit_scale_min_block(const SearchLoops& loops, const ScaleMinFormat& format,
-                                  const float* x, const float* weights);
+                                  const float* x, const float* weights, int* q);
 
 }  // namespace hachi::quantize

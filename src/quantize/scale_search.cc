@@ -70,6 +70,13 @@ Choice choose_scale(const SearchLoops& loops, const ScaledFormat& format, const 
 
 }  // namespace
 
+uint16_t step_f16(float d) {
+  const uint16_t bits = ops::f32_to_f16(std::clamp(d, -kLargest, kLargest));
+  const bool subnormal = (bits & 0x7c00u) == 0;
+  const bool nearer_to_zero = std::fabs(ops::f16_to_f32(bits)) < std::fabs(d);
+  return static_cast<uint16_t>(bits + (subnormal && nearer_to_zero ? 1 : 0));
+}
+
 ScaleFit best_scale(const SearchLoops& loops, const Alphabet& alphabet, const Run& run) {
   const float peak = peak_of(run);
   const float inverse = inverse_of(peak);
@@ -112,7 +119,7 @@ ScaledBlock fit_scaled_block(const SearchLoops& loops, const ScaledFormat& forma
   float best_change = 0;
   for (int round = 0; round < kRounds; ++round) {
     ScaledBlock block;
-    block.d = ops::f32_to_f16(std::clamp(d, -kLargest, kLargest));
+    block.d = step_f16(d);
     const float step = ops::f16_to_f32(block.d);
     float change = 0, numerator = 0, denominator = 0;
     for (int s = 0; s < format.num_sub_blocks; ++s) {

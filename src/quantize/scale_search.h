@@ -49,6 +49,11 @@ inline float inverse_of(float scale) {
   return scale > kSmallest || scale < -kSmallest ? 1.0f / scale : 0.0f;
 }
 
+// The f16 that is the step of integer scales: d to the nearest, but not nearer to zero where f16
+// has few digits left (below 6.1e-5, where the steps of Q6_K are), lest the largest scale be cut
+// off.
+uint16_t step_f16(float d);
+
 struct ScaleFit {
   float scale = 0;      // 0 if all values are
   float curvature = 0;  // sum of weight * q^2: what an error of the scale costs
@@ -65,7 +70,7 @@ struct ScaledBlock {
   uint16_t d = 0;  // f16
   int scales[kMaxSubBlocks] = {};
 
-  // 1 / the scale of sub-block s.
+  // 1 / the scale of sub-block s, or 0.
   float inverse(int s) const;
 };
 

@@ -3,11 +3,14 @@
 // source and with the same bits.
 #pragma once
 
+#include <cstdint>
+
 #include "kernels/cpu/features.h"
 
 namespace hachi::quantize {
 
 inline constexpr int kCandidates = 8;
+inline constexpr int kGridScales = 16;
 
 // Neighbouring values that will share a scale, and the weights of their squared errors.
 struct Run {
@@ -48,11 +51,30 @@ constexpr Levels make_levels(const Values& values) {
   return levels;
 }
 
+// A grid of the IQ2 and IQ3 types for a search that tries all of its points. A point is a number of
+// as many digits as it has elements, each the place of a level, and is taken as two halves: what a
+// half costs comes from a table that is made for each search, so that a point costs one look-up.
+struct GridPoints {
+  const Levels* levels;   // 3 or 8
+  int elements;           // of a point: 8 if there are 3 levels, 4 if there are 8
+  const uint8_t* low;     // the low half of each point, in the order of the grid
+  const uint16_t* first;  // points first[h] to first[h + 1] - 1 have the high half h
+};
+
 struct SearchLoops {
   void (*sums_of_integers)(const Run& run, const Candidates& candidates, float lowest,
                            float highest, Sums* sums);
   // q is the level nearest to x[i] * inverse; sums->q is not written.
   void (*sums_of_levels)(const Run& run, const float* inverse, const Levels& levels, Sums* sums);
+
+  // For kGridScales scales at once: errors[j] = sum over the points of the run of the least error
+  // that a point of the grid leaves under scales[j], weight * (x - scale * magnitude)^2 summed over
+  // its elements.
+  void (*grid_errors)(const GridPoints& grid, const Run& run, const float* scales, float* errors);
+  // The points that leave the least error, for kCandidates points side by side: point j is of the
+  // elements from x + j * grid.elements on, under scales[j].
+  void (*nearest_points)(const GridPoints& grid, const float* x, const float* weights,
+                         const float* scales, int* points);
 };
 
 const SearchLoops& search_loops(const ops::CpuFeatures& features);
