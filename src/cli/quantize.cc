@@ -44,14 +44,21 @@ struct QuantizeOptions {
   bool force = false;
 };
 
-Result<const FileType*> parse_file_type(const std::string& name) {
-  if (const FileType* type = quantize::find_file_type(name)) return type;
+std::string all_file_types() {
   std::string all;
   for (const FileType& type : quantize::file_types()) {
-    all += fmt::format("{}{}", all.empty() ? "" : ", ", type.name);
+    all += fmt::format("{}{}", all.empty() ? "" : " ", type.name);
   }
-  return fail(Code::kInvalidArgument, "--to {}: there is no such type; there are {}",
-              name.empty() ? "is missing" : name, all);
+  return all;
+}
+
+Result<const FileType*> parse_file_type(const std::string& name) {
+  if (name.empty()) {
+    return fail(Code::kInvalidArgument, "--to TYPE is missing, one of {}", all_file_types());
+  }
+  if (const FileType* type = quantize::find_file_type(name)) return type;
+  return fail(Code::kInvalidArgument, "--to {}: there is no such type, only {}", name,
+              all_file_types());
 }
 
 Result<DType> parse_type(std::string_view option, std::string_view name) {
@@ -203,9 +210,7 @@ void add_options(CLI::App& app, QuantizeOptions& options) {
   add_model_argument(app, options.model);
   app.add_option("QUANTIZED", options.quantized, "With --check: the model made from MODEL")
       ->type_name("MODEL");
-  app.add_option("--to", options.to,
-                 "Type of the file: Q4_K_M, Q8_0, IQ4_XS, F16, … (--to ? lists)")
-      ->type_name("TYPE");
+  app.add_option("--to", options.to, "Type of the file (all of them below)")->type_name("TYPE");
   app.add_option("--output,-o", options.out, "The GGUF file to write")->type_name("FILE");
   app.add_option("--imatrix", options.importance, "Importance of inputs, from hachi imatrix")
       ->type_name("FILE");
@@ -248,7 +253,8 @@ Command add_quantize(CLI::App& program) {
       program.add_subcommand("quantize", "Write a model as a smaller GGUF file, or check one");
   auto options = std::make_shared<QuantizeOptions>();
   add_options(*app, *options);
-  app->footer(R"(
+  app->footer("\nTypes: " + all_file_types() + R"(
+
 Examples:
   hachi quantize ~/models/Qwen3-8B --to Q4_K_M -o qwen3-8b-q4_k_m.gguf
   hachi quantize model.gguf --to Q4_0 --gptq --file book.txt -o better.gguf

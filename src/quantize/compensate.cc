@@ -61,7 +61,7 @@ Result<void> Compensator::read_slab(int64_t first, int64_t rows) {
 
 void Compensator::quantize_row_block(int64_t row, int64_t first_column, float* wanted,
                                      std::byte* block) {
-  quantize_row(type_, wanted, block_, hessian_.costs().data() + first_column, block);
+  quantize_row(type_, wanted, block_, hessian_.mean_squares().data() + first_column, block);
   BlockGrid grid(type_, block);
   const float* weights = weights_.data() + row * columns_ + first_column;
   float* errors = errors_.data() + row * columns_ + first_column;

@@ -84,7 +84,8 @@ void Hessian::write_feedback() {
 }
 
 Result<void> Hessian::factor(double damping) {
-  constexpr double kMostDamping = 10;  // times the mean: nothing is left of H by then
+  constexpr double kMostDamping = 1e4;  // nothing is left of H but its diagonal by then
+  constexpr double kLeast = 1e-4;       // of the mean: for inputs that are hardly ever there
   std::vector<float> diagonal(static_cast<size_t>(inputs_));
   double sum = 0;
   for (int64_t i = 0; i < inputs_; ++i) sum += static_cast<double>(row(i)[i]);
@@ -103,7 +104,9 @@ Result<void> Hessian::factor(double damping) {
   fill_lower();
   for (; damping <= kMostDamping; damping *= 10) {
     std::vector<float> damped = diagonal;
-    for (float& value : damped) value += static_cast<float>(damping * mean);
+    for (float& value : damped) {
+      value += static_cast<float>(damping * (static_cast<double>(value) + kLeast * mean));
+    }
     if (!try_factor(damped)) continue;
     write_feedback();
     return {};
