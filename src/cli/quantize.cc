@@ -217,6 +217,7 @@ void add_options(CLI::App& app, QuantizeOptions& options) {
   app.add_option("--tensor", options.tensors,
                  "Type of the tensors whose names match; can be given again, the first that "
                  "matches counts")
+      ->allow_extra_args(false)
       ->type_name("REGEX=TYPE");
   app.add_option("--output-type", options.output_type, "Type of the output matrix")
       ->type_name("TYPE");

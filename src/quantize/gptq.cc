@@ -30,8 +30,8 @@ class HessianObserver : public model::LayerObserver {
 
 }  // namespace
 
-Gptq::Gptq(const Source& source, ThreadPool& pool, LayerRunner runner, GptqOptions options)
-    : source_(source), pool_(pool), runner_(std::move(runner)), options_(std::move(options)) {}
+Gptq::Gptq(ThreadPool& pool, LayerRunner runner, GptqOptions options)
+    : pool_(pool), runner_(std::move(runner)), options_(std::move(options)) {}
 
 Result<std::unique_ptr<Gptq>> Gptq::create(const Source& source, const Plan& plan,
                                            const std::vector<std::vector<int32_t>>& chunks,
@@ -39,7 +39,7 @@ Result<std::unique_ptr<Gptq>> Gptq::create(const Source& source, const Plan& pla
   CHECK(!chunks.empty());
   const auto chunk_size = static_cast<int64_t>(chunks.front().size());
   TRY(LayerRunner runner, LayerRunner::create(source.checkpoint, chunk_size, pool));
-  std::unique_ptr<Gptq> gptq(new Gptq(source, pool, std::move(runner), std::move(options)));
+  std::unique_ptr<Gptq> gptq(new Gptq(pool, std::move(runner), std::move(options)));
   for (const PlannedTensor& planned : plan.tensors) {
     gptq->planned_.emplace(planned.tensor->name, &planned);
   }

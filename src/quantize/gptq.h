@@ -41,7 +41,7 @@ class Gptq {
   using Blocks = std::map<std::string, std::vector<std::byte>, std::less<>>;
   using Planned = std::map<std::string, const PlannedTensor*, std::less<>>;
 
-  Gptq(const Source& source, ThreadPool& pool, LayerRunner runner, GptqOptions options);
+  Gptq(ThreadPool& pool, LayerRunner runner, GptqOptions options);
 
   Result<void> quantize_layer(int64_t layer);
   Result<void> quantize_input(model::LayerInput input, int64_t layer, Hessian& hessian);
@@ -51,7 +51,6 @@ class Gptq {
                          model::LayerObserver* observer, bool keep);
   model::LayerWeights changed_weights(int64_t layer) const;
 
-  const Source& source_;
   ThreadPool& pool_;
   LayerRunner runner_;
   GptqOptions options_;
