@@ -36,7 +36,7 @@ struct QuantizeOptions {
   std::string output_type;
   std::string embedding_type;
   int64_t chunks = 64;
-  double damping = 0.01;
+  double damping = quantize::kDefaultDamping;
   bool gptq = false;
   bool check = false;
   bool dry_run = false;
@@ -229,7 +229,8 @@ void add_options(CLI::App& app, QuantizeOptions& options) {
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20).description(""))
       ->type_name("N")
       ->capture_default_str();
-  app.add_option("--damping", options.damping, "Of --gptq: how little to trust the text")
+  app.add_option("--damping", options.damping,
+                 "Of --gptq: more where other texts differ from this one")
       ->check(CLI::Range(1e-6, 10.0).description(""))
       ->type_name("X")
       ->capture_default_str();

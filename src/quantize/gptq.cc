@@ -83,7 +83,6 @@ Result<void> Gptq::run_layer(int64_t layer, const model::LayerWeights& weights,
 Result<void> Gptq::quantize_layer(int64_t layer) {
   CHECK_EQ(layer, layer_ + 1);
   const model::ModelConfig& config = runner_.config();
-  if (options_.progress) options_.progress(layer, config.num_layers);
   blocks_.clear();
   std::vector<Hessian> hessians;
   for (const int64_t inputs : {config.hidden_size, config.num_heads * config.head_dim,

@@ -29,9 +29,10 @@ class Hessian {
   // H += x^T x, x f32 [T,I].
   Result<void> add(ConstTensor x);
 
-  // Splits H, with `damping` times the mean of its diagonal added to it, into R; more where
-  // rounding needs more. Fails with kCorrupt if H holds an infinite number or none. Ends the
-  // adding.
+  // Splits H, with `damping` times its diagonal added to it, into R; with more where floats need
+  // more. Damping weakens what inputs are believed to have in common: none takes the text at its
+  // word, and much leaves plain rounding by importance. Fails with kCorrupt if H holds an infinite
+  // number or none. Ends the adding.
   Result<void> factor(double damping);
 
   // After factor(): M [I,I] of which the lower triangle without the diagonal is R_ji / R_ii at
