@@ -73,8 +73,6 @@ bool Hessian::try_factor(const std::vector<float>& diagonal) {
 }
 
 void Hessian::write_feedback() {
-  costs_.resize(static_cast<size_t>(inputs_));
-  for (int64_t i = 0; i < inputs_; ++i) costs_[static_cast<size_t>(i)] = row(i)[i] * row(i)[i];
   ctx_.pool->parallel_for(inputs_, kTile, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const float own = row(i)[i];
@@ -114,7 +112,5 @@ Result<void> Hessian::factor(double damping) {
   return fail(Code::kCorrupt,
               "the inputs of a matrix are too large for floats: the model is damaged");
 }
-
-ConstTensor Hessian::feedback() const { return matrix_; }
 
 }  // namespace hachi::quantize

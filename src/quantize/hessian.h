@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/buffer.h"
 #include "core/result.h"
@@ -35,11 +36,8 @@ class Hessian {
   // number or none. Ends the adding.
   Result<void> factor(double damping);
 
-  // After factor(): M [I,I] of which the lower triangle without the diagonal is R_ji / R_ii at
-  // [i,j].
-  ConstTensor feedback() const;
-  // After factor(): [I], R_ii^2, the cost of a column's rounding once what can be handed on is.
-  const std::vector<float>& costs() const { return costs_; }
+  // After factor(): [I,I] with R_ji / R_ii at [i,j], j < i, and R_ii on the diagonal.
+  ConstTensor feedback() const { return matrix_; }
   // [I], the mean over tokens of x_i^2, before factor() damps it.
   const std::vector<float>& mean_squares() const { return mean_squares_; }
 
@@ -57,7 +55,6 @@ class Hessian {
   Buffer memory_;
   Tensor matrix_;
   Buffer transposed_;  // of the x at hand
-  std::vector<float> costs_;
   std::vector<float> mean_squares_;
 };
 
