@@ -6,7 +6,7 @@ llama.cpp reads both.
                           [--tokens N] [--json OUT]
 
 A line for each type: the perplexities of both files as llama.cpp finds them (windows of 512 tokens,
-all but each first token scored), their ratio, and the share of the quantized tensors' bytes that are
+all but each first token scored), their ratio, the mean KL divergences from the model, and the share of the quantized tensors' bytes that are
 the same in both files. Needs the PyPI packages llama-cpp-python, gguf and numpy.
 """
 import argparse
@@ -67,26 +67,47 @@ def hachi_quantize(hachi, source, out, kind, imatrix):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def perplexity(path, text, max_tokens):
-    """(perplexity, tokens scored), as `hachi score --context 512` counts."""
+def log_probabilities(path, windows):
+    """[tokens, vocabulary] natural logarithms, after each token of each window but its last."""
     llama = llama_cpp.Llama(path, n_ctx=WINDOW, n_batch=WINDOW, logits_all=True, verbose=False)
-    begin = llama.tokenize(b"", add_bos=True)
-    tokens = llama.tokenize(text, add_bos=False, special=False)[:max_tokens]
-    room = WINDOW - len(begin)
-    loss, count = 0.0, 0
-    for at in range(0, len(tokens), room):
-        window = begin + tokens[at:at + room]
-        if len(window) < 2:
-            break
+    rows = []
+    for window in windows:
         llama.reset()
         llama.eval(window)
-        logits = np.array(llama.scores[:len(window) - 1], np.float64)
+        logits = np.array(llama.scores[:len(window) - 1], np.float32)
         logits -= logits.max(axis=1, keepdims=True)
-        chosen = logits[np.arange(len(window) - 1), window[1:]]
-        loss += float((np.log(np.exp(logits).sum(axis=1)) - chosen).sum())
-        count += len(window) - 1
+        rows.append(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
     llama.close()
-    return math.exp(loss / count), count
+    return np.concatenate(rows)
+
+
+def text_windows(path, text, max_tokens):
+    """The text as `hachi score --context 512` cuts it."""
+    llama = llama_cpp.Llama(path, vocab_only=True, verbose=False)
+    begin = llama.tokenize(b"", add_bos=True)
+    tokens = llama.tokenize(text, add_bos=False, special=False)[:max_tokens]
+    llama.close()
+    room = WINDOW - len(begin)
+    windows = [begin + tokens[at:at + room] for at in range(0, len(tokens), room)]
+    return [window for window in windows if len(window) > 1]
+
+
+class Source:
+    """What the model that both quantize says of the text."""
+
+    def __init__(self, path, text, max_tokens):
+        self.windows = text_windows(path, text, max_tokens)
+        self.next = np.concatenate([window[1:] for window in self.windows])
+        self.log_p = log_probabilities(path, self.windows)
+
+    def perplexity(self, log_p):
+        return math.exp(-float(log_p[np.arange(len(self.next)), self.next].mean(dtype=np.float64)))
+
+    def figures(self, path):
+        """(perplexity of the model, its mean KL divergence from the source)"""
+        log_q = log_probabilities(path, self.windows)
+        divergence = (np.exp(self.log_p) * (self.log_p - log_q)).sum(axis=1, dtype=np.float64)
+        return self.perplexity(log_q), float(divergence.mean())
 
 
 def same_bytes(ours, theirs):
@@ -104,7 +125,7 @@ def same_bytes(ours, theirs):
     return (equal / total if total else 1.0), other
 
 
-def compare(arguments, kind, text, importance, folder):
+def compare(arguments, kind, source, importance, folder):
     ours, theirs = os.path.join(folder, "ours.gguf"), os.path.join(folder, "theirs.gguf")
     started = time.monotonic()
     hachi_quantize(arguments.hachi, arguments.model, ours, kind, arguments.imatrix)
@@ -113,16 +134,17 @@ def compare(arguments, kind, text, importance, folder):
     llama_quantize(arguments.model, theirs, FILE_TYPES[kind], importance)
     their_seconds = time.monotonic() - started
     share, other = same_bytes(ours, theirs)
-    mine, count = perplexity(ours, text, arguments.tokens)
+    mine, our_kl = source.figures(ours)
     identical = share == 1 and not other
-    yours = mine if identical else perplexity(theirs, text, arguments.tokens)[0]
+    yours, their_kl = (mine, our_kl) if identical else source.figures(theirs)
     row = {"type": kind, "bytes": os.path.getsize(ours), "llama_bytes": os.path.getsize(theirs),
-           "perplexity": mine, "llama_perplexity": yours, "ratio": mine / yours, "tokens": count,
+           "perplexity": mine, "llama_perplexity": yours, "ratio": mine / yours,
+           "kl_divergence": our_kl, "llama_kl_divergence": their_kl, "tokens": len(source.next),
            "same_bytes": share, "tensors_of_another_type": other, "seconds": our_seconds,
            "llama_seconds": their_seconds}
     print(f"{kind:8} {row['bytes'] / 1e6:9.1f} MB {mine:10.4f} {yours:10.4f} {mine / yours:9.5f} "
-          f"{100 * share:7.2f} % {our_seconds:7.1f} s {their_seconds:7.1f} s"
-          + (f"  types differ: {other}" if other else ""), flush=True)
+          f"{our_kl:10.5f} {their_kl:10.5f} {100 * share:7.2f} % {our_seconds:7.1f} s "
+          f"{their_seconds:7.1f} s" + (f"  types differ: {other}" if other else ""), flush=True)
     return row
 
 
@@ -140,17 +162,18 @@ def main():
     text = pathlib.Path(arguments.text).read_bytes()[:16 * arguments.tokens]
     text = text.decode(errors="ignore").encode()
     importance = read_importance(arguments.imatrix) if arguments.imatrix else {}
-    source, count = perplexity(arguments.model, text, arguments.tokens)
-    print(f"source: perplexity {source:.4f} over {count} tokens")
-    print(f"{'TYPE':8} {'SIZE':>12} {'HACHI':>10} {'LLAMA.CPP':>10} {'RATIO':>9} {'SAME':>9} "
-          f"{'HACHI':>9} {'LLAMA.CPP':>9}")
+    source = Source(arguments.model, text, arguments.tokens)
+    print(f"source: perplexity {source.perplexity(source.log_p):.4f} over {len(source.next)} tokens")
+    print(f"{'':21} {'PERPLEXITY':>21} {'':9} {'KL DIVERGENCE':>21} {'BYTES':>9} {'TIME':>19}")
+    print(f"{'TYPE':8} {'SIZE':>12} {'HACHI':>10} {'LLAMA.CPP':>10} {'RATIO':>9} {'HACHI':>10} "
+          f"{'LLAMA.CPP':>10} {'SAME':>9} {'HACHI':>9} {'LLAMA.CPP':>9}")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for kind in arguments.types.split(","):
             if kind in NEEDS_IMPORTANCE and not importance:
                 print(f"{kind:8} needs --imatrix")
                 continue
-            rows.append(compare(arguments, kind, text, importance, folder))
+            rows.append(compare(arguments, kind, source, importance, folder))
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n")
 

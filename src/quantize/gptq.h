@@ -18,7 +18,7 @@
 namespace hachi::quantize {
 
 // Chosen on texts of another kind than the one watched; docs/quantizing.md has the figures.
-inline constexpr double kDefaultDamping = 0.3;
+inline constexpr double kDefaultDamping = 0.5;
 
 struct GptqOptions {
   double damping = kDefaultDamping;  // as Hessian::factor() takes it
