@@ -20,6 +20,8 @@ Command add_run(CLI::App& program);
 Command add_info(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_score(CLI::App& program);
+Command add_quantize(CLI::App& program);
+Command add_imatrix(CLI::App& program);
 Command add_pull(CLI::App& program);
 Command add_list(CLI::App& program);
 Command add_bench(CLI::App& program);

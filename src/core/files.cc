@@ -116,16 +116,50 @@ Result<std::string> read_file(const std::filesystem::path& path, uint64_t max_by
   return text;
 }
 
-Result<void> write_file(const std::filesystem::path& path, std::string_view bytes) {
+NewFile::NewFile(int fd, std::filesystem::path path, std::string beside)
+    : fd_(fd), path_(std::move(path)), beside_(std::move(beside)) {}
+
+NewFile::NewFile(NewFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)),
+      path_(std::move(other.path_)),
+      beside_(std::move(other.beside_)) {}
+
+NewFile::~NewFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(beside_.c_str());
+}
+
+Result<NewFile> NewFile::create(const std::filesystem::path& path) {
   std::string beside = path.string() + ".partial-XXXXXX";
-  const Descriptor file(::mkostemp(beside.data(), O_CLOEXEC));
-  if (file.get() < 0) return system_error("create it", path);
-  Result<void> done = write_all(file.get(), bytes, path);
-  if (done && ::fsync(file.get()) != 0) done = system_error("write it", path);
-  if (done && ::fchmod(file.get(), 0644) != 0) done = system_error("write it", path);
-  if (done && ::rename(beside.c_str(), path.c_str()) != 0) done = system_error("rename it", path);
-  if (!done) ::unlink(beside.c_str());
-  return done;
+  const int fd = ::mkostemp(beside.data(), O_CLOEXEC);
+  if (fd < 0) return system_error("create it", path);
+  return NewFile(fd, path, std::move(beside));
+}
+
+Result<void> NewFile::reserve(uint64_t bytes) {
+  if (bytes == 0 || ::fallocate(fd_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0) {
+    return {};
+  }
+  if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINTR) return {};
+  return system_error(fmt::format("make room for {} bytes", bytes), path_);
+}
+
+Result<void> NewFile::write(std::span<const std::byte> bytes) {
+  return write_all(fd_, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path_);
+}
+
+Result<void> NewFile::commit() {
+  if (::fsync(fd_) != 0 || ::fchmod(fd_, 0644) != 0) return system_error("write it", path_);
+  if (::rename(beside_.c_str(), path_.c_str()) != 0) return system_error("rename it", path_);
+  ::close(std::exchange(fd_, -1));
+  return {};
+}
+
+Result<void> write_file(const std::filesystem::path& path, std::string_view bytes) {
+  TRY(NewFile file, NewFile::create(path));
+  TRY(file.write(std::as_bytes(std::span(bytes.data(), bytes.size()))));
+  return file.commit();
 }
 
 }  // namespace hachi::inline core

@@ -115,6 +115,21 @@ Result<int64_t> Session::prefill(std::span<const int32_t> tokens, const Progress
   return kept;
 }
 
+Result<void> Session::run_whole(std::span<const int32_t> tokens) {
+  TRY(check_tokens(tokens));
+  CHECK(!tokens.empty() && static_cast<int64_t>(tokens.size()) <= chunk_);
+  truncate(0);
+  run(tokens);
+  return {};
+}
+
+ConstTensor Session::logits_after(int64_t first, int64_t count) {
+  const Tensor rows = logits_.rows(0, count);
+  model_->logits(ctx_, rows, activations_.x.rows(first, count),
+                 activations_.normed.rows(first, count));
+  return rows;
+}
+
 Result<void> Session::decode(int32_t token) {
   if (static_cast<int64_t>(tokens_.size()) >= context_) {
     return fail(Code::kContextTooLong, "the context of {} tokens is full", context_);

@@ -45,6 +45,7 @@ class Session {
   static Result<Session> create(const model::Model& model, const SessionOptions& options);
 
   int64_t context() const { return context_; }
+  int64_t chunk() const { return chunk_; }
   int threads() const { return pool_->num_threads(); }
 
   // The tokens whose keys and values the cache holds.
@@ -61,6 +62,17 @@ class Session {
 
   // [V], of the position after the last token; until the next call.
   std::span<const float> logits() const { return {logits_.as<float>(), vocab_size()}; }
+
+  // Makes the sequence `tokens` (1 to the chunk size) in one step and from nothing, so that
+  // logits_after() can give the logits after any of them. For measuring: prefill() keeps more.
+  Result<void> run_whole(std::span<const int32_t> tokens);
+
+  // [count, V], after the tokens [first, first + count) of run_whole(), count <= kLogitRows; until
+  // the next call.
+  ConstTensor logits_after(int64_t first, int64_t count);
+
+  // Rows of logits at once: enough to read the output matrix seldom, few enough to stay small.
+  static constexpr int64_t kLogitRows = 16;
 
   // Makes the sequence `tokens` and scores tokens[first...], each after those before it; first
   // >= 1.
@@ -80,9 +92,6 @@ class Session {
   void run(std::span<const int32_t> tokens);
   void score_rows(std::span<const int32_t> targets, int64_t first_row,
                   std::vector<TokenScore>& scores);
-
-  // Rows of logits at once: enough to read the output matrix seldom, few enough to stay small.
-  static constexpr int64_t kLogitRows = 16;
 
   const model::Model* model_;
   int64_t context_;

@@ -23,6 +23,11 @@ class ByteReader {
   uint64_t position() const { return position_; }
   uint64_t remaining() const { return bytes_.size() - position_; }
 
+  // What has been read from there on; `position` is one that position() gave.
+  std::span<const std::byte> since(uint64_t position) const {
+    return bytes_.subspan(position, position_ - position);
+  }
+
   // The next `count` bytes; `what` says in the message what they would have been.
   Result<std::span<const std::byte>> take(uint64_t count, std::string_view what) {
     if (count > remaining()) {

@@ -76,6 +76,7 @@ const TensorEntry* Checkpoint::find(std::string_view name) const {
 }
 
 const Metadata& Checkpoint::metadata() const { return state_->contents.metadata; }
+std::span<const RawPair> Checkpoint::raw_pairs() const { return state_->contents.raw_pairs; }
 const Metadata& Checkpoint::generation() const { return state_->contents.generation; }
 const Metadata& Checkpoint::tokenizer_config() const { return state_->contents.tokenizer_config; }
 std::string_view Checkpoint::tokenizer_json() const { return state_->contents.tokenizer_json; }

@@ -13,6 +13,7 @@
 
 #include "core/buffer.h"
 #include "core/result.h"
+#include "formats/gguf_pairs.h"
 #include "formats/metadata.h"
 #include "formats/tensor_entry.h"
 
@@ -55,7 +56,9 @@ class Checkpoint {
   std::span<const TensorEntry> tensors() const;
   const TensorEntry* find(std::string_view name) const;
 
-  const Metadata& metadata() const;          // GGUF's pairs, or config.json
+  const Metadata& metadata() const;  // GGUF's pairs, or config.json
+  // GGUF's pairs as they lie in the (first) file, in its order; none of a Hugging Face folder.
+  std::span<const RawPair> raw_pairs() const;
   const Metadata& generation() const;        // generation_config.json, or empty
   const Metadata& tokenizer_config() const;  // tokenizer_config.json, or empty
   std::string_view tokenizer_json() const;   // the text of tokenizer.json, or empty

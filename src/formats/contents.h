@@ -13,6 +13,7 @@
 
 #include "core/buffer.h"
 #include "core/files.h"
+#include "formats/gguf_pairs.h"
 #include "formats/metadata.h"
 #include "formats/tensor_entry.h"
 
@@ -29,6 +30,7 @@ struct Contents {
   uint64_t file_bytes = 0;  // of the files that hold tensors
   std::vector<TensorEntry> tensors;
   Metadata metadata;
+  std::vector<RawPair> raw_pairs;  // of the first GGUF file
   Metadata generation;
   Metadata tokenizer_config;
   std::string_view tokenizer_json;

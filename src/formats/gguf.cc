@@ -9,7 +9,6 @@
 
 #include "core/checked.h"
 #include "formats/byte_reader.h"
-#include "formats/gguf_pairs.h"
 #include "formats/printable.h"
 
 namespace hachi::formats {
@@ -18,7 +17,6 @@ namespace {
 constexpr uint64_t kMaxPairs = 1 << 16;  // real files have fewer than 100
 constexpr uint64_t kMinAlignment = 8;
 constexpr uint64_t kMaxAlignment = 1 << 16;
-constexpr uint64_t kDefaultAlignment = 32;
 
 struct TensorType {
   std::string_view name;
@@ -137,7 +135,7 @@ Result<uint64_t> GgufParser::alignment() const {
   const std::string_view key = "general.alignment";
   const auto stated = gguf_.metadata.integer(key);
   if (!stated) return fail(Code::kCorrupt, "{}: {}", file_, stated.error().message);
-  if (!stated->has_value()) return kDefaultAlignment;
+  if (!stated->has_value()) return kGgufAlignment;
   const int64_t value = **stated;
   if (value < int64_t{kMinAlignment} || value > int64_t{kMaxAlignment} ||
       (value & (value - 1)) != 0) {
@@ -211,7 +209,9 @@ Result<void> GgufParser::place_tensors(const std::vector<Placed>& placed, uint64
 
 Result<Gguf> GgufParser::parse() {
   TRY(const Header header, read_header());
-  TRY(gguf_.metadata, read_gguf_pairs(reader_, header.num_pairs, file_));
+  TRY(GgufPairs pairs, read_gguf_pairs(reader_, header.num_pairs, file_));
+  gguf_.metadata = std::move(pairs.metadata);
+  gguf_.raw_pairs = std::move(pairs.raw);
   TRY(const uint64_t data_alignment, alignment());
   std::vector<Placed> placed;
   for (uint64_t i = 0; i < header.num_tensors; ++i) {
@@ -223,6 +223,13 @@ Result<Gguf> GgufParser::parse() {
 }
 
 }  // namespace
+
+std::optional<uint32_t> gguf_type_number(DType dtype) {
+  for (uint32_t i = 0; i < kTensorTypes.size(); ++i) {
+    if (kTensorTypes[i].dtype == dtype) return i;
+  }
+  return std::nullopt;
+}
 
 Result<Gguf> parse_gguf(std::span<const std::byte> bytes, std::string_view file) {
   return GgufParser(bytes, file).parse();

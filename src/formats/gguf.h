@@ -10,11 +10,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "core/result.h"
+#include "formats/gguf_pairs.h"
 #include "formats/metadata.h"
 #include "formats/tensor_entry.h"
 
@@ -22,6 +25,7 @@ namespace hachi::formats {
 
 struct Gguf {
   Metadata metadata;
+  std::vector<RawPair> raw_pairs;    // the same, as they lie in the file and in its order
   std::vector<TensorEntry> tensors;  // in the order of the header
 };
 
@@ -29,5 +33,10 @@ struct Gguf {
 // offset in it against them before it is used. Names, strings and tensors are views into `bytes`.
 // `file` names the file in messages. Memory stays in proportion to what the header really holds.
 Result<Gguf> parse_gguf(std::span<const std::byte> bytes, std::string_view file);
+
+// The format's number of a type; nothing for one that GGUF does not have (F8_E4M3).
+std::optional<uint32_t> gguf_type_number(DType dtype);
+
+inline constexpr uint64_t kGgufAlignment = 32;  // where a file does not say
 
 }  // namespace hachi::formats

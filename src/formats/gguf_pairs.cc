@@ -49,7 +49,7 @@ class PairReader {
   PairReader(ByteReader& reader, std::string_view file) : reader_(reader), file_(file) {}
 
   Result<void> read(uint64_t index);
-  Metadata take() { return std::move(metadata_); }
+  GgufPairs take() { return std::move(pairs_); }
 
  private:
   Result<Type> read_type(std::string_view key);
@@ -66,7 +66,7 @@ class PairReader {
   ByteReader& reader_;
   std::string_view file_;
   uint64_t list_elements_ = 0;
-  Metadata metadata_;
+  GgufPairs pairs_;
 };
 
 Result<Type> PairReader::read_type(std::string_view key) {
@@ -84,11 +84,13 @@ Result<void> PairReader::read(uint64_t index) {
     return fail(Code::kCorrupt, "{}: the key of pair {}, {}, is not printable ASCII", file_, index,
                 printable(key));
   }
+  const uint64_t begin = reader_.position();
   TRY(const Type type, read_type(key));
   TRY(auto value, read_value(type, key));
-  if (!metadata_.add(key, std::move(value))) {
+  if (!pairs_.metadata.add(key, std::move(value))) {
     return fail(Code::kCorrupt, "{}: the key {} is there twice", file_, printable(key));
   }
+  pairs_.raw.push_back({key, reader_.since(begin)});
   return {};
 }
 
@@ -244,7 +246,7 @@ Result<Value> PairReader::read_strings(uint64_t count, std::string_view key) {
 
 }  // namespace
 
-Result<Metadata> read_gguf_pairs(ByteReader& reader, uint64_t count, std::string_view file) {
+Result<GgufPairs> read_gguf_pairs(ByteReader& reader, uint64_t count, std::string_view file) {
   PairReader pairs(reader, file);
   for (uint64_t i = 0; i < count; ++i) {
     TRY(pairs.read(i));

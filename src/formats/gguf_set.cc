@@ -105,6 +105,7 @@ Result<Contents> open_gguf(const std::filesystem::path& path) {
     TRY(check_names(contents.tensors, path.string()));
   }
   contents.metadata = std::move(parts.front().gguf.metadata);
+  contents.raw_pairs = std::move(parts.front().gguf.raw_pairs);
   auto chat_template = contents.metadata.string("tokenizer.chat_template");
   if (!chat_template) {
     return fail(Code::kCorrupt, "{}: {}", path.string(), chat_template.error().message);

@@ -25,7 +25,11 @@
 namespace hachi::model {
 
 void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeights& w,
-                   const ops::BatchView& batch, const ops::KvLayer& kv, const Activations& a) {
+                   const ops::BatchView& batch, const ops::KvLayer& kv, const Activations& a,
+                   LayerObserver* observer) {
+  const auto show = [&](LayerInput which, ConstTensor x) {
+    if (observer != nullptr) observer->see(which, x);
+  };
   const int64_t q_width = config.num_heads * config.head_dim;
   const int64_t kv_width = config.num_kv_heads * config.head_dim;
   const Tensor q = a.qkv.columns(0, q_width);
@@ -35,7 +39,8 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeig
   const Tensor up = a.gate_up.columns(config.ffn_size, config.ffn_size);
 
   // Attention block: x += Wo . Attend(RoPE(QKNorm(Wqkv . RMSNorm(x))))
-  ops::rms_norm(ctx, a.normed, a.x, w.attention_norm, config.norm_eps);     // (1) [T,C]
+  ops::rms_norm(ctx, a.normed, a.x, w.attention_norm, config.norm_eps);  // (1) [T,C]
+  show(LayerInput::kAttention, a.normed);
   ops::matmul(ctx, {{q, &w.query}, {k, &w.key}, {v, &w.value}}, a.normed);  // (2) [T,(H+2G)*D]
   if (config.qk_norm) {
     ops::rms_norm_heads(ctx, q, w.query_norm, config.norm_eps);  // (3) over D
@@ -45,13 +50,16 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeig
   ops::rope(ctx, k, a.cos_sin, config.rope.layout);
   ops::kv_store(ctx, kv, k, v, batch);                                  // (5) before (6)
   ops::attention(ctx, a.attended, q, kv, batch, config.score_scale());  // (6) [T,H*D]
-  ops::matmul_add(ctx, a.x, a.attended, w.out);                         // (7) [T,C]
+  show(LayerInput::kOut, a.attended);
+  ops::matmul_add(ctx, a.x, a.attended, w.out);  // (7) [T,C]
 
   // Feed-forward block: x += Wdown . SwiGLU(Wgate_up . RMSNorm(x))
   ops::rms_norm(ctx, a.normed, a.x, w.ffn_norm, config.norm_eps);  // (8) [T,C]
-  ops::matmul(ctx, {{gate, &w.gate}, {up, &w.up}}, a.normed);      // (9) [T,2F]
-  ops::swiglu(ctx, a.hidden, a.gate_up);                           //     [T,F]
-  ops::matmul_add(ctx, a.x, a.hidden, w.down);                     //     [T,C]
+  show(LayerInput::kFfn, a.normed);
+  ops::matmul(ctx, {{gate, &w.gate}, {up, &w.up}}, a.normed);  // (9) [T,2F]
+  ops::swiglu(ctx, a.hidden, a.gate_up);                       //     [T,F]
+  show(LayerInput::kDown, a.hidden);
+  ops::matmul_add(ctx, a.x, a.hidden, w.down);  //     [T,C]
 }
 
 }  // namespace hachi::model

@@ -27,8 +27,25 @@ struct Activations {
   static Activations over(const Buffer& memory, const ModelConfig& config, int64_t max_tokens);
 };
 
+// The four activations of a layer that its matrices are multiplied with.
+enum class LayerInput {
+  kAttention,  // a.normed, of query, key and value
+  kOut,        // a.attended
+  kFfn,        // a.normed, of gate and up
+  kDown,       // a.hidden
+};
+
+// Sees the inputs of a layer's matrices as they come: what measures which weights matter. It must
+// not change them.
+class LayerObserver {
+ public:
+  virtual ~LayerObserver() = default;
+  virtual void see(LayerInput which, ConstTensor x) = 0;
+};
+
 // x += attention block, then x += feed-forward block. `kv` is this layer's part of the cache.
 void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeights& w,
-                   const ops::BatchView& batch, const ops::KvLayer& kv, const Activations& a);
+                   const ops::BatchView& batch, const ops::KvLayer& kv, const Activations& a,
+                   LayerObserver* observer = nullptr);
 
 }  // namespace hachi::model

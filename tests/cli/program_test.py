@@ -168,6 +168,85 @@ class ProgramTest(unittest.TestCase):
         self.run_program("chat", self.gguf, text=f"/load {saved}\n/save {again}\n")
         self.assertEqual(json.loads(again.read_text()), conversation)
 
+    def quantize(self, *arguments, **keywords):
+        return self.run_program("quantize", *arguments, **keywords)
+
+    def test_quantize_writes_what_it_says(self):
+        out = self.folder / "small.gguf"
+        for source in (self.gguf, self.hf):
+            report = json.loads(self.quantize(source, "--to", "Q8_0", "-o", out, "--json", "--force"))
+            types = {t["name"]: t["to"] for t in report["tensors"]}
+            self.assertEqual(types["blk.1.ffn_down.weight"], "Q8_0")
+            self.assertEqual(types["blk.1.attn_q_norm.weight"], "F32")
+            self.assertEqual(report["file_bytes"], out.stat().st_size)
+            info = json.loads(self.run_program("info", out, "--json"))
+            self.assertEqual(info["types"]["Q8_0"]["tensors"], 2 + 2 * 7)
+            text = "the <|im_end|> moth"
+            self.assertEqual(self.run_program("tokenize", out, text),
+                             self.run_program("tokenize", source, text))
+            self.assertEqual(self.answer(out, "-p", "the", "-n", 1)["usage"]["prompt_tokens"],
+                             self.answer(source, "-p", "the", "-n", 1)["usage"]["prompt_tokens"])
+        self.assertIn("it is there already", self.quantize(self.gguf, "--to", "Q8_0", "-o", out,
+                                                           status=2))
+        table = self.quantize(self.gguf, "--to", "q4_0", "--dry-run", "--tensor", "attn_[qk]=F16",
+                              "--tensor", "attn=Q5_1", "--output-type", "Q8_0")
+        self.assertRegex(table, r"blk\.N\.attn_k\.weight +2 +F32 +F16")
+        self.assertRegex(table, r"blk\.N\.attn_v\.weight +2 +F32 +Q5_1")
+        self.assertRegex(table, r"output\.weight +1 +F32 +Q8_0")
+        self.assertNotIn("partial", str(list(self.folder.iterdir())))
+
+    def test_importance_and_compensation(self):
+        text = self.folder / "calibration"
+        text.write_text("the moth and the lamp, 123 of the best! " * 60)
+        imatrix, out = self.folder / "tiny.imatrix", self.folder / "better.gguf"
+        self.run_program("imatrix", self.gguf, "--file", text, "-o", imatrix, "--chunks", 3)
+        self.assertIn("it is there already",
+                      self.run_program("imatrix", self.gguf, "--file", text, "-o", imatrix,
+                                       status=2))
+        self.quantize(self.gguf, "--to", "Q4_0", "--imatrix", imatrix, "-o", out)
+        self.quantize(self.hf, "--to", "Q4_0", "--gptq", "--file", text, "-o", out, "--force")
+        same = json.loads(self.quantize("--check", self.gguf, self.hf, "--file", text, "--json"))
+        self.assertLess(same["kl_divergence"]["max"], 1e-9)
+        self.assertEqual(same["same_top"], 1)
+        other = json.loads(self.quantize("--check", self.gguf, out, "--json", "--context", 64))
+        self.assertGreater(other["kl_divergence"]["mean"], 0)
+        self.assertLess(other["quantized"]["bits_per_weight"], 6)
+        self.assertIn("KL divergence", self.quantize(self.gguf, out, "--check", "--file", text))
+
+    def test_what_quantize_refuses(self):
+        out, text = self.folder / "never.gguf", self.folder / "short"
+        text.write_text("the moth")
+        for arguments, words in [
+                ((self.gguf, "-o", out), "--to"),
+                ((self.gguf, "--to", "Q9_Z", "-o", out), "Q9_Z"),
+                ((self.gguf, "--to", "Q8_0"), "-o OUT.gguf is missing"),
+                ((self.gguf, "--to", "Q8_0", "-o", self.gguf), "the model itself"),
+                ((self.gguf, "--to", "Q8_0", "-o", self.folder), "folder"),
+                ((self.gguf, "--to", "Q8_0", "-o", self.folder / "no" / "x.gguf"), "cannot create"),
+                ((self.gguf, "--to", "Q8_0", "-o", out, "--tensor", "attn"), "REGEX=TYPE"),
+                ((self.gguf, "--to", "Q8_0", "-o", out, "--tensor", "attn=I32"), "I32"),
+                ((self.gguf, "--to", "Q8_0", "-o", out, "--tensor", "(=F16"), "regular expression"),
+                ((self.gguf, "--to", "Q8_0", "-o", out, "--tensor", "moth=F16"), "no matrix"),
+                ((self.gguf, "--to", "Q8_0", "-o", out, "--output-type", "x"), "--output-type"),
+                ((self.gguf, "--to", "Q8_0", "-o", out, "--imatrix", self.gguf), "imatrix"),
+                ((self.gguf, "--to", "Q8_0", "-o", out, "--imatrix", text), "not a GGUF file"),
+                ((self.gguf, "--to", "Q8_0", "-o", out, "--gptq"), "--file"),
+                ((self.gguf, "--to", "Q4_0", "-o", out, "--gptq", "--file", text), "give a longer"),
+                ((self.gguf, self.gguf, "--to", "Q8_0", "-o", out), "--check"),
+                ((self.gguf, "--check"), "two models"),
+                ((self.gguf, self.folder / "none", "--check"), "none"),
+                ((self.folder / "none", "--to", "Q8_0", "-o", out), "none")]:
+            with self.subTest(arguments):
+                self.assertIn(words, self.quantize(*arguments, status=2))
+        self.assertFalse(out.exists())
+        for arguments, words in [
+                (("--file", text, "-o", out), "give a longer"),
+                (("--file", self.folder / "none", "-o", out), "none"),
+                (("-o", out), "--file"),
+                (("--file", text, "-o", out, "--chunks", 0), "--chunks")]:
+            with self.subTest(arguments):
+                self.assertIn(words, self.run_program("imatrix", self.gguf, *arguments, status=2))
+
     def test_what_is_wrong_is_one_sentence_and_status_2(self):
         for arguments, words in [
                 (("run", self.gguf, "-p", "the " * 300), "do not fit into the context of 256"),

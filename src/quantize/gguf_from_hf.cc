@@ -1,0 +1,192 @@
+#include "quantize/gguf_from_hf.h"
+
+#include <cstring>
+
+#include "model/config.h"
+#include "model/weights.h"
+#include "quantize/tokenizer_pairs.h"
+
+namespace hachi::quantize {
+namespace {
+
+using formats::Checkpoint;
+using formats::GgufPairList;
+using model::ModelConfig;
+
+class Converter {
+ public:
+  Converter(const Checkpoint& checkpoint, const ModelConfig& config)
+      : checkpoint_(checkpoint), config_(config) {}
+
+  Result<Source> convert();
+
+ private:
+  std::string key(std::string_view name) const { return config_.family + "." + std::string(name); }
+  void set_u32(std::string_view name, int64_t value) {
+    source_.pairs.set(key(name), static_cast<uint32_t>(value));
+  }
+
+  void set_sizes();
+  Result<void> set_rope();
+  Result<void> add_llama3_divisors();
+  void set_sampling();
+
+  void add_vector(const std::string& name, ConstTensor values);
+  void add_matrix(const std::string& name, const ops::Weight& weight, int64_t heads = 0);
+  void add_tensors(const model::Weights& weights);
+
+  const Checkpoint& checkpoint_;
+  const ModelConfig& config_;
+  Source source_;
+};
+
+std::string model_name(const Checkpoint& checkpoint, const ModelConfig& config) {
+  if (!config.name.empty()) return std::filesystem::path(config.name).filename().string();
+  return std::filesystem::weakly_canonical(checkpoint.path()).filename().string();
+}
+
+void Converter::set_sizes() {
+  set_u32("block_count", config_.num_layers);
+  set_u32("context_length", config_.context_length);
+  set_u32("embedding_length", config_.hidden_size);
+  set_u32("feed_forward_length", config_.ffn_size);
+  set_u32("attention.head_count", config_.num_heads);
+  set_u32("attention.head_count_kv", config_.num_kv_heads);
+  set_u32("attention.key_length", config_.head_dim);
+  set_u32("attention.value_length", config_.head_dim);
+  set_u32("vocab_size", config_.vocab_size);
+  source_.pairs.set(key("attention.layer_norm_rms_epsilon"), config_.norm_eps);
+}
+
+Result<void> Converter::set_rope() {
+  const model::RopeConfig& rope = config_.rope;
+  set_u32("rope.dimension_count", config_.head_dim);
+  source_.pairs.set(key("rope.freq_base"), static_cast<float>(rope.theta));
+  switch (rope.scaling) {
+    case model::RopeScaling::kNone:
+      return {};
+    case model::RopeScaling::kLlama3:
+      return add_llama3_divisors();
+    case model::RopeScaling::kLinear:
+      source_.pairs.set(key("rope.scaling.type"), "linear");
+      source_.pairs.set(key("rope.scaling.factor"), static_cast<float>(rope.factor));
+      return {};
+    case model::RopeScaling::kYarn:
+      break;
+  }
+  if (!rope.truncate || rope.beta_fast != 32 || rope.beta_slow != 1) {
+    return fail(Code::kUnsupported,
+                "{}: its YaRN ramp has borders of its own (beta_fast {}, beta_slow {}, truncate "
+                "{}), which GGUF readers do not agree on",
+                checkpoint_.path().string(), rope.beta_fast, rope.beta_slow, rope.truncate);
+  }
+  source_.pairs.set(key("rope.scaling.type"), "yarn");
+  source_.pairs.set(key("rope.scaling.factor"), static_cast<float>(rope.factor));
+  set_u32("rope.scaling.original_context_length", rope.original_context);
+  // Readers multiply the key with YaRN's own growth, 1 + 0.1 ln factor.
+  const double own = model::yarn_magnitude(rope.factor);
+  const auto attn_factor = static_cast<float>(static_cast<double>(rope.magnitude) / own);
+  if (std::abs(attn_factor - 1) > 1e-6f) {
+    source_.pairs.set(key("rope.scaling.attn_factor"), attn_factor);
+  }
+  return {};
+}
+
+// GGUF has no keys for Llama 3.1's scaling: it is written out, one divisor a pair.
+Result<void> Converter::add_llama3_divisors() {
+  model::RopeConfig plain = config_.rope;
+  plain.scaling = model::RopeScaling::kNone;
+  const std::vector<float> before = model::inverse_frequencies(plain, config_.head_dim);
+  const std::vector<float> after = model::inverse_frequencies(config_.rope, config_.head_dim);
+  TRY(Buffer memory, Buffer::allocate(before.size() * sizeof(float)));
+  const Tensor divisors(memory.data(), DType::kF32, {static_cast<int64_t>(before.size())});
+  for (size_t i = 0; i < before.size(); ++i) divisors.as<float>()[i] = before[i] / after[i];
+  source_.owned.push_back(std::move(memory));
+  add_vector("rope_freqs.weight", divisors);
+  return {};
+}
+
+void Converter::set_sampling() {
+  const model::SamplingDefaults& sampling = config_.sampling;
+  const auto set = [&](std::string_view name, const std::optional<double>& value) {
+    const std::string full = "general.sampling." + std::string(name);
+    if (value) source_.pairs.set(full, static_cast<float>(*value));
+  };
+  set("temp", sampling.temperature);
+  set("top_p", sampling.top_p);
+  set("min_p", sampling.min_p);
+  set("penalty_repeat", sampling.repetition_penalty);
+  if (sampling.top_k) {
+    source_.pairs.set("general.sampling.top_k", static_cast<int32_t>(*sampling.top_k));
+  }
+}
+
+void Converter::add_vector(const std::string& name, ConstTensor values) {
+  SourceTensor tensor;
+  tensor.name = name;
+  tensor.sizes = {values.size(0)};
+  tensor.weight.values = ConstTensor(values.data(), values.dtype(), {1, values.size(0)});
+  source_.tensors.push_back(std::move(tensor));
+}
+
+void Converter::add_matrix(const std::string& name, const ops::Weight& weight, int64_t heads) {
+  SourceTensor tensor;
+  tensor.name = name;
+  tensor.sizes = {weight.values.size(0), weight.values.size(1)};
+  tensor.weight = weight;
+  tensor.interleaved_heads = config_.family == "llama" ? heads : 0;
+  source_.tensors.push_back(std::move(tensor));
+}
+
+void Converter::add_tensors(const model::Weights& weights) {
+  add_matrix("token_embd.weight", weights.embedding);
+  add_vector("output_norm.weight", weights.final_norm);
+  if (!config_.tied_head) add_matrix("output.weight", weights.head);
+  for (size_t i = 0; i < weights.layers.size(); ++i) {
+    const model::LayerWeights& layer = weights.layers[i];
+    const std::string prefix = fmt::format("blk.{}.", i);
+    add_vector(prefix + "attn_norm.weight", layer.attention_norm);
+    add_matrix(prefix + "attn_q.weight", layer.query, config_.num_heads);
+    add_matrix(prefix + "attn_k.weight", layer.key, config_.num_kv_heads);
+    add_matrix(prefix + "attn_v.weight", layer.value);
+    if (config_.qk_norm) {
+      add_vector(prefix + "attn_q_norm.weight", layer.query_norm);
+      add_vector(prefix + "attn_k_norm.weight", layer.key_norm);
+    }
+    add_matrix(prefix + "attn_output.weight", layer.out);
+    add_vector(prefix + "ffn_norm.weight", layer.ffn_norm);
+    add_matrix(prefix + "ffn_gate.weight", layer.gate);
+    add_matrix(prefix + "ffn_up.weight", layer.up);
+    add_matrix(prefix + "ffn_down.weight", layer.down);
+  }
+}
+
+Result<Source> Converter::convert() {
+  source_.pairs.set("general.architecture", config_.family);
+  source_.pairs.set("general.type", "model");
+  source_.pairs.set("general.name", model_name(checkpoint_, config_));
+  set_sizes();
+  TRY(set_rope());
+  set_sampling();
+  TRY(add_tokenizer_pairs(checkpoint_, config_, source_.pairs));
+  TRY(model::Weights weights, model::load_weights(checkpoint_, config_));
+  add_tensors(weights);
+  for (Buffer& buffer : weights.owned) source_.owned.push_back(std::move(buffer));
+  source_.model.num_layers = config_.num_layers;
+  source_.model.heads_per_kv = config_.num_heads / config_.num_kv_heads;
+  source_.model.tied_head = config_.tied_head;
+  source_.model.has_70b_values =
+      config_.family == "llama" && config_.num_layers == 80 && source_.model.heads_per_kv > 1;
+  return std::move(source_);
+}
+
+}  // namespace
+
+Result<Source> source_from_hf(std::shared_ptr<const Checkpoint> checkpoint) {
+  TRY(const ModelConfig config, model::read_config(*checkpoint, {}));
+  TRY(Source source, Converter(*checkpoint, config).convert());
+  source.checkpoint = std::move(checkpoint);
+  return source;
+}
+
+}  // namespace hachi::quantize

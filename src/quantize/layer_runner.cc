@@ -1,0 +1,79 @@
+#include "quantize/layer_runner.h"
+
+#include <numeric>
+
+#include "kernels/embed.h"
+#include "kernels/rope.h"
+
+namespace hachi::quantize {
+
+std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer) {
+  std::vector<std::string> names;
+  const auto add = [&](std::string_view name) {
+    names.push_back(fmt::format("blk.{}.{}.weight", layer, name));
+  };
+  switch (which) {
+    case model::LayerInput::kAttention:
+      for (const char* name : {"attn_q", "attn_k", "attn_v"}) add(name);
+      break;
+    case model::LayerInput::kOut:
+      add("attn_output");
+      break;
+    case model::LayerInput::kFfn:
+      for (const char* name : {"ffn_gate", "ffn_up"}) add(name);
+      break;
+    case model::LayerInput::kDown:
+      add("ffn_down");
+      break;
+  }
+  return names;
+}
+
+Result<LayerRunner> LayerRunner::create(std::shared_ptr<const formats::Checkpoint> checkpoint,
+                                        int64_t chunk_size, ThreadPool& pool) {
+  LayerRunner runner;
+  TRY(runner.config_, model::read_config(*checkpoint, {}));
+  if (chunk_size < 1 || chunk_size > runner.config_.context_length) {
+    return fail(Code::kInvalidArgument, "the chunk must have 1 to the model's {} tokens, got {}",
+                runner.config_.context_length, chunk_size);
+  }
+  TRY(runner.weights_, model::load_weights(*checkpoint, runner.config_));
+  runner.checkpoint_ = std::move(checkpoint);
+  runner.inverse_frequencies_ =
+      model::inverse_frequencies(runner.config_.rope, runner.config_.head_dim);
+  runner.ctx_.pool = &pool;
+  constexpr int64_t kPage = model::KvCache::kPageTokens;
+  const int64_t num_pages = (chunk_size + kPage - 1) / kPage;
+  TRY(runner.cache_, model::KvCache::allocate(runner.config_, num_pages, DType::kF16));
+  runner.pages_.resize(static_cast<size_t>(num_pages));
+  std::iota(runner.pages_.begin(), runner.pages_.end(), 0);
+  runner.positions_.resize(static_cast<size_t>(chunk_size));
+  std::iota(runner.positions_.begin(), runner.positions_.end(), 0);
+  TRY(runner.memory_, Buffer::allocate(model::Activations::bytes(runner.config_, chunk_size)));
+  runner.all_ = model::Activations::over(runner.memory_, runner.config_, chunk_size);
+  return runner;
+}
+
+void LayerRunner::start_chunk(int64_t tokens) {
+  chunk_ = all_.first(tokens);
+  const std::span<const int32_t> positions(positions_.data(), static_cast<size_t>(tokens));
+  ops::rope_angles(ctx_, chunk_.cos_sin, positions, inverse_frequencies_, config_.rope.magnitude);
+}
+
+void LayerRunner::embed(std::span<const int32_t> tokens) {
+  start_chunk(static_cast<int64_t>(tokens.size()));
+  ops::embed(ctx_, chunk_.x, tokens, weights_.embedding, 1.0f);
+}
+
+void LayerRunner::run(int64_t layer, const model::LayerWeights& weights, ops::RopeLayout layout,
+                      model::LayerObserver* observer) {
+  const int64_t tokens = chunk_.x.size(0);
+  const ops::SequenceSpan sequence{0, tokens, pages_};
+  const std::span<const int32_t> positions(positions_.data(), static_cast<size_t>(tokens));
+  model::ModelConfig config = config_;
+  config.rope.layout = layout;
+  layer_forward(ctx_, config, weights, {{}, positions, {&sequence, 1}},
+                cache_.layer(static_cast<size_t>(layer)), chunk_, observer);
+}
+
+}  // namespace hachi::quantize
