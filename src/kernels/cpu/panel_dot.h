@@ -15,117 +15,182 @@
 namespace hachi::ops::cpu {
 namespace {
 
-// The words of an input block (panel_input.h) of M tokens.
-template <int M>
+// The words of an input block (panel_input.h) of kStride tokens, from one of them on.
+template <int kStride>
 struct InputBlock {
   const std::byte* data;
-  const std::byte* word(int index, int token) const { return data + (index * M + token) * 4; }
+  const std::byte* word(int index, int token) const { return data + (index * kStride + token) * 4; }
 };
 
-// out[m][lane] for one vector of rows of a type of 32 elements.
-template <class V, class T, int M>
-[[gnu::always_inline]] inline void dot_blocks_of_32(const T& w, int64_t blocks, const std::byte* x,
-                                                    typename V::Float* sums) {
-  constexpr PanelInput kInput = panel_input(T::kType, V::kSigned);
-  for (int64_t b = 0; b < blocks; ++b, x += kInput.words() * M * 4) {
-    const InputBlock<M> in{x};
-    typename V::Int words[8];
-    if (M == 1) w.template prefetch<0, 1>(b);
-    unroll<8>([&](auto i) __attribute__((always_inline)) { words[i] = w.template word<i>(b); });
-    const auto scale = w.scale(b);
-    unroll<M>([&](auto m) __attribute__((always_inline)) {
-      auto start = V::zero();
-      if constexpr (kInput.offset != 0) start = V::broadcast(in.word(kInput.starts_at(), m));
-      const auto products = V::template dot<T::kMax, 8, M>(start, words, in.word(kInput.q_at(), m));
-      const auto both = V::multiply(scale, V::broadcast_float(in.word(0, m)));
-      sums[m] = V::multiply_add(V::to_float(products), both, sums[m]);
-      if constexpr (kInput.mins) {
-        sums[m] = V::multiply_add(w.min(b), V::broadcast_float(in.word(1, m)), sums[m]);
-      }
-    });
-  }
-}
+// What a loop multiplies: M of the kStride tokens of a group with one vector of rows of each of N
+// panels. With N = 2 a broadcast of x serves two products, as loads are what limits them.
+template <class V, class T, int M, int kStride, int N>
+struct Dot {
+  static constexpr PanelInput kInput = panel_input(T::kType, V::kSigned);
+  using Int = typename V::Int;
+  using Float = typename V::Float;
 
-// One eighth of a block of 256 elements: adds its products, times the integer scales.
-template <class V, class T, int M, int kPart>
-[[gnu::always_inline]] inline void add_part(const T& w, int64_t b, const InputBlock<M>& in,
-                                            const typename V::Int* scales,
-                                            typename V::Int* totals) {
-  constexpr PanelInput kInput = panel_input(T::kType, V::kSigned);
-  constexpr int kGroups = 32 / kInput.group;  // in the part
-  constexpr int kWords = 8 / kGroups;         // of a group
-  unroll<kGroups>([&](auto g) __attribute__((always_inline)) {
-    constexpr int kAt = kPart * kGroups + g;
-    typename V::Int words[kWords];
-    unroll<kWords>([&](auto i) __attribute__((always_inline)) {
-      words[i] = w.template word<kPart, g * kWords + i>(b);
-    });
-    unroll<M>([&](auto m) __attribute__((always_inline)) {
-      auto start = V::zero();
-      if constexpr (kInput.offset != 0) start = V::broadcast(in.word(kInput.starts_at() + kAt, m));
-      const auto products = V::template dot<T::kMax, kWords, M>(
-          start, words, in.word(kInput.q_at() + kAt * kWords, m));
-      totals[m] = V::add(totals[m], V::multiply(products, scales[kAt]));
-    });
-  });
-}
+  T w[N];
+  int64_t blocks;
+  const std::byte* x;  // of the first of the M tokens
+  Float* sums;         // [M][N]
 
-template <class V, class T, int M>
-[[gnu::always_inline]] inline void dot_blocks_of_256(const T& w, int64_t blocks, const std::byte* x,
-                                                     typename V::Float* sums) {
-  constexpr PanelInput kInput = panel_input(T::kType, V::kSigned);
-  for (int64_t b = 0; b < blocks; ++b, x += kInput.words() * M * 4) {
-    const InputBlock<M> in{x};
-    typename V::Int scales[kInput.groups()];
-    w.scales(b, scales);
-    typename V::Int totals[M];
-    unroll<M>([&](auto m) __attribute__((always_inline)) { totals[m] = V::zero(); });
-    unroll<8>([&](auto part) __attribute__((always_inline)) {
-      if (M == 1) w.template prefetch<part, 8>(b);
-      add_part<V, T, M, part>(w, b, in, scales, totals);
-    });
-    const auto scale = w.scale(b);
-    unroll<M>([&](auto m) __attribute__((always_inline)) {
-      const auto both = V::multiply(scale, V::broadcast_float(in.word(0, m)));
-      sums[m] = V::multiply_add(V::to_float(totals[m]), both, sums[m]);
-    });
-    if constexpr (kInput.mins) {
-      typename V::Int mins[kInput.sum_words()];
-      w.mins(b, mins);
-      const auto min_scale = w.min_scale(b);
+  // sums += blocks of 32 elements.
+  [[gnu::always_inline]] void add_blocks_of_32() const {
+    const std::byte* at = x;
+    for (int64_t b = 0; b < blocks; ++b, at += kInput.words() * kStride * 4) {
+      const InputBlock<kStride> in{at};
+      Int words[N][8];
+      Float scales[N];
+      unroll<N>([&](auto n) __attribute__((always_inline)) {
+        if (M == 1) w[n].template prefetch<0, 1>(b);
+        unroll<8>([&](auto i)
+                      __attribute__((always_inline)) { words[n][i] = w[n].template word<i>(b); });
+        scales[n] = w[n].scale(b);
+      });
       unroll<M>([&](auto m) __attribute__((always_inline)) {
-        auto total = V::zero();
-        unroll<kInput.sum_words()>([&](auto i) __attribute__((always_inline)) {
-          total = V::add_pairs(total, mins[i], V::broadcast(in.word(kInput.sums_at() + i, m)));
+        Int products[N];
+        start<kInput.starts_at()>(in, m, products);
+        V::template dot<T::kMax, 8, kStride, N>(products, words, in.word(kInput.q_at(), m));
+        const Float x_scale = V::broadcast_float(in.word(0, m));
+        unroll<N>([&](auto n) __attribute__((always_inline)) {
+          Float& sum = sums[m * N + n];
+          sum = V::multiply_add(V::to_float(products[n]), V::multiply(scales[n], x_scale), sum);
+          if constexpr (kInput.mins) {
+            sum = V::multiply_add(w[n].min(b), V::broadcast_float(in.word(1, m)), sum);
+          }
         });
-        const auto both = V::multiply(min_scale, V::broadcast_float(in.word(0, m)));
-        sums[m] = V::subtract_product(V::to_float(total), both, sums[m]);
       });
     }
   }
-}
 
-// M tokens with `count` panels of a block type.
-template <class V, template <class> class T, int M>
-void dot_panels_of(const PanelTile& tile) {
+  // sums += blocks of 256 elements.
+  [[gnu::always_inline]] void add_blocks_of_256() const {
+    const std::byte* at = x;
+    for (int64_t b = 0; b < blocks; ++b, at += kInput.words() * kStride * 4) {
+      const InputBlock<kStride> in{at};
+      Int scales[N][kInput.groups()];
+      unroll<N>([&](auto n) __attribute__((always_inline)) { w[n].scales(b, scales[n]); });
+      Int totals[M * N];
+      unroll<M * N>([&](auto i) __attribute__((always_inline)) { totals[i] = V::zero(); });
+      unroll<8>([&](auto part)
+                    __attribute__((always_inline)) { add_part<part>(b, in, scales, totals); });
+      unroll<N>([&](auto n) __attribute__((always_inline)) {
+        const Float scale = w[n].scale(b);
+        unroll<M>([&](auto m) __attribute__((always_inline)) {
+          const Float both = V::multiply(scale, V::broadcast_float(in.word(0, m)));
+          Float& sum = sums[m * N + n];
+          sum = V::multiply_add(V::to_float(totals[m * N + n]), both, sum);
+        });
+        if constexpr (kInput.mins) subtract_mins(w[n], b, in, sums + n);
+      });
+    }
+  }
+
+ private:
+  // What the products of a block or group start from.
+  template <int kWord>
+  [[gnu::always_inline]] static void start(const InputBlock<kStride>& in, int m, Int* products) {
+    Int from = V::zero();
+    if constexpr (kInput.offset != 0) from = V::broadcast(in.word(kWord, m));
+    unroll<N>([&](auto n) __attribute__((always_inline)) { products[n] = from; });
+  }
+
+  // One eighth of a block of 256 elements: adds its products, times the integer scales.
+  template <int kPart>
+  [[gnu::always_inline]] void add_part(int64_t b, const InputBlock<kStride>& in,
+                                       const Int (*scales)[kInput.groups()], Int* totals) const {
+    constexpr int kGroups = 32 / kInput.group;  // in the part
+    constexpr int kWords = 8 / kGroups;         // of a group
+    unroll<kGroups>([&](auto g) __attribute__((always_inline)) {
+      constexpr int kAt = kPart * kGroups + g;
+      Int words[N][kWords];
+      unroll<N>([&](auto n) __attribute__((always_inline)) {
+        if (M == 1 && g == 0) w[n].template prefetch<kPart, 8>(b);
+        unroll<kWords>([&](auto i) __attribute__((always_inline)) {
+          words[n][i] = w[n].template word<kPart, g * kWords + i>(b);
+        });
+      });
+      unroll<M>([&](auto m) __attribute__((always_inline)) {
+        Int products[N];
+        start<kInput.starts_at() + kAt>(in, m, products);
+        V::template dot<T::kMax, kWords, kStride, N>(products, words,
+                                                     in.word(kInput.q_at() + kAt * kWords, m));
+        unroll<N>([&](auto n) __attribute__((always_inline)) {
+          Int& total = totals[m * N + n];
+          total = V::add(total, V::multiply(products[n], scales[n][kAt]));
+        });
+      });
+    });
+  }
+
+  // out[m * N] -= the mins of a block times the sums of x.
+  [[gnu::always_inline]] static void subtract_mins(const T& panel, int64_t b,
+                                                   const InputBlock<kStride>& in, Float* out) {
+    Int mins[kInput.sum_words()];
+    panel.mins(b, mins);
+    const Float min_scale = panel.min_scale(b);
+    unroll<M>([&](auto m) __attribute__((always_inline)) {
+      Int total = V::zero();
+      unroll<kInput.sum_words()>([&](auto i) __attribute__((always_inline)) {
+        total = V::add_pairs(total, mins[i], V::broadcast(in.word(kInput.sums_at() + i, m)));
+      });
+      const Float both = V::multiply(min_scale, V::broadcast_float(in.word(0, m)));
+      out[m * N] = V::subtract_product(V::to_float(total), both, out[m * N]);
+    });
+  }
+};
+
+// Tokens [first, first + M) of the tile's kStride, with N panels from `panel` on.
+template <class V, template <class> class T, int M, int kStride, int N>
+void dot_panels_of(const PanelTile& tile, int64_t panel, int first) {
   using Type = T<V>;
   constexpr int kBlock = panel_input(Type::kType, V::kSigned).block;
-  const int64_t blocks = tile.columns / kBlock;
-  for (int64_t p = 0; p < tile.count; ++p) {
-    const std::byte* panel = tile.panels + p * tile.panel_bytes;
-    for (int first = 0; first < kPanelRows; first += V::kRows) {
-      const Type w(panel, first);
-      typename V::Float sums[M];
-      unroll<M>([&](auto m) __attribute__((always_inline)) { sums[m] = V::zero_float(); });
+  const std::byte* data = tile.panels + panel * tile.panel_bytes;
+  for (int row = 0; row < kPanelRows; row += V::kRows) {
+    typename V::Float sums[M * N];
+    unroll<M * N>([&](auto i) __attribute__((always_inline)) { sums[i] = V::zero_float(); });
+    const std::byte* x = tile.x + first * 4;
+    const int64_t blocks = tile.columns / kBlock;
+    const auto run = [&](const auto& dot) __attribute__((always_inline)) {
       if constexpr (kBlock == 32) {
-        dot_blocks_of_32<V, Type, M>(w, blocks, tile.x, sums);
+        dot.add_blocks_of_32();
       } else {
-        dot_blocks_of_256<V, Type, M>(w, blocks, tile.x, sums);
+        dot.add_blocks_of_256();
       }
-      float* out = tile.out + p * M * kPanelRows + first;
-      unroll<M>([&](auto m)
-                    __attribute__((always_inline)) { V::store(out + m * kPanelRows, sums[m]); });
+    };
+    if constexpr (N == 1) {
+      run(Dot<V, Type, M, kStride, N>{{Type(data, row)}, blocks, x, sums});
+    } else {
+      run(Dot<V, Type, M, kStride, N>{
+          {Type(data, row), Type(data + tile.panel_bytes, row)}, blocks, x, sums});
     }
+    unroll<N>([&](auto n) __attribute__((always_inline)) {
+      float* out = tile.out + ((panel + n) * kStride + first) * kPanelRows + row;
+      unroll<M>([&](auto m) __attribute__((always_inline)) {
+        V::store(out + m * kPanelRows, sums[m * N + n]);
+      });
+    });
+  }
+}
+
+// M tokens, one panel after the other.
+template <class V, template <class> class T, int M>
+void dot_each_panel(const PanelTile& tile) {
+  for (int64_t p = 0; p < tile.count; ++p) dot_panels_of<V, T, M, M, 1>(tile, p, 0);
+}
+
+// Twelve tokens: two panels with six at a time.
+template <class V, template <class> class T>
+void dot_panel_pairs(const PanelTile& tile) {
+  int64_t p = 0;
+  for (; p + 2 <= tile.count; p += 2) {
+    dot_panels_of<V, T, 6, 12, 2>(tile, p, 0);
+    dot_panels_of<V, T, 6, 12, 2>(tile, p, 6);
+  }
+  if (p < tile.count) {
+    dot_panels_of<V, T, 6, 12, 1>(tile, p, 0);
+    dot_panels_of<V, T, 6, 12, 1>(tile, p, 6);
   }
 }
 
@@ -138,18 +203,18 @@ struct DotBlocks {
   void visit() const {
     switch (tile.tokens) {
       case 1:
-        return dot_panels_of<V, T, 1>(tile);
+        return dot_each_panel<V, T, 1>(tile);
       case 2:
-        return dot_panels_of<V, T, 2>(tile);
+        return dot_each_panel<V, T, 2>(tile);
       default:
         break;
     }
     if constexpr (V::kMaxTokens >= 4) {
-      if (tile.tokens == 4) return dot_panels_of<V, T, 4>(tile);
+      if (tile.tokens == 4) return dot_each_panel<V, T, 4>(tile);
     }
     if constexpr (V::kMaxTokens >= 8) {
-      if (tile.tokens == 8) return dot_panels_of<V, T, 8>(tile);
-      if (tile.tokens == 12) return dot_panels_of<V, T, 12>(tile);
+      if (tile.tokens == 8) return dot_each_panel<V, T, 8>(tile);
+      if (tile.tokens == 12) return dot_panel_pairs<V, T>(tile);
     }
   }
 };

@@ -47,12 +47,14 @@ struct Pairs {
   }
   template <int kBits>
   static Int shift_left(Int v) {
-    return _mm256_slli_epi32(v, kBits);
+    return kBits == 0 ? v : _mm256_slli_epi32(v, kBits);
   }
   static Int and_bytes(Int v, int mask) {
     return _mm256_and_si256(v, _mm256_set1_epi8(static_cast<char>(mask)));
   }
   static Int and_words(Int v, int mask) { return _mm256_and_si256(v, _mm256_set1_epi32(mask)); }
+  // (v & mask) | other
+  static Int and_or(Int v, int mask, Int other) { return or_(and_bytes(v, mask), other); }
   static Int or_(Int a, Int b) { return _mm256_or_si256(a, b); }
   static Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int subtract(Int a, int b) { return _mm256_sub_epi32(a, _mm256_set1_epi32(b)); }
@@ -73,16 +75,25 @@ struct Pairs {
   // sum += products of pairs of 16-bit integers
   static Int add_pairs(Int sum, Int a, Int b) { return add(sum, _mm256_madd_epi16(a, b)); }
 
-  // start + products of kWords words of weights, 0..kMax or, for 255, signed, with those of x,
-  // which lie M words apart.
-  template <int kMax, int kWords, int M>
-  [[gnu::always_inline]] static Int dot(Int start, const Int* words, const std::byte* x) {
+  // sums[n] += products of kWords words of weights, 0..kMax or, for 255, signed, with those of x,
+  // which lie kStride words apart.
+  template <int kMax, int kWords, int kStride, int N>
+  [[gnu::always_inline]] static void dot(Int* sums, const Int (*words)[kWords],
+                                         const std::byte* x) {
+    unroll<N>([&](auto n) __attribute__((always_inline)) {
+      sums[n] = dot_one<kMax, kWords, kStride>(sums[n], words[n], x);
+    });
+  }
+
+ private:
+  template <int kMax, int kWords, int kStride>
+  [[gnu::always_inline]] static Int dot_one(Int start, const Int* words, const std::byte* x) {
     // Each product of pairs is at most 2 * 127 * kMax in magnitude, or 2 * 127 * 128.
     constexpr int kTogether = kMax == 255 ? 1 : 32767 / (254 * kMax);
     Int sum = zero();
     unroll<kWords>([&](auto i) __attribute__((always_inline)) {
       Int a = words[i];
-      Int b = broadcast(x + i * M * 4);
+      Int b = broadcast(x + i * kStride * 4);
       if constexpr (kMax == 255) {
         b = _mm256_sign_epi8(b, a);
         a = _mm256_abs_epi8(a);

@@ -29,7 +29,7 @@ class Blocks {
   // latency times its speed.
   template <int kPart, int kParts>
   void prefetch(int64_t b) const {
-    constexpr int64_t kAhead = 6144;
+    constexpr int64_t kAhead = 10240;
     constexpr int64_t kBegin = kStride * kPart / kParts / 64 * 64;
     constexpr int64_t kEnd = kStride * (kPart + 1) / kParts / 64 * 64;
     for (int64_t i = kBegin; i < kEnd; i += 64) {
@@ -63,6 +63,16 @@ typename V::Int bits(typename V::Int v) {
     return V::and_bytes(v, (1 << kBits) - 1);
   } else {
     return V::and_bytes(V::template shift_right<kShift>(v), (1 << kBits) - 1);
+  }
+}
+
+// By so many bits to the left, or to the right if negative.
+template <class V, int kBits>
+typename V::Int shift(typename V::Int v) {
+  if constexpr (kBits >= 0) {
+    return V::template shift_left<kBits>(v);
+  } else {
+    return V::template shift_right<-kBits>(v);
   }
 }
 
@@ -243,9 +253,10 @@ struct PanelQ5_K : WithMins<V, BlockQ5_K> {
   using WithMins<V, BlockQ5_K>::WithMins;
   template <int kPart, int kWord>
   typename V::Int word(int64_t b) const {
-    const auto low = bits<V, kPart % 2 * 4, 4>(this->word_at(b, 44, kPart / 2 * 8 + kWord));
-    const auto fifth = bits<V, kPart, 1>(this->word_at(b, 12, kWord));
-    return V::or_(low, V::template shift_left<4>(fifth));
+    const auto low =
+        V::template shift_right<kPart % 2 * 4>(this->word_at(b, 44, kPart / 2 * 8 + kWord));
+    const auto fifth = shift<V, 4 - kPart>(this->word_at(b, 12, kWord));
+    return V::and_or(low, 0x0f, V::and_bytes(fifth, 0x10));
   }
   void scales(int64_t b, typename V::Int* out) const { this->six_bit_scales(b, 0, out); }
   void mins(int64_t b, typename V::Int* out) const { this->six_bit_mins(b, 0, out); }
@@ -263,9 +274,8 @@ struct PanelQ6_K : Blocks<V, BlockQ6_K> {
     constexpr int kHalf = kPart / 4, kQuarter = kPart % 4;
     constexpr int kShift = kQuarter < 2 ? 0 : 4;
     const auto four = this->word_at(b, 80, 16 * kHalf + 8 * (kQuarter % 2) + kWord);
-    const auto low = bits<V, kShift, 4>(four);
-    const auto top = bits<V, 2 * kQuarter, 2>(this->word_at(b, 16, 8 * kHalf + kWord));
-    return V::or_(low, V::template shift_left<4>(top));
+    const auto top = shift<V, 4 - 2 * kQuarter>(this->word_at(b, 16, 8 * kHalf + kWord));
+    return V::and_or(V::template shift_right<kShift>(four), 0x0f, V::and_bytes(top, 0x30));
   }
   void scales(int64_t b, typename V::Int* out) const {
     for (int i = 0; i < 4; ++i, out += 4) {
@@ -279,12 +289,6 @@ struct PanelQ6_K : Blocks<V, BlockQ6_K> {
   typename V::Float scale(int64_t b) const { return this->floats_at(b, 208); }
 };
 
-// Q2_K and the low bits of Q3_K: two bits of each element of a part.
-template <class V, int kPart>
-typename V::Int two_bits(typename V::Int v) {
-  return bits<V, 2 * (kPart % 4), 2>(v);
-}
-
 template <class V>
 struct PanelQ2_K : Blocks<V, BlockQ2_K> {
   static constexpr DType kType = DType::kQ2_K;
@@ -292,7 +296,7 @@ struct PanelQ2_K : Blocks<V, BlockQ2_K> {
   using Blocks<V, BlockQ2_K>::Blocks;
   template <int kPart, int kWord>
   typename V::Int word(int64_t b) const {
-    return two_bits<V, kPart>(this->word_at(b, 16, kPart / 4 * 8 + kWord));
+    return bits<V, 2 * (kPart % 4), 2>(this->word_at(b, 16, kPart / 4 * 8 + kWord));
   }
   void scales(int64_t b, typename V::Int* out) const {
     for (int i = 0; i < 4; ++i) store_bytes<V>(bits<V, 0, 4>(this->word_at(b, 0, i)), out + 4 * i);
@@ -311,9 +315,10 @@ struct PanelQ3_K : Blocks<V, BlockQ3_K> {
   using Blocks<V, BlockQ3_K>::Blocks;
   template <int kPart, int kWord>
   typename V::Int word(int64_t b) const {
-    const auto low = two_bits<V, kPart>(this->word_at(b, 44, kPart / 4 * 8 + kWord));
-    const auto third = bits<V, kPart, 1>(this->word_at(b, 12, kWord));
-    return V::or_(low, V::template shift_left<2>(third));
+    const auto low =
+        V::template shift_right<2 * (kPart % 4)>(this->word_at(b, 44, kPart / 4 * 8 + kWord));
+    const auto third = shift<V, 2 - kPart>(this->word_at(b, 12, kWord));
+    return V::and_or(low, 0x03, V::and_bytes(third, 0x04));
   }
   void scales(int64_t b, typename V::Int* out) const {
     const auto u0 = this->word_at(b, 0, 0), u1 = this->word_at(b, 0, 1);

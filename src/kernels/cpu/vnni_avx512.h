@@ -53,12 +53,16 @@ struct Vnni {
   }
   template <int kBits>
   static Int shift_left(Int v) {
-    return _mm512_slli_epi32(v, kBits);
+    return kBits == 0 ? v : _mm512_slli_epi32(v, kBits);
   }
   static Int and_bytes(Int v, int mask) {
     return _mm512_and_si512(v, _mm512_set1_epi8(static_cast<char>(mask)));
   }
   static Int and_words(Int v, int mask) { return _mm512_and_si512(v, _mm512_set1_epi32(mask)); }
+  // (v & mask) | other
+  static Int and_or(Int v, int mask, Int other) {
+    return _mm512_ternarylogic_epi32(v, _mm512_set1_epi8(static_cast<char>(mask)), other, 0xea);
+  }
   static Int or_(Int a, Int b) { return _mm512_or_si512(a, b); }
   static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int subtract(Int a, int b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(b)); }
@@ -80,13 +84,16 @@ struct Vnni {
   // sum += products of pairs of 16-bit integers
   static Int add_pairs(Int sum, Int a, Int b) { return _mm512_dpwssd_epi32(sum, a, b); }
 
-  // start + products of kWords words of weights with those of x, which lie M words apart.
-  template <int kMax, int kWords, int M>
-  [[gnu::always_inline]] static Int dot(Int start, const Int* words, const std::byte* x) {
+  // sums[n] += products of kWords words of weights with those of x, which lie kStride words apart.
+  template <int kMax, int kWords, int kStride, int N>
+  [[gnu::always_inline]] static void dot(Int* sums, const Int (*words)[kWords],
+                                         const std::byte* x) {
     unroll<kWords>([&](auto i) __attribute__((always_inline)) {
-      start = _mm512_dpbusd_epi32(start, words[i], broadcast(x + i * M * 4));
+      const Int four = broadcast(x + i * kStride * 4);
+      unroll<N>([&](auto n) __attribute__((always_inline)) {
+        sums[n] = _mm512_dpbusd_epi32(sums[n], words[n][i], four);
+      });
     });
-    return start;
   }
 };
 
