@@ -94,8 +94,8 @@ std::vector<Cache> caches() {
     if (level.empty()) break;
     std::string type = first_line(folder / "type");
     type = type == "Data" ? " data" : type == "Instruction" ? " code" : "";
-    found.push_back(
-        {"L" + level + type, first_line(folder / "size"), first_line(folder / "shared_cpu_list")});
+    found.push_back({fmt::format("L{}{}", level, type), first_line(folder / "size"),
+                     first_line(folder / "shared_cpu_list")});
   }
   return found;
 }

@@ -10,7 +10,6 @@ namespace hachi::quantize {
 namespace {
 
 using formats::Checkpoint;
-using formats::GgufPairList;
 using model::ModelConfig;
 
 class Converter {

@@ -13,7 +13,7 @@
 namespace hachi::ops::cpu {
 namespace {
 
-constexpr int64_t kRun = 256;
+inline constexpr int64_t kRun = 256;
 
 // How kStep elements of V::kRows rows lie in memory, kBytes for all rows of a panel.
 template <class V>
