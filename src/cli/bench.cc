@@ -92,12 +92,6 @@ Result<std::shared_ptr<const formats::Checkpoint>> open_model(const std::string&
   return std::make_shared<const formats::Checkpoint>(std::move(checkpoint));
 }
 
-Result<void> repack(model::Model& model, int threads) {
-  ThreadPool pool(threads);
-  ops::Context ctx{.pool = &pool};
-  return model.repack(ctx);
-}
-
 // Whether most of the bytes are of types whose products are taken as integers.
 bool mostly_blocks(const formats::Checkpoint& checkpoint) {
   int64_t blocks = 0;

@@ -43,15 +43,11 @@ model::ConfigOptions config_options(const ModelOptions& options) {
                                 : model::YarnMagnitude::kAuthor};
 }
 
-namespace {
-
 Result<void> repack(model::Model& model, int threads) {
   ThreadPool pool(threads > 0 ? threads : usable_cpus());
   ops::Context ctx{.pool = &pool};
   return model.repack(ctx);
 }
-
-}  // namespace
 
 Result<LoadedModel> load_model(const ModelOptions& options) {
   TRY(auto checkpoint, open_checkpoint(options.model));

@@ -43,6 +43,9 @@ struct LoadedModel {
 Result<std::shared_ptr<const formats::Checkpoint>> open_checkpoint(const std::string& model);
 model::ConfigOptions config_options(const ModelOptions& options);
 
+// Model::repack() for the processor, with so many threads; 0: as many as this process may use.
+Result<void> repack(model::Model& model, int threads);
+
 // Also checks that the tokenizer has no more tokens than the model has rows.
 Result<LoadedModel> load_model(const ModelOptions& options);
 

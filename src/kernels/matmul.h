@@ -10,7 +10,7 @@ namespace hachi::ops {
 //
 //   y  [T,O] f32, written; must not overlap x
 //   x  [T,I] f32
-//   w  [O,I], used as it is stored: a few rows at a time are unpacked
+//   w  [O,I], as rows or as panels (panels.h)
 //
 // F32, F16, BF16 and F8_E4M3 weights are multiplied in f32. With weights of a block type, on every
 // device, x is first rounded to 8-bit integers in blocks of 32 (Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 IQ4_NL) or
@@ -19,10 +19,13 @@ namespace hachi::ops {
 //
 //   y = sum of (x.scale * w.scale[g]) * (integer sum of x.q * w.q) + x.sums[g] * w.min[g]
 //
-// kCpu sums in f32: element i goes to lane i % 8, or with block types to lane i / 4 % 8 as the
+// kCpu sums in f32, in an order set by I alone, so a token's result never depends on its
+// neighbours. Rows: element i goes to lane i % 8, or with block types to lane i / 4 % 8 as the
 // integer sum of four; each lane adds in the order of i, then the eight lanes are added in one
-// fixed tree. So a token's result never depends on its neighbours. With block types kCpu takes up
-// to 11/8 byte of workspace for each element of x.
+// fixed tree. Panels: one multiply-add for each block's integer sum, in order, and one for its
+// mins; plain types in runs of 256; BF16 on AMX in tiles of 32, with x as the sum of two bf16. Rows
+// and panels differ by roundings. kCpu takes up to 11/8 byte of workspace for each element of x
+// with rows of a block type, and four bytes with panels.
 void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w);
 
 // y[t,o] += sum over i of x[t,i] * w[o,i]; the sum is complete before it is added to y.

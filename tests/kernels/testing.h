@@ -85,16 +85,14 @@ inline std::vector<CpuFeatures> instruction_sets() {
   std::vector<CpuFeatures> sets = {{}};
   if (has.avx2) sets.push_back({.avx2 = true});
   if (has.avx512) sets.push_back({.avx2 = true, .avx512 = true});
-  if (has.avx512_bf16) sets.push_back({.avx2 = true, .avx512 = true, .avx512_bf16 = true});
   if (has.amx) {
-    sets.push_back({.avx2 = true, .avx512 = true, .avx512_bf16 = true, .amx = true});
+    sets.push_back({.avx2 = true, .avx512 = true, .amx = true});
   }
   return sets;
 }
 
 inline std::string_view name(const CpuFeatures& set) {
   if (set.amx) return "amx";
-  if (set.avx512_bf16) return "avx512_bf16";
   if (set.avx512) return "avx512";
   return set.avx2 ? "avx2" : "portable";
 }
