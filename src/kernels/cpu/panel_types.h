@@ -17,6 +17,20 @@
 namespace hachi::ops::cpu {
 namespace {
 
+// How many bytes ahead of a block its panel is fetched: into the first-level cache, to be dropped
+// once read, and, if `far` is not 0, before that into the second. Found by trying.
+struct Fetch {
+  int64_t near, far;
+};
+template <class Block>
+constexpr Fetch kFetch = {4608, 0};
+template <>
+constexpr Fetch kFetch<BlockQ6_K> = {4096, 12288};
+template <>
+constexpr Fetch kFetch<BlockQ3_K> = {10240, 0};
+template <>
+constexpr Fetch kFetch<BlockQ2_K> = {10240, 0};
+
 // The blocks of sixteen rows, seen from the first row of a vector on. A field is named by the bytes
 // that a row has before it, in the panel's order.
 template <class V, class Block>
@@ -25,15 +39,16 @@ class Blocks {
   Blocks(const std::byte* panel, int first_row)
       : words_(panel + first_row * 4), halves_(panel + first_row * 2) {}
 
-  // Asks for what lies kAhead bytes beyond part kPart of kParts of block b: about the memory's
-  // latency times its speed.
+  // Asks for what part kPart of kParts of block b needs, as far ahead as kFetch says.
   template <int kPart, int kParts>
   void prefetch(int64_t b) const {
-    constexpr int64_t kAhead = 10240;
+    constexpr Fetch kAhead = kFetch<Block>;
     constexpr int64_t kBegin = kStride * kPart / kParts / 64 * 64;
     constexpr int64_t kEnd = kStride * (kPart + 1) / kParts / 64 * 64;
     for (int64_t i = kBegin; i < kEnd; i += 64) {
-      __builtin_prefetch(words_ + b * kStride + kAhead + i);
+      const std::byte* line = words_ + b * kStride + i;
+      __builtin_prefetch(line + kAhead.near, 0, 0);
+      if constexpr (kAhead.far != 0) __builtin_prefetch(line + kAhead.far, 0, 2);
     }
   }
 
