@@ -23,7 +23,7 @@ namespace hachi::ops {
 // neighbours. Rows: element i goes to lane i % 8, or with block types to lane i / 4 % 8 as the
 // integer sum of four; each lane adds in the order of i, then the eight lanes are added in one
 // fixed tree. Panels: one multiply-add for each block's integer sum, in order, and one for its
-// mins; plain types in runs of 256; BF16 on AMX in tiles of 32, with x as the sum of two bf16. Rows
+// mins; plain types in runs of 256; BF16 on AMX in tiles of 32, with x rounded to bf16. Rows
 // and panels differ by roundings. kCpu takes up to 11/8 byte of workspace for each element of x
 // with rows of a block type, and four bytes with panels.
 void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w);

@@ -107,6 +107,7 @@ class Runner {
     name_ = device == Device::kRef ? "ref" : fmt::format("{} x {}", ops::name(features), threads);
   }
   Context& ctx() { return ctx_; }
+  const Context& ctx() const { return ctx_; }
   const std::string& name() const { return name_; }
 
  private:

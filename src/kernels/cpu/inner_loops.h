@@ -54,6 +54,9 @@ inline constexpr int kMostPanelTokens = 2;
 inline constexpr int kMostPanelTokens = 12;
 #endif
 
+// Panels that dot_tiles takes together, at most.
+inline constexpr int64_t kTilePanels = 8;
+
 // Some panels of a matrix (kernels/panels.h) with the activations of some tokens.
 struct PanelTile {
   DType dtype;
@@ -62,9 +65,11 @@ struct PanelTile {
   int64_t panel_bytes;
   int64_t columns;     // of the matrix
   const std::byte* x;  // as panel_input.h has it, for `tokens`
-  int tokens;          // 1, 2, 4, 8 or 12, at most InnerLoops::max_panel_tokens; of tiles 16
-  float* out;          // [count][tokens][16], written
-  int64_t groups;      // of tiles: x has so many groups of tokens, out is [count][groups][16][16]
+  int tokens;          // 1, 2, 4, 8 or 12, at most InnerLoops::max_panel_tokens; of tiles see below
+  float* out;          // [count][groups][tokens][16], written
+  int64_t groups = 1;  // of tiles: so many groups of 16 tokens; one of BF16 alone may be smaller
+  int64_t x_groups = 1;     // of tiles: groups in x,
+  int64_t first_group = 0;  // and which of them is the first here
 };
 
 // Rows of queries and a page of keys (kv_page.h). All rows are kRowStride apart.

@@ -17,19 +17,19 @@ namespace {
 constexpr int64_t kPanelsTogether = 8;
 constexpr int64_t kBytesTogether = 256 << 10;  // of panels: a part of the second-level cache
 // Of all panels taken together with all tokens taken together: at least 8 * 16 * 16.
-constexpr int64_t kMaxSums = 16 << 10;
+constexpr int64_t kMaxSums = 64 << 10;
 
 constexpr int64_t kTileTokens = 16;
 
-// BF16 goes through tiles with any number of tokens, the last group filled up with zeros: its sums
-// have bits of their own there.
-bool splits(const InnerLoops& loops, DType dtype, int64_t columns) {
+// BF16 goes through tiles with any number of tokens, as its sums have bits of their own there. The
+// last group has room for 16: what is not there is neither written nor read again.
+bool rounds(const InnerLoops& loops, DType dtype, int64_t columns) {
   return loops.dot_tiles != nullptr && dtype == DType::kBF16 && columns % 32 == 0;
 }
 
 // What panels of the type are multiplied with, but for the order of tokens in tiles.
 PanelInput input_format(const InnerLoops& loops, DType dtype, int64_t columns) {
-  if (splits(loops, dtype, columns)) return split_input();
+  if (rounds(loops, dtype, columns)) return rounded_input();
   return panel_input(dtype, loops.signed_bytes);
 }
 
@@ -39,7 +39,7 @@ class Groups {
  public:
   Groups(const InnerLoops& loops, const PanelInput& format, int64_t tokens)
       : max_(loops.max_panel_tokens), tokens_(tokens) {
-    if (format.split) {
+    if (format.rounded) {
       tiled_ = tokens_ = (tokens + kTileTokens - 1) / kTileTokens * kTileTokens;
     } else if (loops.dot_tiles != nullptr && !format.plain()) {
       tiled_ = tokens / kTileTokens * kTileTokens;
@@ -62,37 +62,53 @@ class Groups {
   int64_t tiled_ = 0;
 };
 
-// Writes elements [k, k + 256), or what there is of them, of token m to its place among M.
+// Of so many tokens of a group.
+int64_t input_bytes(const PanelInput& format, int64_t elements, int64_t tokens) {
+  return elements / format.block * format.words() * tokens * 4;
+}
+
+// Writes rows of x to their places in a group, or in group `index` of the `groups` of slabs.
 class InputWriter {
  public:
   InputWriter(const InnerLoops& loops, DType dtype, const PanelInput& format, int64_t tokens,
-              std::byte* out)
-      : loops_(loops), dtype_(dtype), format_(format), tokens_(tokens), out_(out) {}
+              int64_t index, int64_t groups, std::byte* data)
+      : loops_(loops),
+        dtype_(dtype),
+        format_(format),
+        tokens_(tokens),
+        index_(index),
+        groups_(groups),
+        data_(data) {}
 
+  // Of token m of the group, n elements.
   void write(const float* x, int64_t n, int64_t m) {
-    for (int64_t k = 0; k < n; k += 256) {
-      const int64_t count = std::min<int64_t>(256, n - k);
-      if (format_.split) {
-        write_split(x + k, k, count, m);
+    for (int64_t k = 0; k < n; k += kSlab) {
+      const int64_t count = std::min(kSlab, n - k);
+      out_ = data_ + k / kSlab * groups_ * input_bytes(format_, kSlab, tokens_) +
+             index_ * input_bytes(format_, count, tokens_);
+      if (format_.rounded) {
+        write_rounded(x + k, count, m);
       } else if (format_.plain()) {
-        for (int64_t i = 0; i < count; ++i) put(k + i, m, &x[k + i]);
+        for (int64_t i = 0; i < count; ++i) put(i, m, &x[k + i]);
       } else {
-        write_bytes(x + k, k, count, m);
+        write_bytes(x + k, count, m);
       }
     }
   }
 
  private:
+  static constexpr int64_t kSlab = 256;
+
   void put(int64_t word, int64_t m, const void* value) {
     std::memcpy(out_ + (word * tokens_ + m) * 4, value, 4);
   }
 
-  void write_bytes(const float* x, int64_t k, int64_t count, int64_t m) {
-    int8_t q[256];
+  void write_bytes(const float* x, int64_t count, int64_t m) {
+    int8_t q[kSlab];
     float scales[8], sums[16];
     loops_.round_to_int8(dtype_, x, count, {q, scales, sums});
     for (int64_t i = 0; i < count; i += format_.block) {
-      const int64_t at = (k + i) / format_.block * format_.words();
+      const int64_t at = i / format_.block * format_.words();
       put(at, m, &scales[i / 32]);
       if (format_.mins && format_.block == 32) put(at + 1, m, &sums[i / 16]);
       if (format_.start_words() > 0) write_starts(q + i, at + format_.starts_at(), m);
@@ -113,19 +129,11 @@ class InputWriter {
     }
   }
 
-  // x as a bf16 and what is left of it as another; about 2^-17 of x is lost.
-  void write_split(const float* x, int64_t k, int64_t count, int64_t m) {
-    float rest[256], rounded[256];
-    uint16_t parts[2][256];
-    loops_.encode(DType::kBF16, x, count, reinterpret_cast<std::byte*>(parts[0]));
-    loops_.decode(DType::kBF16, reinterpret_cast<const std::byte*>(parts[0]), count, rounded);
-    for (int64_t i = 0; i < count; ++i) rest[i] = x[i] - rounded[i];
-    loops_.encode(DType::kBF16, rest, count, reinterpret_cast<std::byte*>(parts[1]));
+  void write_rounded(const float* x, int64_t count, int64_t m) {
+    std::byte rounded[2 * kSlab];
+    loops_.encode(DType::kBF16, x, count, rounded);
     for (int64_t i = 0; i < count; i += 32) {
-      std::byte* out = out_ + (k + i) / 32 * kTileTokens * 128;
-      for (int part = 0; part < 2; ++part, out += kTileTokens * 64) {
-        std::memcpy(out + m * 64, parts[part] + i, 64);
-      }
+      std::memcpy(out_ + (i / 32 * kTileTokens + m) * 64, rounded + 2 * i, 64);
     }
   }
 
@@ -155,7 +163,9 @@ class InputWriter {
   DType dtype_;
   PanelInput format_;
   int64_t tokens_;
-  std::byte* out_;
+  int64_t index_, groups_;
+  std::byte* data_;
+  std::byte* out_ = nullptr;  // of the slab
 };
 
 // The activations of all tokens as one type of weights takes them: group after group.
@@ -179,8 +189,9 @@ void write_input(const Work& work, const Input& input, int64_t begin, int64_t en
   for (int64_t first = 0; first < groups.tokens() && first < end; first += size) {
     size = groups.size(first);
     const bool tiled = first < groups.tiled();
-    const PanelInput format = tiled && !input.format.split ? input.format.tiled() : input.format;
-    InputWriter writer(work.loops, input.dtype, format, size, input.group(first));
+    const PanelInput format = tiled && !input.format.rounded ? input.format.tiled() : input.format;
+    InputWriter writer(work.loops, input.dtype, format, size, tiled ? first / kTileTokens : 0,
+                       tiled ? groups.tiled() / kTileTokens : 1, input.group(tiled ? 0 : first));
     for (int64_t m = 0; m < size; ++m) {
       const int64_t t = first + m;
       if (t >= begin && t < end) writer.write(work.x.row<float>(t), work.x.size(1), m);
@@ -194,12 +205,13 @@ void write_output(const Work& work, const Product& product, const PanelTile& til
   const int64_t rows = product.w->values.size(0);
   const int64_t results = tile.tokens * tile.groups;  // a panel
   const int64_t tokens = std::min(results, work.x.size(0) - first_token);
-  for (int64_t p = 0; p < tile.count; ++p) {
-    const int64_t row = (first_panel + p) * kPanelRows;
-    const int64_t count = std::min(kPanelRows, rows - row);
-    for (int64_t m = 0; m < tokens; ++m) {
+  for (int64_t m = 0; m < tokens; ++m) {
+    float* y = product.y.row<float>(first_token + m);
+    for (int64_t p = 0; p < tile.count; ++p) {
+      const int64_t row = (first_panel + p) * kPanelRows;
+      const int64_t count = std::min(kPanelRows, rows - row);
       const float* from = tile.out + (p * results + m) * kPanelRows;
-      float* to = product.y.row<float>(first_token + m) + row;
+      float* to = y + row;
       for (int64_t r = 0; r < count; ++r) to[r] = work.add ? to[r] + from[r] : from[r];
     }
   }
@@ -212,7 +224,9 @@ void multiply_run(const Work& work, const Product& product, const Input& input, 
   const DType dtype = product.w->values.dtype();
   const Groups groups(work.loops, input.format, work.x.size(0));
   const int64_t bytes = kPanelRows * row_bytes(dtype, work.x.size(1));
-  const int64_t together = std::clamp<int64_t>(kBytesTogether / bytes, 1, kPanelsTogether);
+  const int64_t together = groups.tiled() > 0
+                               ? kTilePanels
+                               : std::clamp<int64_t>(kBytesTogether / bytes, 1, kPanelsTogether);
   for (int64_t p = begin; p < end; p += together) {
     PanelTile tile{.dtype = dtype,
                    .panels = product.w->panels + p * bytes,
@@ -220,15 +234,22 @@ void multiply_run(const Work& work, const Product& product, const Input& input, 
                    .panel_bytes = bytes,
                    .columns = work.x.size(1),
                    .out = out};
-    for (int64_t t = 0; t < groups.tokens(); t += tile.tokens * tile.groups) {
-      tile.tokens = static_cast<int>(groups.size(t));
+    int64_t taken = 0;
+    for (int64_t t = 0; t < groups.tokens(); t += taken) {
+      taken = groups.size(t);
+      tile.tokens = static_cast<int>(taken);
+      tile.groups = 1;
       tile.x = input.group(t);
       if (t < groups.tiled()) {
         const int64_t most = kMaxSums / (tile.count * kPanelRows * kTileTokens);
+        tile.x = input.data;
+        tile.x_groups = groups.tiled() / kTileTokens;
+        tile.first_group = t / kTileTokens;
         tile.groups = std::min(most, (groups.tiled() - t) / kTileTokens);
+        if (tile.x_groups == 1) tile.tokens = static_cast<int>(std::min(taken, work.x.size(0) - t));
         work.loops.dot_tiles(tile);
+        taken *= tile.groups;
       } else {
-        tile.groups = 1;
         work.loops.dot_panels(tile);
       }
       write_output(work, product, tile, p, t);
@@ -254,8 +275,6 @@ class Inputs {
     for (Input& input : all()) {
       input.data = at;
       at += bytes_of(work, input);
-      if (input.format.split)
-        std::memset(input.data, 0, static_cast<size_t>(bytes_of(work, input)));
     }
   }
   std::span<Input> all() { return {inputs_, count_}; }

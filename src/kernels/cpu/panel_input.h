@@ -9,8 +9,9 @@
 //
 // In the words of q, `run` words of a token stand side by side: one; or, for processors with tiles
 // (AMX), whose registers hold rows of tokens, as many as a tile's row takes. There BF16 weights are
-// multiplied with x as the sum of two bf16, in blocks of 32: 16 words of the first, high parts of
-// all tokens, then 16 of the second, low parts.
+// multiplied with x rounded to bf16, in blocks of 32: 16 words. And there all groups of 16 tokens
+// stand together in slabs of 256 elements: the first 256 of all groups, group after group, then the
+// next, so that a slab and its sums stay in the second-level cache.
 //
 // where start = -offset * (sum of q over the block or group): what turns products with weights that
 // were stored plus `offset` into those with the signed ones. Pair i of the sums holds the groups
@@ -25,14 +26,14 @@
 namespace hachi::ops::cpu {
 
 struct PanelInput {
-  int block = 1;       // elements
-  int group = 1;       // elements that share an integer scale: 16 or 32, in blocks of 256
-  int offset = 0;      // what q of the stored weights is too large by
-  bool mins = false;   // the type has mins
-  int run = 1;         // words of a token side by side
-  bool split = false;  // f32 as two bf16
+  int block = 1;         // elements
+  int group = 1;         // elements that share an integer scale: 16 or 32, in blocks of 256
+  int offset = 0;        // what q of the stored weights is too large by
+  bool mins = false;     // the type has mins
+  int run = 1;           // words of a token side by side
+  bool rounded = false;  // plain types: x as bf16
 
-  constexpr bool plain() const { return block < 32 || split; }
+  constexpr bool plain() const { return block < 32 || rounded; }
   constexpr int groups() const { return block / group; }
   // As tiles take it.
   constexpr PanelInput tiled() const {
@@ -50,7 +51,10 @@ struct PanelInput {
   constexpr int starts_at() const { return scale_words() + (block == 32 ? sum_words() : 0); }
   constexpr int sums_at() const { return scale_words() + (block == 32 ? 0 : start_words()); }
   constexpr int q_at() const { return scale_words() + sum_words() + start_words(); }
-  constexpr int words() const { return plain() ? block : q_at() + block / 4; }
+  constexpr int words() const {
+    if (plain()) return rounded ? block / 2 : block;
+    return q_at() + block / 4;
+  }
 
   constexpr bool operator==(const PanelInput&) const = default;
 };
@@ -89,6 +93,6 @@ constexpr PanelInput panel_input(DType dtype, bool signed_bytes) {
 }
 
 // BF16 for tiles.
-constexpr PanelInput split_input() { return {32, 1, 0, false, 16, true}; }
+constexpr PanelInput rounded_input() { return {32, 1, 0, false, 16, true}; }
 
 }  // namespace hachi::ops::cpu

@@ -17,8 +17,8 @@
 namespace hachi::ops::cpu {
 namespace {
 
-// How many bytes ahead of a block its panel is fetched: into the first-level cache, to be dropped
-// once read, and, if `far` is not 0, before that into the second. Found by trying.
+// How many bytes ahead of a block its panel is fetched: into the first-level cache, and, if `far`
+// is not 0, before that into the second. Found by trying.
 struct Fetch {
   int64_t near, far;
 };
@@ -47,7 +47,7 @@ class Blocks {
     constexpr int64_t kEnd = kStride * (kPart + 1) / kParts / 64 * 64;
     for (int64_t i = kBegin; i < kEnd; i += 64) {
       const std::byte* line = words_ + b * kStride + i;
-      __builtin_prefetch(line + kAhead.near, 0, 0);
+      __builtin_prefetch(line + kAhead.near);
       if constexpr (kAhead.far != 0) __builtin_prefetch(line + kAhead.far, 0, 2);
     }
   }
