@@ -97,7 +97,7 @@ TEST(Panels, HoldWhatProductsReadAndNothingElse) {
 // A file of one matrix in panels.
 fs::path one_matrix(const TempFolder& folder, DType type, int64_t rows, int64_t columns,
                     std::span<const std::byte> bytes) {
-  const auto path = folder.path() / "one.gguf";
+  auto path = folder.path() / "one.gguf";
   formats::GgufPairList pairs;
   pairs.set("general.architecture", "llama");
   pairs.set<uint32_t>("llama.block_count", 1);
