@@ -14,7 +14,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CHECK(!parsed.error().message.empty());
     return 0;
   }
-  for (const auto& entry : parsed->tensors) hachi::touch(entry.data);
+  for (const auto& entry : parsed->tensors) {
+    hachi::ConstTensor stored = entry.data;
+    if (entry.panels != nullptr) {  // as many bytes as whole panels of rows
+      const int64_t rows = (stored.size(0) + 15) / 16 * 16;
+      stored = hachi::ConstTensor(entry.panels, stored.dtype(), {rows, stored.size(1)});
+    }
+    hachi::touch(stored);
+  }
   size_t total = 0;
   for (const auto& [key, value] : parsed->metadata.entries()) {
     if (const auto* list = parsed->metadata.strings(key)) {

@@ -32,7 +32,7 @@ struct BenchOptions {
   std::vector<int> threads;
   std::vector<int64_t> batches = {1};
   int repetitions = 5;
-  std::string kv = "f16";
+  std::string kv_type = "f16";
   bool json = false;
   bool quiet = false;
 };
@@ -159,7 +159,7 @@ Result<int> run_bench(BenchOptions options) {
   report.model = options.model;
   report.config = model.config();
   report.bytes_per_token = model.bytes_per_token();
-  report.kv_dtype = *dtype_from_name(options.kv);
+  report.kv_dtype = *dtype_from_name(options.kv_type);
   report.integer_products = mostly_blocks(*checkpoint);
   TRY(const Extent extent, extent_of(tasks, report.config));
   TRY(BenchRunner runner,
@@ -198,9 +198,7 @@ void add_options(CLI::App& app, BenchOptions& options) {
       ->check(CLI::Range(1, kMaxRepetitions).description(""))
       ->type_name("N")
       ->capture_default_str();
-  app.add_option("--kv", options.kv, "Type of the KV cache")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
-      ->capture_default_str();
+  add_kv_type_option(app, options.kv_type);
   app.add_flag("--json", options.json, "As one JSON object");
   app.add_flag("--quiet,-q", options.quiet, "No progress");
 }

@@ -18,6 +18,7 @@ struct TypeUse {
   int64_t tensors = 0;
   int64_t elements = 0;
   uint64_t bytes = 0;
+  int64_t in_panels = 0;  // of the tensors
 };
 
 struct MemoryPlan {
@@ -41,6 +42,7 @@ std::map<DType, TypeUse> uses_by_type(const formats::Checkpoint& checkpoint) {
     TypeUse& use = uses[tensor.data.dtype()];
     const int64_t elements = num_elements(tensor.data);
     ++use.tensors;
+    use.in_panels += tensor.panels != nullptr ? 1 : 0;
     use.elements += elements;
     use.bytes += static_cast<uint64_t>(row_bytes(tensor.data.dtype(), elements));
   }
@@ -104,7 +106,9 @@ void print_text(const formats::Checkpoint& checkpoint, const model::ModelConfig&
   fmt::print("  parameters      {:.2f} million in {} tensors, {}\n",
              static_cast<double>(all.elements) / 1e6, all.tensors, human_bytes(all.bytes));
   for (const auto& [type, use] : uses) {
-    fmt::print("    {:<12}  {} tensors, {}\n", name(type), use.tensors, human_bytes(use.bytes));
+    fmt::print("    {:<12}  {} tensors, {}", name(type), use.tensors, human_bytes(use.bytes));
+    if (use.in_panels > 0) fmt::print(", {} in panels", use.in_panels);
+    fmt::print("\n");
   }
   const MemoryPlan memory = plan(config, options, all.bytes);
   fmt::print("  memory for a context of {} ({} cache)\n", memory.context, options.kv_type);
@@ -120,8 +124,10 @@ void print_json(const formats::Checkpoint& checkpoint, const model::ModelConfig&
   const TypeUse all = total(uses);
   boost::json::object types;
   for (const auto& [type, use] : uses) {
-    types[name(type)] = {
-        {"tensors", use.tensors}, {"elements", use.elements}, {"bytes", use.bytes}};
+    types[name(type)] = {{"tensors", use.tensors},
+                         {"elements", use.elements},
+                         {"bytes", use.bytes},
+                         {"panels", use.in_panels}};
   }
   const MemoryPlan memory = plan(config, options, all.bytes);
   const boost::json::object json = {

@@ -11,6 +11,12 @@ void add_model_argument(CLI::App& app, ModelOptions& options, bool required) {
       ->type_name("MODEL");
 }
 
+void add_kv_type_option(CLI::App& app, std::string& kv_type) {
+  app.add_option("--kv-type", kv_type, "Type of the KV cache")
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}))
+      ->capture_default_str();
+}
+
 void add_engine_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--threads", options.threads, "Threads to compute with (default: all allowed)")
       ->check(CLI::Range(1, 1024).description(""))
@@ -20,9 +26,7 @@ void add_engine_options(CLI::App& app, ModelOptions& options) {
                              engine::kDefaultContext))
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->type_name("N");
-  app.add_option("--kv-type", options.kv_type, "Type of the KV cache")
-      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}))
-      ->capture_default_str();
+  add_kv_type_option(app, options.kv_type);
   app.add_option("--yarn-magnitude", options.yarn_magnitude,
                  "Whether YaRN scales attention as the model's author or as Transformers does")
       ->check(CLI::IsMember({"author", "transformers"}))
@@ -52,7 +56,9 @@ Result<void> repack(model::Model& model, int threads) {
 Result<LoadedModel> load_model(const ModelOptions& options) {
   TRY(auto checkpoint, open_checkpoint(options.model));
   TRY(model::Model model, model::Model::load(checkpoint, config_options(options)));
-  TRY(repack(model, options.threads));
+  if (options.repack) {
+    TRY(repack(model, options.threads));
+  }
   TRY(tokenizer::Tokenizer tokenizer, tokenizer::Tokenizer::load(*checkpoint));
   if (tokenizer.vocab_size() > model.config().vocab_size) {
     return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",

@@ -23,11 +23,15 @@ struct ModelOptions {
   int64_t context = 0;
   std::string kv_type = "f16";
   std::string yarn_magnitude = "author";
+  bool repack = true;
   bool quiet = false;
 };
 
 // MODEL, which every command that opens one has. `required` as for CLI11.
 void add_model_argument(CLI::App& app, ModelOptions& options, bool required = true);
+
+// --kv-type, whose value is the name of a DType.
+void add_kv_type_option(CLI::App& app, std::string& kv_type);
 
 // --threads, --context, --kv-type, --yarn-magnitude, --quiet.
 void add_engine_options(CLI::App& app, ModelOptions& options);
@@ -46,7 +50,8 @@ model::ConfigOptions config_options(const ModelOptions& options);
 // Model::repack() for the processor, with so many threads; 0: as many as this process may use.
 Result<void> repack(model::Model& model, int threads);
 
-// Also checks that the tokenizer has no more tokens than the model has rows.
+// Repacked unless the options say otherwise. Also checks that the tokenizer has no more tokens than
+// the model has rows.
 Result<LoadedModel> load_model(const ModelOptions& options);
 
 Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options);

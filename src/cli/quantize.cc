@@ -37,6 +37,7 @@ struct QuantizeOptions {
   std::string embedding_type;
   int64_t chunks = 64;
   double damping = quantize::kDefaultDamping;
+  bool panels = false;
   bool gptq = false;
   bool check = false;
   bool dry_run = false;
@@ -52,12 +53,15 @@ std::string all_file_types() {
   return all;
 }
 
+// None for "keep".
 Result<const FileType*> parse_file_type(const std::string& name) {
   if (name.empty()) {
-    return fail(Code::kInvalidArgument, "--to TYPE is missing, one of {}", all_file_types());
+    return fail(Code::kInvalidArgument, "--to TYPE is missing, one of {}, or keep",
+                all_file_types());
   }
+  if (name == "keep") return nullptr;
   if (const FileType* type = quantize::find_file_type(name)) return type;
-  return fail(Code::kInvalidArgument, "--to {}: there is no such type, only {}", name,
+  return fail(Code::kInvalidArgument, "--to {}: there is no such type, only {}, or keep", name,
               all_file_types());
 }
 
@@ -81,6 +85,7 @@ Result<quantize::TypeOverride> parse_override(const std::string& text) {
 
 Result<quantize::PlanOptions> plan_options(const QuantizeOptions& options) {
   quantize::PlanOptions plan;
+  plan.panels = options.panels;
   for (const std::string& text : options.tensors) {
     TRY(auto one, parse_override(text));
     plan.overrides.push_back(std::move(one));
@@ -181,8 +186,8 @@ Result<int> run_quantize(const QuantizeOptions& options) {
   }
   TRY(const Source source, quantize::open_source(std::move(checkpoint)));
   const bool needs_all = !options.gptq && !options.dry_run;
-  TRY(const Plan plan, quantize::make_plan(source, *type, planned, needs_all));
-  if (source.is_quantized() && !options.model.quiet) {
+  TRY(const Plan plan, quantize::make_plan(source, type, planned, needs_all));
+  if (type != nullptr && source.is_quantized() && !options.model.quiet) {
     fmt::print(stderr,
                "note: the source is quantized itself, and its errors stay; a source in F16, BF16 "
                "or F32 makes a better file\n");
@@ -210,7 +215,8 @@ void add_options(CLI::App& app, QuantizeOptions& options) {
   add_model_argument(app, options.model);
   app.add_option("QUANTIZED", options.quantized, "With --check: the model made from MODEL")
       ->type_name("MODEL");
-  app.add_option("--to", options.to, "Type of the file (all of them below)")->type_name("TYPE");
+  app.add_option("--to", options.to, "Type of the file (below), or keep: as the tensors are")
+      ->type_name("TYPE");
   app.add_option("--output,-o", options.out, "The GGUF file to write")->type_name("FILE");
   app.add_option("--imatrix", options.importance, "Importance of inputs, from hachi imatrix")
       ->type_name("FILE");
@@ -223,6 +229,9 @@ void add_options(CLI::App& app, QuantizeOptions& options) {
       ->type_name("TYPE");
   app.add_option("--embedding-type", options.embedding_type, "Type of the token embedding")
       ->type_name("TYPE");
+  app.add_flag("--panels", options.panels,
+               "Store matrices in the order in which products read them: such a file needs no "
+               "repacking when it is loaded, and only Hachi reads it");
   app.add_flag("--gptq", options.gptq, "Make up for rounding errors, watching the model on --file");
   app.add_option("--file", options.file, "The text for --gptq or --check")->type_name("FILE");
   app.add_option("--chunks", options.chunks, "Chunks of 512 tokens of it that --gptq takes; 0: all")
@@ -261,6 +270,7 @@ Examples:
   hachi quantize ~/models/Qwen3-8B --to Q4_K_M -o qwen3-8b-q4_k_m.gguf
   hachi quantize model.gguf --to Q4_0 --gptq --file book.txt -o better.gguf
   hachi quantize model.gguf --to IQ3_M --imatrix model.imatrix --tensor 'attn_v=Q6_K' -o small.gguf
+  hachi quantize model.gguf --to keep --panels -o fast.gguf
   hachi quantize --check model.gguf small.gguf --file book.txt)");
   return {app, [options] { return run(*options); }};
 }

@@ -20,11 +20,16 @@ struct Kind {
   std::string name;  // "blk.N.attn_q.weight"
   DType from;
   DType to;
+  bool panels;
   int64_t count = 0;
   uint64_t bytes = 0;
 };
 
 DType type_before(const PlannedTensor& planned) { return planned.tensor->weight.values.dtype(); }
+
+std::string_view file_type_name(const Plan& plan) {
+  return plan.file == nullptr ? "keep" : plan.file->name;
+}
 
 std::string kind_name(const std::string& name) {
   if (!quantize::layer_of(name)) return name;
@@ -36,11 +41,12 @@ std::vector<Kind> kinds_of(const Plan& plan) {
   for (const PlannedTensor& planned : plan.tensors) {
     const std::string name = kind_name(planned.tensor->name);
     const auto same = [&](const Kind& kind) {
-      return kind.name == name && kind.from == type_before(planned) && kind.to == planned.type;
+      return kind.name == name && kind.from == type_before(planned) && kind.to == planned.type &&
+             kind.panels == planned.panels;
     };
     auto found = std::find_if(kinds.begin(), kinds.end(), same);
     if (found == kinds.end()) {
-      kinds.push_back({name, type_before(planned), planned.type});
+      kinds.push_back({name, type_before(planned), planned.type, planned.panels});
       found = std::prev(kinds.end());
     }
     ++found->count;
@@ -60,11 +66,12 @@ std::string plan_table(const Plan& plan) {
   std::string text = fmt::format("{:{}}  {:>5}  {:8}  {:8}  {:>10}\n", "TENSOR", width, "COUNT",
                                  "FROM", "TO", "SIZE");
   for (const Kind& kind : kinds) {
-    text += fmt::format("{:{}}  {:>5}  {:8}  {:8}  {:>10}\n", printable(kind.name), width,
-                        kind.count, name(kind.from), name(kind.to), human_bytes(kind.bytes));
+    text += fmt::format("{:{}}  {:>5}  {:8}  {:8}  {:>10}{}\n", printable(kind.name), width,
+                        kind.count, name(kind.from), name(kind.to), human_bytes(kind.bytes),
+                        kind.panels ? ", in panels" : "");
   }
   text += fmt::format("{:{}}  {:>5}  {:8}  {:8}  {:>10}, {:.2f} bits a weight\n", "all", width,
-                      plan.tensors.size(), "", plan.file->name, human_bytes(plan.bytes()),
+                      plan.tensors.size(), "", file_type_name(plan), human_bytes(plan.bytes()),
                       plan.bits_per_weight());
   return text;
 }
@@ -78,9 +85,10 @@ std::string plan_json(const Plan& plan, const QuantizeResult& result) {
                                           {"shape", std::move(shape)},
                                           {"from", name(type_before(planned))},
                                           {"to", name(planned.type)},
+                                          {"panels", planned.panels},
                                           {"bytes", planned.bytes()}});
   }
-  boost::json::object json = {{"type", plan.file->name},
+  boost::json::object json = {{"type", file_type_name(plan)},
                               {"tensor_bytes", plan.bytes()},
                               {"bits_per_weight", plan.bits_per_weight()},
                               {"tensors", std::move(tensors)}};

@@ -154,6 +154,8 @@ Command add_score(CLI::App& program) {
                 R"({"logprob": …, "tokens": n, "greedy": bool})");
   app->add_option("--file", options->file, "Print the perplexity of this text");
   app->add_flag("--json", options->json, "Print the perplexity as a JSON object");
+  app->add_flag("!--no-repack", options->model.repack,
+                "Multiply with rows as the file has them: slower, to see what repacking changes");
   add_engine_options(*app, options->model);
   app->footer(R"(
 Examples:

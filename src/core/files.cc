@@ -80,6 +80,9 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const auto size = static_cast<size_t>(info.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (data == MAP_FAILED) return system_error("map it", path);
+  // Where the file is not in memory yet it is then read in huge pages, and mapped in them; weights
+  // that are multiplied where they lie are read a good deal faster so. Only advice.
+  (void)::madvise(data, size, MADV_HUGEPAGE);
   mapped.data_ = static_cast<const std::byte*>(data);
   mapped.size_ = size;
   return mapped;

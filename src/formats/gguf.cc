@@ -158,11 +158,13 @@ Result<GgufParser::Placed> GgufParser::read_tensor(uint64_t index) {
   for (auto size = claim.sizes.rbegin(); size != claim.sizes.rend(); ++size) {
     TRY(*size, reader_.value<uint64_t>("a dimension"));
   }
-  TRY(const auto type, reader_.value<uint32_t>("a tensor's type"));
+  TRY(const auto stored_type, reader_.value<uint32_t>("a tensor's type"));
+  claim.panels = stored_type >= kGgufPanelTypes;
+  const uint32_t type = claim.panels ? stored_type - kGgufPanelTypes : stored_type;
   TRY(placed.offset, reader_.value<uint64_t>("a tensor's offset"));
   if (type >= kTensorTypes.size()) {
     return fail(Code::kUnsupported, "{}: tensor {} has the unknown type {}", file_,
-                printable(claim.name), type);
+                printable(claim.name), stored_type);
   }
   if (!kTensorTypes[type].dtype) {
     return fail(Code::kUnsupported,

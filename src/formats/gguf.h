@@ -7,6 +7,11 @@
 //
 // Offsets count from the end of that first padding. Versions 2 and 3 differ only in that 3 may be
 // big-endian. Source: docs/gguf.md of the ggml repository.
+//
+// Types of our own: kGgufPanelTypes + the number of a type is a matrix of that type in panels of 16
+// rows, its fields in the order of kernels/panels.h and the last panel filled up with rows of
+// zeros. Readers that know nothing of panels refuse such a file as one of an unknown type. Another
+// order of the fields would be another base.
 #pragma once
 
 #include <cstddef>
@@ -38,5 +43,7 @@ Result<Gguf> parse_gguf(std::span<const std::byte> bytes, std::string_view file)
 std::optional<uint32_t> gguf_type_number(DType dtype);
 
 inline constexpr uint64_t kGgufAlignment = 32;  // where a file does not say
+
+inline constexpr uint32_t kGgufPanelTypes = 0x48500000;  // "HP"
 
 }  // namespace hachi::formats

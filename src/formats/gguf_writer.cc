@@ -77,7 +77,11 @@ bool GgufPairList::contains(std::string_view key) const {
 uint64_t GgufTensor::bytes() const {
   CHECK(!sizes.empty());
   auto bytes = static_cast<uint64_t>(row_bytes(dtype, sizes.back()));
-  for (size_t i = 0; i + 1 < sizes.size(); ++i) bytes *= static_cast<uint64_t>(sizes[i]);
+  CHECK(!panels || sizes.size() == 2);
+  for (size_t i = 0; i + 1 < sizes.size(); ++i) {
+    const auto rows = static_cast<uint64_t>(sizes[i]);
+    bytes *= panels ? padded(rows, kPanelRows) : rows;
+  }
   return bytes;
 }
 
@@ -103,7 +107,7 @@ std::string gguf_header(GgufPairList pairs, std::span<const GgufTensor> tensors,
     for (auto size = tensor.sizes.rbegin(); size != tensor.sizes.rend(); ++size) {
       append(out, static_cast<uint64_t>(*size));
     }
-    append(out, *type);
+    append(out, tensor.panels ? kGgufPanelTypes + *type : *type);
     append(out, offset);
     offset += padded(tensor.bytes(), alignment);
   }

@@ -85,6 +85,7 @@ struct GgufTensor {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> sizes;  // outermost first, as everywhere; 1 to 4 of them
+  bool panels = false;         // a matrix whose bytes come in panels (gguf.h)
 
   uint64_t bytes() const;
 };

@@ -15,6 +15,10 @@ Result<uint64_t> dense_bytes(const TensorClaim& claim, std::string_view file) {
     return fail(Code::kCorrupt, "{}: tensor {} has {} dimensions, where 1 to {} are possible", file,
                 printable(claim.name), rank, ConstTensor::kMaxRank);
   }
+  if (claim.panels && rank != 2) {
+    return fail(Code::kCorrupt, "{}: tensor {} lies in panels and has {} dimensions, not 2", file,
+                printable(claim.name), rank);
+  }
   const DTypeTraits& type = traits(claim.dtype);
   const uint64_t row = claim.sizes.back();
   const auto block = static_cast<uint64_t>(type.block_size);
@@ -23,7 +27,12 @@ Result<uint64_t> dense_bytes(const TensorClaim& claim, std::string_view file) {
                 file, printable(claim.name), row, type.name, block);
   }
   auto bytes = checked_mul(row / block, static_cast<uint64_t>(type.block_bytes));
-  for (size_t i = 0; i + 1 < rank && bytes; ++i) bytes = checked_mul(*bytes, claim.sizes[i]);
+  if (bytes && claim.panels) bytes = checked_mul(*bytes, kPanelRows);
+  for (size_t i = 0; i + 1 < rank && bytes; ++i) {
+    const uint64_t size = claim.sizes[i];
+    const uint64_t panels = size / kPanelRows + (size % kPanelRows != 0 ? 1 : 0);
+    bytes = checked_mul(*bytes, claim.panels ? panels : size);
+  }
   if (!bytes || *bytes > uint64_t{std::numeric_limits<int64_t>::max()}) {
     return fail(Code::kCorrupt, "{}: the sizes of tensor {} overflow", file, printable(claim.name));
   }
@@ -39,6 +48,11 @@ Result<uint64_t> dense_bytes(const TensorClaim& claim, std::string_view file) {
 TensorEntry make_entry(const TensorClaim& claim, const std::byte* data) {
   const auto size = [&](size_t i) { return static_cast<int64_t>(claim.sizes[i]); };
   TensorEntry entry{claim.name, {}};
+  if (claim.panels) {
+    entry.data = ConstTensor(nullptr, claim.dtype, {size(0), size(1)});
+    entry.panels = data;
+    return entry;
+  }
   switch (claim.sizes.size()) {
     case 1:
       entry.data = ConstTensor(data, claim.dtype, {size(0)});

@@ -39,7 +39,8 @@ Result<void> repack(ops::Context& ctx, Weights& weights) {
   });
   uint64_t bytes = 0;
   for (const ops::Weight* w : all) bytes += bytes_in_panels(*w);
-  const bool tied = weights.head.values.data() == weights.embedding.values.data();
+  const bool tied = weights.head.values.data() == weights.embedding.values.data() &&
+                    weights.head.panels == weights.embedding.panels;
   TRY(Buffer memory, Buffer::allocate(bytes, Buffer::Pages::kHuge));
   std::byte* at = memory.data();
   for (ops::Weight* w : all) {

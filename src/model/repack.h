@@ -8,8 +8,9 @@
 namespace hachi::model {
 
 // Copies each matrix whose products are faster so into panels (kernels/panels.h) and forgets its
-// rows: the pages of the checkpoint's mapping that held them are given back. The embedding of a
-// model with a head of its own stays as it is. Fails with kLimit if memory does not suffice.
+// rows: the pages of the checkpoint's mapping that held them are given back. What lies in panels in
+// the file is used there; the embedding of a model with a head of its own stays as it is. Fails
+// with kLimit if memory does not suffice.
 Result<void> repack(ops::Context& ctx, Weights& weights);
 
 }  // namespace hachi::model

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "kernels/dequantize.h"
+#include "kernels/panels.h"
 
 namespace hachi::model {
 namespace {
@@ -16,6 +17,8 @@ struct TensorName {
   std::string_view hugging_face;
   std::string_view gguf;
 };
+
+static_assert(ops::kPanelRows == formats::kPanelRows);
 
 constexpr TensorName kEmbedding = {"model.embed_tokens", "token_embd"};
 constexpr TensorName kFinalNorm = {"model.norm", "output_norm"};
@@ -91,18 +94,19 @@ class Loader {
     return text + std::string(suffix);
   }
 
-  Result<ConstTensor> tensor(const TensorName& name) {
+  Result<TensorEntry> tensor(const TensorName& name) {
     const std::string full = full_name(name);
     const TensorEntry* entry = checkpoint_.find(full);
     if (entry == nullptr) {
       return fail(Code::kCorrupt, "{}: the tensor {} is missing", checkpoint_.path().string(),
                   full);
     }
-    return entry->data;
+    return *entry;
   }
 
   Result<ops::Weight> matrix(const TensorName& name, int64_t rows, int64_t columns) {
-    TRY(const ConstTensor values, tensor(name));
+    TRY(const TensorEntry entry, tensor(name));
+    const ConstTensor& values = entry.data;
     if (values.rank() != 2 || values.size(0) != rows || values.size(1) != columns) {
       return wrong_shape(name, values, fmt::format("[{}, {}]", rows, columns));
     }
@@ -110,8 +114,14 @@ class Loader {
       return fail(Code::kUnsupported, "{}: {} holds whole numbers, and must hold weights",
                   checkpoint_.path().string(), full_name(name));
     }
+    if (entry.panels != nullptr && !ops::has_panels(values.dtype(), columns)) {
+      return fail(Code::kCorrupt, "{}: {} lies in panels, which {} with {} columns has not",
+                  checkpoint_.path().string(), full_name(name), core::name(values.dtype()),
+                  columns);
+    }
     ops::Weight weight;
     weight.values = values;
+    weight.panels = entry.panels;
     if (values.dtype() == DType::kF8E4M3) {
       TRY(find_scales(name, weight));
     }
@@ -158,7 +168,8 @@ class Loader {
   }
 
   Result<ConstTensor> norm(const TensorName& name, int64_t width) {
-    TRY(const ConstTensor values, tensor(name));
+    TRY(const TensorEntry entry, tensor(name));
+    const ConstTensor& values = entry.data;
     if (values.rank() != 1 || values.size(0) != width) {
       return wrong_shape(name, values, fmt::format("[{}]", width));
     }

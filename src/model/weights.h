@@ -1,6 +1,6 @@
 // The weights of a decoder, under the names of the paper rather than of a file format. Matrices are
-// views into the mapped checkpoint, in the type that they have there, until repack.h copies them
-// into panels; only the norms, a few kilobytes, are copied.
+// views into the mapped checkpoint, in the type and order that they have there, until repack.h
+// copies rows into panels; only the norms, a few kilobytes, are copied.
 #pragma once
 
 #include <vector>

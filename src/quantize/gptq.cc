@@ -117,8 +117,8 @@ Result<void> Gptq::quantize_matrix(const PlannedTensor& planned, const Hessian& 
   const SourceTensor& tensor = *planned.tensor;
   std::vector<std::byte>& out = blocks_[tensor.name];
   if (tensor.is_stored_as(planned.type)) {
-    const std::byte* data = tensor.weight.values.data();
-    out.assign(data, data + planned.bytes());
+    out.resize(planned.bytes());
+    copy_rows(tensor, 0, tensor.rows(), out.data());
     return {};
   }
   if (has_grid(planned.type)) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "formats/gguf.h"
+#include "kernels/panels.h"
 #include "quantize/blocks.h"
 #include "tokenizer/regex.h"
 
@@ -58,7 +60,7 @@ bool is_plain(DType type) {
   return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
 }
 
-DType planned_type(const SourceTensor& tensor, const FileType& file, const MixtureModel& model,
+DType planned_type(const SourceTensor& tensor, const FileType* file, const MixtureModel& model,
                    const PlanOptions& options, Overrides& overrides) {
   const DType stored = tensor.weight.values.dtype();
   if (!is_quantized_tensor(tensor.name, static_cast<int>(tensor.sizes.size())) ||
@@ -72,7 +74,15 @@ DType planned_type(const SourceTensor& tensor, const FileType& file, const Mixtu
   const bool output = tensor.name == "output.weight" || (embedding && model.tied_head);
   if (embedding && options.embedding_type) return type_that_fits(*options.embedding_type, row);
   if (output && options.output_type) return type_that_fits(*options.output_type, row);
-  return type_that_fits(mixture_type(file, model, tensor.name, row), row);
+  if (file == nullptr) return stored;
+  return type_that_fits(mixture_type(*file, model, tensor.name, row), row);
+}
+
+// A table that is only looked up in is read row by row.
+bool goes_into_panels(const SourceTensor& tensor, DType type, const MixtureModel& model) {
+  return tensor.sizes.size() == 2 && is_quantized_tensor(tensor.name, 2) &&
+         (tensor.name != "token_embd.weight" || model.tied_head) &&
+         ops::has_panels(type, tensor.columns());
 }
 
 // The embedding is looked up, not multiplied, and no importance of it is ever measured; where it is
@@ -135,15 +145,20 @@ double Plan::bits_per_weight() const {
   return 8 * static_cast<double>(bytes()) / weights;
 }
 
-Result<Plan> make_plan(const Source& source, const FileType& file, const PlanOptions& options,
+Result<Plan> make_plan(const Source& source, const FileType* file, const PlanOptions& options,
                        bool needs_all) {
   MixtureModel model = source.model;
   model.has_importance = options.importance != nullptr;
   TRY(Overrides overrides, Overrides::compile(options.overrides));
   Plan plan;
-  plan.file = &file;
+  plan.file = file;
   for (const SourceTensor& tensor : source.tensors) {
     PlannedTensor planned{&tensor, planned_type(tensor, file, model, options, overrides), {}};
+    if (!formats::gguf_type_number(planned.type)) {
+      return fail(Code::kUnsupported, "{}: GGUF has no {}; name the type that it shall become",
+                  tensor.name, name(planned.type));
+    }
+    planned.panels = options.panels && goes_into_panels(tensor, planned.type, model);
     TRY(add_importance(planned, options, needs_all));
     plan.tensors.push_back(std::move(planned));
   }

@@ -1,10 +1,14 @@
 #include "quantize/source.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/checked.h"
+#include "formats/printable.h"
 #include "kernels/dequantize.h"
+#include "kernels/panels.h"
 #include "kernels/unpack.h"
+#include "kernels/weight_blocks.h"
 #include "quantize/gguf_from_hf.h"
 
 namespace hachi::quantize {
@@ -42,7 +46,7 @@ Result<MixtureModel> gguf_model(const Checkpoint& checkpoint, const std::string&
   return model;
 }
 
-SourceTensor as_it_lies(const formats::TensorEntry& entry) {
+Result<SourceTensor> as_it_lies(const Checkpoint& checkpoint, const formats::TensorEntry& entry) {
   SourceTensor tensor;
   tensor.name = std::string(entry.name);
   const ConstTensor& data = entry.data;
@@ -52,6 +56,12 @@ SourceTensor as_it_lies(const formats::TensorEntry& entry) {
     if (i + 1 < data.rank()) rows *= data.size(i);
   }
   tensor.weight.values = ConstTensor(data.data(), data.dtype(), {rows, tensor.sizes.back()});
+  tensor.weight.panels = entry.panels;
+  if (entry.panels != nullptr && !ops::has_panels(data.dtype(), tensor.sizes.back())) {
+    return fail(Code::kCorrupt, "{}: {} lies in panels, which {} with {} columns has not",
+                checkpoint.path().string(), formats::printable(entry.name), name(data.dtype()),
+                tensor.sizes.back());
+  }
   return tensor;
 }
 
@@ -68,7 +78,8 @@ Result<Source> from_gguf(std::shared_ptr<const Checkpoint> checkpoint) {
     if (!pair.key.starts_with("split.")) source.pairs.set(pair);
   }
   for (const formats::TensorEntry& entry : checkpoint->tensors()) {
-    source.tensors.push_back(as_it_lies(entry));
+    TRY(SourceTensor tensor, as_it_lies(*checkpoint, entry));
+    source.tensors.push_back(std::move(tensor));
   }
   source.checkpoint = std::move(checkpoint);
   return source;
@@ -100,6 +111,15 @@ Result<Source> open_source(std::shared_ptr<const Checkpoint> checkpoint) {
                      return layer_of(a.name).value_or(-1) < layer_of(b.name).value_or(-1);
                    });
   return source;
+}
+
+void copy_rows(const SourceTensor& tensor, int64_t first, int64_t count, std::byte* out) {
+  CHECK(tensor.is_stored_as(tensor.weight.values.dtype()));
+  const auto bytes = static_cast<size_t>(row_bytes(tensor.weight.values.dtype(), tensor.columns()));
+  for (int64_t r = 0; r < count; ++r, out += bytes) {
+    const std::byte* row = ops::weight_blocks(tensor.weight, first + r, 0, tensor.columns(), out);
+    if (row != out) std::memcpy(out, row, bytes);
+  }
 }
 
 void read_rows(const SourceTensor& tensor, int64_t first, int64_t count, float* out) {

@@ -26,7 +26,7 @@ struct SourceTensor {
   int64_t rows() const { return weight.values.size(0); }
   int64_t columns() const { return weight.values.size(1); }
   int64_t elements() const { return rows() * columns(); }
-  // Its bytes as they are can be those of the file.
+  // Its rows as they are can be those of the file, in panels or not.
   bool is_stored_as(DType type) const {
     return weight.values.dtype() == type && interleaved_heads == 0 && !weight.scales;
   }
@@ -45,6 +45,10 @@ struct Source {
 // Fails with kUnsupported for a mixture of experts and, in Hugging Face folders, for what GGUF
 // cannot say.
 Result<Source> open_source(std::shared_ptr<const formats::Checkpoint> checkpoint);
+
+// The same rows as the source has them, whether they lie in panels there or not. For a tensor that
+// is stored as the type that it has.
+void copy_rows(const SourceTensor& tensor, int64_t first, int64_t count, std::byte* out);
 
 // Rows [first, first + count) of the tensor, in its order, as f32 [count, columns].
 void read_rows(const SourceTensor& tensor, int64_t first, int64_t count, float* out);

@@ -103,6 +103,9 @@ class ProgramTest(unittest.TestCase):
         result = json.loads(self.run_program("score", self.gguf, "--file", self.folder / "text",
                                              "--json", "--context", 128))
         self.assertGreater(result["perplexity"], 1)
+        rows = json.loads(self.run_program("score", self.gguf, "--file", self.folder / "text",
+                                           "--json", "--context", 128, "--no-repack"))
+        self.assertAlmostEqual(rows["perplexity"] / result["perplexity"], 1, places=4)
 
     def test_info(self):
         info = json.loads(self.run_program("info", self.gguf, "--json", "--context", 100))
@@ -140,8 +143,9 @@ class ProgramTest(unittest.TestCase):
 
     def test_bench_without_a_file(self):
         report = json.loads(self.run_program(
-            "bench", "synthetic:tiny:q4_k_m", "-p", 8, "-n", 2, "-r", 1, "--kv", "f32", "--json"))
-        self.assertEqual((report["arithmetic"], report["kv"]), ("int8", "F32"))
+            "bench", "synthetic:tiny:q4_k_m", "-p", 8, "-n", 2, "-r", 1, "--kv-type", "q8_0",
+            "--json"))
+        self.assertEqual((report["arithmetic"], report["kv"]), ("int8", "Q8_0"))
         self.assertEqual(len(report["groups"][0]["rows"]), 2)
 
     def test_an_interrupted_bench_prints_what_there_is(self):
@@ -194,6 +198,25 @@ class ProgramTest(unittest.TestCase):
         self.assertRegex(table, r"blk\.N\.attn_v\.weight +2 +F32 +Q5_1")
         self.assertRegex(table, r"output\.weight +1 +F32 +Q8_0")
         self.assertNotIn("partial", str(list(self.folder.iterdir())))
+
+    def test_files_in_panels(self):
+        rows, panels, back = (self.folder / name for name in ("r.gguf", "p.gguf", "b.gguf"))
+        self.quantize(self.gguf, "--to", "Q8_0", "-o", rows)
+        report = json.loads(self.quantize(rows, "--to", "keep", "--panels", "-o", panels, "--json"))
+        self.assertEqual(report["type"], "keep")
+        in_panels = {t["name"] for t in report["tensors"] if t["panels"]}
+        self.assertIn("blk.1.ffn_down.weight", in_panels)
+        self.assertNotIn("token_embd.weight", in_panels)
+        info = json.loads(self.run_program("info", panels, "--json"))
+        self.assertEqual(info["types"]["Q8_0"]["panels"], len(in_panels))
+        self.assertIn("in panels", self.run_program("info", panels))
+        self.assertIn("in panels", self.quantize(rows, "--to", "keep", "--panels", "--dry-run"))
+        self.assertEqual(*(self.answer(model, "-p", "the", "-n", 8, "--seed", 1)["ids"]
+                           for model in (panels, rows)))
+        self.quantize(panels, "--to", "keep", "-o", back)
+        self.assertEqual(back.read_bytes(), rows.read_bytes())
+        check = json.loads(self.quantize("--check", rows, panels, "--json", "--context", 64))
+        self.assertEqual(check["kl_divergence"]["max"], 0)
 
     def test_importance_and_compensation(self):
         text = self.folder / "calibration"

@@ -226,6 +226,45 @@ TEST(Gguf, TensorsAreChecked) {
                "allowed");
 }
 
+TEST(Gguf, PanelsAreChecked) {
+  using namespace gguf_type;
+  const auto with_panels = [](std::vector<uint64_t> sizes, uint32_t type, size_t bytes) {
+    return error_after([&](GgufBytes& f) {
+      f.tensor("t", sizes, kGgufPanelTypes + type, std::string(bytes, 'x'));
+    });
+  };
+  EXPECT_EQ(with_panels({16, 32}, kTensorQ4_0, 16 * 18), "no error");
+  EXPECT_EQ(with_panels({17, 32}, kTensorQ4_0, 32 * 18), "no error");
+  EXPECT_ERROR(with_panels({17, 32}, kTensorQ4_0, 17 * 18), "cut short");
+  EXPECT_ERROR(with_panels({16, 32}, kTensorQ4_0, 14 * 18), "cut short");
+  EXPECT_ERROR(with_panels({16, 48}, kTensorQ4_0, 1024), "not a multiple of Q4_0's 32");
+  EXPECT_ERROR(with_panels({32}, kTensorQ4_0, 16 * 18), "has 1 dimensions, not 2");
+  EXPECT_ERROR(with_panels({1, 16, 32}, kTensorQ4_0, 16 * 18), "has 3 dimensions, not 2");
+  EXPECT_ERROR(with_panels({0, 32}, kTensorQ4_0, 16 * 18), "dimension of 0");
+  EXPECT_ERROR(with_panels({UINT64_MAX, 32}, kTensorQ4_0, 16 * 18), "overflow");
+  EXPECT_ERROR(with_panels({uint64_t{1} << 55, 32}, kTensorQ8_0, 1024), "cut short");
+  EXPECT_ERROR(with_panels({uint64_t{1} << 59, 32}, kTensorQ8_0, 1024), "overflow");
+  EXPECT_ERROR(with_panels({16, UINT64_MAX - 31}, kTensorQ4_0, 1024), "overflow");
+  EXPECT_ERROR(with_panels({16, 256}, 19, 1024), "is of type IQ1_S");
+  EXPECT_ERROR(with_panels({16, 256}, 40, 1024), "unknown type 1213202472");
+}
+
+TEST(Gguf, PanelsAreNotRows) {
+  GgufBytes file;
+  file.tensor("p", {3, 2}, kGgufPanelTypes + gguf_type::kTensorF16, std::string(64, 'x'));
+  file.f32_tensor("after", {1}, {1});
+  const std::string bytes = file.bytes();
+  const auto parsed = parse_gguf(as_bytes(bytes), "f");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  const TensorEntry& entry = parsed->tensors[0];
+  EXPECT_FALSE(entry.data);
+  EXPECT_EQ(entry.data.dtype(), DType::kF16);
+  EXPECT_EQ(entry.data.size(0), 3);
+  EXPECT_EQ(entry.data.size(1), 2);
+  EXPECT_EQ(reinterpret_cast<const char*>(entry.panels)[63], 'x');
+  EXPECT_EQ(parsed->tensors[1].panels, nullptr);
+}
+
 TEST(Gguf, OffsetsAreChecked) {
   const auto with_offset = [](uint64_t offset) {
     return error_after([&](GgufBytes& f) { f.tensors[1].offset = offset; });
