@@ -21,7 +21,7 @@ namespace hachi::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using quantize::FileType;
+using model::FileType;
 using quantize::Plan;
 using quantize::Source;
 
@@ -46,7 +46,7 @@ struct QuantizeOptions {
 
 std::string all_file_types() {
   std::string all;
-  for (const FileType& type : quantize::file_types()) {
+  for (const FileType& type : model::file_types()) {
     all += fmt::format("{}{}", all.empty() ? "" : " ", type.name);
   }
   return all;
@@ -56,7 +56,7 @@ Result<const FileType*> parse_file_type(const std::string& name) {
   if (name.empty()) {
     return fail(Code::kInvalidArgument, "--to TYPE is missing, one of {}", all_file_types());
   }
-  if (const FileType* type = quantize::find_file_type(name)) return type;
+  if (const FileType* type = model::find_file_type(name)) return type;
   return fail(Code::kInvalidArgument, "--to {}: there is no such type, only {}", name,
               all_file_types());
 }

@@ -27,7 +27,7 @@ struct Kind {
 DType type_before(const PlannedTensor& planned) { return planned.tensor->weight.values.dtype(); }
 
 std::string kind_name(const std::string& name) {
-  if (!quantize::layer_of(name)) return name;
+  if (!model::layer_of(name)) return name;
   return "blk.N" + name.substr(name.find('.', sizeof "blk." - 1));
 }
 

@@ -58,7 +58,7 @@ Result<std::unique_ptr<Gptq>> Gptq::create(const Source& source, const Plan& pla
 }
 
 Result<const std::vector<std::byte>*> Gptq::blocks_of(const PlannedTensor& planned) {
-  const auto layer = layer_of(planned.tensor->name);
+  const auto layer = model::layer_of(planned.tensor->name);
   if (!layer || planned.tensor->sizes.size() < 2) return nullptr;
   if (*layer != layer_) {
     TRY(quantize_layer(*layer));

@@ -58,21 +58,23 @@ bool is_plain(DType type) {
   return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
 }
 
-DType planned_type(const SourceTensor& tensor, const FileType& file, const MixtureModel& model,
-                   const PlanOptions& options, Overrides& overrides) {
+DType planned_type(const SourceTensor& tensor, const model::FileType& file,
+                   const model::MixtureModel& model, const PlanOptions& options,
+                   Overrides& overrides) {
   const DType stored = tensor.weight.values.dtype();
-  if (!is_quantized_tensor(tensor.name, static_cast<int>(tensor.sizes.size())) ||
+  if (!model::is_quantized_tensor(tensor.name, static_cast<int>(tensor.sizes.size())) ||
       stored == DType::kI32) {
     return stored;
   }
   const int64_t row = tensor.columns();
   const auto chosen = overrides.type_of(tensor.name);
-  if (chosen) return type_that_fits(*chosen, row);
+  if (chosen) return model::type_that_fits(*chosen, row);
   const bool embedding = tensor.name == "token_embd.weight";
   const bool output = tensor.name == "output.weight" || (embedding && model.tied_head);
-  if (embedding && options.embedding_type) return type_that_fits(*options.embedding_type, row);
-  if (output && options.output_type) return type_that_fits(*options.output_type, row);
-  return type_that_fits(mixture_type(file, model, tensor.name, row), row);
+  if (embedding && options.embedding_type)
+    return model::type_that_fits(*options.embedding_type, row);
+  if (output && options.output_type) return model::type_that_fits(*options.output_type, row);
+  return model::type_that_fits(model::mixture_type(file, model, tensor.name, row), row);
 }
 
 // The embedding is looked up, not multiplied, and no importance of it is ever measured; where it is
@@ -135,9 +137,9 @@ double Plan::bits_per_weight() const {
   return 8 * static_cast<double>(bytes()) / weights;
 }
 
-Result<Plan> make_plan(const Source& source, const FileType& file, const PlanOptions& options,
-                       bool needs_all) {
-  MixtureModel model = source.model;
+Result<Plan> make_plan(const Source& source, const model::FileType& file,
+                       const PlanOptions& options, bool needs_all) {
+  model::MixtureModel model = source.model;
   model.has_importance = options.importance != nullptr;
   TRY(Overrides overrides, Overrides::compile(options.overrides));
   Plan plan;
