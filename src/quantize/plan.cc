@@ -104,12 +104,9 @@ Result<void> add_importance(PlannedTensor& planned, const PlanOptions& options, 
       return {};
     }
   }
-  if (!needs_importance(planned.type)) return {};
-  if (lives_without_importance(tensor.name)) {
-    planned.importance.assign(columns, 1.0f);
+  if (!needs_all || !needs_importance(planned.type) || lives_without_importance(tensor.name)) {
     return {};
   }
-  if (!needs_all) return {};
   return fail(Code::kInvalidArgument,
               "{}: {} needs the importance of its inputs, and {}; measure it with `hachi imatrix` "
               "and give the file with --imatrix",

@@ -13,6 +13,7 @@ using formats::GgufWriter;
 // Elements that are encoded between two writes: 64 MB as floats if they were kept, which they are
 // not; far more rows than there are threads.
 constexpr int64_t kPieceElements = int64_t{1} << 24;
+
 class ModelWriter {
  public:
   ModelWriter(GgufWriter& file, ThreadPool& pool, const WriteOptions& options)
@@ -23,10 +24,6 @@ class ModelWriter {
  private:
   Result<void> copy(const PlannedTensor& planned);
   Result<void> encode(const PlannedTensor& planned);
-  Result<void> check_stop() const {
-    if (options_.should_stop && options_.should_stop()) return fail(Code::kCancelled, "cancelled");
-    return {};
-  }
 
   GgufWriter& file_;
   ThreadPool& pool_;
@@ -38,7 +35,7 @@ Result<void> ModelWriter::copy(const PlannedTensor& planned) {
   constexpr uint64_t kPieceBytes = uint64_t{1} << 26;
   std::span<const std::byte> bytes(planned.tensor->weight.values.data(), planned.bytes());
   while (!bytes.empty()) {
-    TRY(check_stop());
+    TRY(check_stop(options_.should_stop));
     const auto piece = bytes.first(std::min<uint64_t>(kPieceBytes, bytes.size()));
     TRY(file_.write(piece));
     bytes = bytes.subspan(piece.size());
@@ -52,7 +49,7 @@ Result<void> ModelWriter::encode(const PlannedTensor& planned) {
   const float* importance = planned.importance.empty() ? nullptr : planned.importance.data();
   const int64_t step = std::max<int64_t>(1, kPieceElements / planned.tensor->columns());
   for (int64_t first = 0; first < rows; first += step) {
-    TRY(check_stop());
+    TRY(check_stop(options_.should_stop));
     const int64_t count = std::min(step, rows - first);
     piece_.resize(static_cast<size_t>(count * bytes));
     TRY(encode_rows(*planned.tensor, planned.type, importance, first, count, pool_, piece_.data()));
@@ -62,7 +59,7 @@ Result<void> ModelWriter::encode(const PlannedTensor& planned) {
 }
 
 Result<void> ModelWriter::write(const PlannedTensor& planned) {
-  TRY(check_stop());
+  TRY(check_stop(options_.should_stop));
   if (options_.gptq != nullptr) {
     TRY(const auto* blocks, options_.gptq->blocks_of(planned));
     if (blocks != nullptr) return file_.write(*blocks);
