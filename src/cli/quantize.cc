@@ -21,7 +21,7 @@ namespace hachi::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using quantize::FileType;
+using model::FileType;
 using quantize::Plan;
 using quantize::Source;
 
@@ -47,20 +47,20 @@ struct QuantizeOptions {
 
 std::string all_file_types() {
   std::string all;
-  for (const FileType& type : quantize::file_types()) {
+  for (const model::FileType& type : model::file_types()) {
     all += fmt::format("{}{}", all.empty() ? "" : " ", type.name);
   }
   return all;
 }
 
 // None for "keep".
-Result<const FileType*> parse_file_type(const std::string& name) {
+Result<const model::FileType*> parse_file_type(const std::string& name) {
   if (name.empty()) {
     return fail(Code::kInvalidArgument, "--to TYPE is missing, one of {}, or keep",
                 all_file_types());
   }
   if (name == "keep") return nullptr;
-  if (const FileType* type = quantize::find_file_type(name)) return type;
+  if (const model::FileType* type = model::find_file_type(name)) return type;
   return fail(Code::kInvalidArgument, "--to {}: there is no such type, only {}, or keep", name,
               all_file_types());
 }
@@ -172,7 +172,7 @@ void print_result(const QuantizeOptions& options, const Plan& plan, const Quanti
 
 Result<int> run_quantize(const QuantizeOptions& options) {
   const InterruptGuard guard;
-  TRY(const FileType* type, parse_file_type(options.to));
+  TRY(const model::FileType* type, parse_file_type(options.to));
   TRY(quantize::PlanOptions planned, plan_options(options));
   if (options.gptq && options.file.empty()) {
     return fail(Code::kInvalidArgument, "--gptq needs --file TEXT, a text to watch the model on");

@@ -32,7 +32,7 @@ std::string_view file_type_name(const Plan& plan) {
 }
 
 std::string kind_name(const std::string& name) {
-  if (!quantize::layer_of(name)) return name;
+  if (!model::layer_of(name)) return name;
   return "blk.N" + name.substr(name.find('.', sizeof "blk." - 1));
 }
 

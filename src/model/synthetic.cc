@@ -2,15 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/dtype.h"
 #include "core/thread_pool.h"
+#include "model/mixture.h"
 #include "model/synthetic_blocks.h"
 
 namespace hachi::model {
@@ -42,12 +41,6 @@ constexpr Shape kShapes[] = {
     {"tiny", "qwen3", 512, 8, 4, 2, 64, 768, 1024, 512, 1e4, false},
 };
 
-struct Recipe {
-  DType base;
-  bool medium = false;  // an "_M" mixture
-  bool small = false;   // an "_S" mixture with some layers larger
-};
-
 // One tensor to be: its name, its type and its sizes.
 struct Planned {
   std::string name;
@@ -60,85 +53,57 @@ struct Planned {
   }
 };
 
-std::optional<Recipe> find_recipe(std::string_view type) {
-  std::string lower(type);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (lower == "q4_k_s") return Recipe{.base = DType::kQ4_K, .small = true};
-  if (lower == "q4_k_m") return Recipe{.base = DType::kQ4_K, .medium = true};
-  if (lower == "q5_k_s") return Recipe{.base = DType::kQ5_K};
-  if (lower == "q5_k_m") return Recipe{.base = DType::kQ5_K, .medium = true};
-  const auto dtype = dtype_from_name(lower);
-  if (!dtype || *dtype == DType::kI32) return std::nullopt;
-  return Recipe{.base = *dtype};
+// F8_E4M3 has no file of its own: matrices have it all alike, as the plain types.
+constexpr FileType kF8File = {Mixture::kBF16, "F8_E4M3", 0, DType::kF8E4M3};
+
+const FileType* find_type(std::string_view name) {
+  return dtype_from_name(name) == DType::kF8E4M3 ? &kF8File : find_file_type(name);
 }
 
 class Plan {
  public:
-  Plan(const Shape& shape, const Recipe& recipe) : shape_(shape), recipe_(recipe) {}
+  Plan(const Shape& shape, const FileType& file)
+      : shape_(shape),
+        file_(file),
+        mixture_{.num_layers = shape.layers,
+                 .heads_per_kv = shape.heads / shape.kv_heads,
+                 .tied_head = shape.tied} {}
 
   std::vector<Planned> tensors() {
     const Shape& s = shape_;
-    const DType head = is_small(recipe_.base) ? DType::kQ6_K : recipe_.base;
-    matrix("token_embd", s.tied ? head : recipe_.base, s.vocab, s.hidden);
+    matrix("token_embd", s.vocab, s.hidden);
     for (int64_t i = 0; i < s.layers; ++i) layer(i);
     vector("output_norm", s.hidden);
-    if (!s.tied) matrix("output", head, s.vocab, s.hidden);
+    if (!s.tied) matrix("output", s.vocab, s.hidden);
     return std::move(planned_);
   }
 
  private:
-  // The types for which the quantizer keeps a larger output matrix.
-  static bool is_small(DType dtype) {
-    return traits(dtype).block_size > 1 && dtype != DType::kQ8_0;
-  }
-
   void layer(int64_t i) {
     const Shape& s = shape_;
     const int64_t width = s.heads * s.head_dim;
     const int64_t kv_width = s.kv_heads * s.head_dim;
     const auto name = [&](std::string_view part) { return fmt::format("blk.{}.{}", i, part); };
     vector(name("attn_norm"), s.hidden);
-    matrix(name("attn_q"), recipe_.base, width, s.hidden);
-    matrix(name("attn_k"), recipe_.base, kv_width, s.hidden);
-    matrix(name("attn_v"), larger_where_it_counts(i, 4), kv_width, s.hidden);
+    matrix(name("attn_q"), width, s.hidden);
+    matrix(name("attn_k"), kv_width, s.hidden);
+    matrix(name("attn_v"), kv_width, s.hidden);
     if (s.family == "qwen3") {
       vector(name("attn_q_norm"), s.head_dim);
       vector(name("attn_k_norm"), s.head_dim);
     }
-    matrix(name("attn_output"), recipe_.base, s.hidden, width);
+    matrix(name("attn_output"), s.hidden, width);
     vector(name("ffn_norm"), s.hidden);
-    matrix(name("ffn_gate"), recipe_.base, s.ffn, s.hidden);
-    matrix(name("ffn_up"), recipe_.base, s.ffn, s.hidden);
-    matrix(name("ffn_down"), larger_where_it_counts(i, s.layers / 8), s.hidden, s.ffn);
+    matrix(name("ffn_gate"), s.ffn, s.hidden);
+    matrix(name("ffn_up"), s.ffn, s.hidden);
+    matrix(name("ffn_down"), s.hidden, s.ffn);
   }
 
-  // Of attn_v and ffn_down: the "_M" mixtures give Q6_K to both ends of the model and to each third
-  // layer between, Q4_K_S gives Q5_K to the first `first` layers.
-  DType larger_where_it_counts(int64_t i, int64_t first) const {
-    const int64_t eighth = shape_.layers / 8;
-    const bool counts = i < eighth || i >= 7 * shape_.layers / 8 || (i - eighth) % 3 == 2;
-    if (recipe_.medium && counts) return DType::kQ6_K;
-    if (recipe_.small && i < first) return DType::kQ5_K;
-    return recipe_.base;
-  }
-
-  static DType that_fits(DType dtype, int64_t columns) {
-    if (columns % traits(dtype).block_size == 0) return dtype;
-    switch (dtype) {
-      case DType::kQ4_K:
-        return DType::kQ5_0;
-      case DType::kQ5_K:
-        return DType::kQ5_1;
-      case DType::kQ6_K:
-        return DType::kQ8_0;
-      default:
-        return DType::kIQ4_NL;
-    }
-  }
-
-  void matrix(const std::string& name, DType dtype, int64_t rows, int64_t columns) {
-    planned_.push_back({name + ".weight", that_fits(dtype, columns), rows, columns});
-    if (dtype == DType::kF8E4M3) planned_.push_back({name + ".weight_scale", DType::kF32, 0, 1});
+  void matrix(const std::string& part, int64_t rows, int64_t columns) {
+    const std::string name = part + ".weight";
+    const DType type = type_that_fits(mixture_type(file_, mixture_, name, columns), columns);
+    planned_.push_back({name, type, rows, columns});
+    if (type == DType::kF8E4M3) planned_.push_back({name + "_scale", DType::kF32, 0, 1});
   }
 
   void vector(const std::string& name, int64_t columns) {
@@ -146,7 +111,8 @@ class Plan {
   }
 
   const Shape& shape_;
-  const Recipe& recipe_;
+  const FileType& file_;
+  MixtureModel mixture_;
   std::vector<Planned> planned_;
 };
 
@@ -191,8 +157,8 @@ void fill(const Planned& tensor, std::span<const std::byte> pattern, size_t offs
   }
 }
 
-Result<formats::Checkpoint> make(std::string title, const Shape& shape, const Recipe& recipe) {
-  const std::vector<Planned> planned = Plan(shape, recipe).tensors();
+Result<formats::Checkpoint> make(std::string title, const Shape& shape, const FileType& file) {
+  const std::vector<Planned> planned = Plan(shape, file).tensors();
   uint64_t bytes = 0;
   for (const Planned& tensor : planned) bytes += aligned(tensor.bytes());
   formats::InMemoryModel model{std::move(title), metadata_of(shape), {}, {}};
@@ -249,12 +215,12 @@ Result<formats::Checkpoint> synthetic_checkpoint(std::string_view name) {
     return fail(Code::kNotFound, "{}: there is no shape '{}', only {}", name, rest.substr(0, colon),
                 synthetic_shapes());
   }
-  const auto recipe = find_recipe(type);
-  if (!recipe) {
+  const FileType* file = find_type(type);
+  if (file == nullptr) {
     return fail(Code::kNotFound, "{}: there is no type '{}' (such as q4_0, q4_k_m, q8_0, bf16)",
                 name, type);
   }
-  return make(std::string(name), *shape, *recipe);
+  return make(std::string(name), *shape, *file);
 }
 
 }  // namespace hachi::model

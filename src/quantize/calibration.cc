@@ -9,9 +9,6 @@
 namespace hachi::quantize {
 namespace {
 
-constexpr std::array kInputs = {model::LayerInput::kAttention, model::LayerInput::kOut,
-                                model::LayerInput::kFfn, model::LayerInput::kDown};
-
 // The sums of squares of one layer's four inputs.
 class SquaresObserver : public model::LayerObserver {
  public:
@@ -36,12 +33,12 @@ class SquaresObserver : public model::LayerObserver {
 
  private:
   ThreadPool& pool_;
-  std::array<std::vector<double>, kInputs.size()> sums_;
+  std::array<std::vector<double>, kLayerInputs.size()> sums_;
 };
 
 Result<void> add_layer(const SquaresObserver& observer, int64_t layer, int64_t tokens,
                        Importance& importance) {
-  for (const model::LayerInput input : kInputs) {
+  for (const model::LayerInput input : kLayerInputs) {
     const std::vector<double>& sums = observer.sums(input);
     InputSquares squares;
     squares.tokens = tokens;
@@ -59,41 +56,54 @@ Result<void> add_layer(const SquaresObserver& observer, int64_t layer, int64_t t
   return {};
 }
 
+// A text's tokens, and what each sequence cut from them begins with.
+struct TextTokens {
+  TextTokens(const tokenizer::Tokenizer& tokenizer, std::string_view text, int64_t size)
+      : begin(tokenizer.encode("", {.add_special = true})),
+        tokens(tokenizer.encode(text, {.parse_special = false})),
+        room(size - static_cast<int64_t>(begin.size())),
+        count(static_cast<int64_t>(tokens.size())) {}
+
+  std::vector<int32_t> sequence(int64_t first, int64_t last) const {
+    std::vector<int32_t> all = begin;
+    all.insert(all.end(), tokens.begin() + first, tokens.begin() + last);
+    return all;
+  }
+
+  std::vector<int32_t> begin;
+  std::vector<int32_t> tokens;
+  int64_t room;   // for tokens of the text in a sequence
+  int64_t count;  // of `tokens`
+};
+
 }  // namespace
 
 Result<std::vector<std::vector<int32_t>>> calibration_chunks(const tokenizer::Tokenizer& tokenizer,
                                                              std::string_view text,
                                                              int64_t chunk_size,
                                                              int64_t max_chunks) {
-  const std::vector<int32_t> begin = tokenizer.encode("", {.add_special = true});
-  const std::vector<int32_t> tokens = tokenizer.encode(text, {.parse_special = false});
-  const auto room = chunk_size - static_cast<int64_t>(begin.size());
-  const int64_t whole = room < 1 ? 0 : static_cast<int64_t>(tokens.size()) / room;
+  const TextTokens all(tokenizer, text, chunk_size);
+  const int64_t whole = all.room < 1 ? 0 : all.count / all.room;
   if (whole == 0) {
     return fail(Code::kInvalidArgument,
                 "the text has {} tokens, fewer than the {} of one chunk: give a longer one",
-                tokens.size(), chunk_size);
+                all.count, chunk_size);
   }
   const int64_t count = max_chunks > 0 ? std::min(max_chunks, whole) : whole;
   std::vector<std::vector<int32_t>> chunks;
   for (int64_t i = 0; i < count; ++i) {
-    const auto from = tokens.begin() + (i * whole / count) * room;
-    chunks.push_back(begin);
-    chunks.back().insert(chunks.back().end(), from, from + room);
+    const int64_t first = (i * whole / count) * all.room;
+    chunks.push_back(all.sequence(first, first + all.room));
   }
   return chunks;
 }
 
 Result<std::vector<std::vector<int32_t>>> text_windows(const tokenizer::Tokenizer& tokenizer,
                                                        std::string_view text, int64_t size) {
-  const std::vector<int32_t> begin = tokenizer.encode("", {.add_special = true});
-  const std::vector<int32_t> tokens = tokenizer.encode(text, {.parse_special = false});
-  const auto room = static_cast<int64_t>(size) - static_cast<int64_t>(begin.size());
+  const TextTokens all(tokenizer, text, size);
   std::vector<std::vector<int32_t>> windows;
-  const auto count = static_cast<int64_t>(tokens.size());
-  for (int64_t at = 0; room > 0 && at < count; at += room) {
-    std::vector<int32_t> window = begin;
-    window.insert(window.end(), tokens.begin() + at, tokens.begin() + std::min(at + room, count));
+  for (int64_t first = 0; all.room > 0 && first < all.count; first += all.room) {
+    auto window = all.sequence(first, std::min(first + all.room, all.count));
     if (window.size() >= 2) windows.push_back(std::move(window));
   }
   if (windows.empty()) {
@@ -104,7 +114,7 @@ Result<std::vector<std::vector<int32_t>>> text_windows(const tokenizer::Tokenize
 
 Result<Importance> measure_importance(std::shared_ptr<const formats::Checkpoint> checkpoint,
                                       const std::vector<std::vector<int32_t>>& chunks,
-                                      ThreadPool& pool, const CalibrationProgress& progress,
+                                      ThreadPool& pool, const Progress& progress,
                                       const ShouldStop& should_stop) {
   CHECK(!chunks.empty());
   const auto chunk_size = static_cast<int64_t>(chunks.front().size());
@@ -116,7 +126,7 @@ Result<Importance> measure_importance(std::shared_ptr<const formats::Checkpoint>
     runner.embed(chunks[i]);
     tokens += static_cast<int64_t>(chunks[i].size());
     for (int64_t layer = 0; layer < num_layers; ++layer) {
-      if (should_stop && should_stop()) return fail(Code::kCancelled, "cancelled");
+      TRY(check_stop(should_stop));
       runner.run(layer, &observers[static_cast<size_t>(layer)]);
     }
     if (progress) progress(static_cast<int64_t>(i) + 1, static_cast<int64_t>(chunks.size()));

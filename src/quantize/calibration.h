@@ -1,7 +1,6 @@
 // The text that a model is watched on, as chunks of tokens, and the importance measured on it.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,14 +9,12 @@
 #include "core/thread_pool.h"
 #include "formats/checkpoint.h"
 #include "quantize/importance.h"
+#include "quantize/progress.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hachi::quantize {
 
 inline constexpr int64_t kChunkTokens = 512;  // as llama.cpp's imatrix has it
-
-using CalibrationProgress = std::function<void(int64_t done, int64_t total)>;
-using ShouldStop = std::function<bool()>;
 
 // Whole chunks of `chunk_size` tokens, at most `max_chunks` (0: all), spread evenly over the text;
 // each begins with the model's first token if it has one. Fails if the text is shorter than a
@@ -36,7 +33,7 @@ Result<std::vector<std::vector<int32_t>>> text_windows(const tokenizer::Tokenize
 // Sums are in double and do not depend on the number of threads.
 Result<Importance> measure_importance(std::shared_ptr<const formats::Checkpoint> checkpoint,
                                       const std::vector<std::vector<int32_t>>& chunks,
-                                      ThreadPool& pool, const CalibrationProgress& progress,
+                                      ThreadPool& pool, const Progress& progress,
                                       const ShouldStop& should_stop);
 
 }  // namespace hachi::quantize

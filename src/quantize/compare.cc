@@ -124,7 +124,7 @@ double middle(std::vector<double> values) {
 
 Result<Comparison> compare_models(engine::Session& source, engine::Session& quantized,
                                   const std::vector<std::vector<int32_t>>& chunks,
-                                  const CompareProgress& progress, const ShouldStop& should_stop) {
+                                  const Progress& progress, const ShouldStop& should_stop) {
   CHECK(!chunks.empty());
   if (source.logits().size() != quantized.logits().size()) {
     return fail(Code::kInvalidArgument,
@@ -134,7 +134,7 @@ Result<Comparison> compare_models(engine::Session& source, engine::Session& quan
   ThreadPool pool(source.threads());
   std::vector<PlaceFigures> places;
   for (size_t i = 0; i < chunks.size(); ++i) {
-    if (should_stop && should_stop()) return fail(Code::kCancelled, "cancelled");
+    TRY(check_stop(should_stop));
     TRY(source.run_whole(chunks[i]));
     TRY(quantized.run_whole(chunks[i]));
     compare_chunk(source, quantized, chunks[i], pool, places);
@@ -163,7 +163,7 @@ Result<Speed> measure_speed(engine::Session& session, std::span<const int32_t> p
     prefill.push_back(static_cast<double>(prompt.size()) / clock.seconds());
     clock.restart();
     for (int64_t i = 0; i < num_decoded; ++i) {
-      if (should_stop && should_stop()) return fail(Code::kCancelled, "cancelled");
+      TRY(check_stop(should_stop));
       TRY(session.decode(prompt[static_cast<size_t>(i) % prompt.size()]));
     }
     decode.push_back(static_cast<double>(num_decoded) / clock.seconds());

@@ -3,13 +3,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <vector>
 
 #include "core/result.h"
 #include "engine/session.h"
 #include "formats/checkpoint.h"
+#include "quantize/progress.h"
 
 namespace hachi::quantize {
 
@@ -48,15 +48,12 @@ struct Comparison {
   ModelFigures quantized;
 };
 
-using CompareProgress = std::function<void(int64_t done, int64_t total)>;
-using ShouldStop = std::function<bool()>;
-
 // `chunks`: sequences of their own, of which each token after the first is scored. Both models have
 // the same vocabulary. Takes the logits of both side by side, 16 rows at a time: no file and no
 // memory of all of them. Fails with kInvalidArgument if the sessions do not fit each other.
 Result<Comparison> compare_models(engine::Session& source, engine::Session& quantized,
                                   const std::vector<std::vector<int32_t>>& chunks,
-                                  const CompareProgress& progress, const ShouldStop& should_stop);
+                                  const Progress& progress, const ShouldStop& should_stop);
 
 // Tokens a second of one session: `prompt` at once, then `num_decoded` tokens one by one.
 struct Speed {

@@ -11,6 +11,8 @@ namespace hachi::quantize {
 
 inline constexpr float kLargest = 65504.0f;  // the largest f16: no value or scale goes beyond
 
+inline constexpr Levels kIQ4Levels = make_levels(ops::kIQ4Values);
+
 // The elements of a block.
 struct BlockValues {
   const float* x;        // finite, at most kLargest

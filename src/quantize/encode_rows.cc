@@ -9,16 +9,16 @@
 #include "kernels/decode.h"
 #include "kernels/unpack.h"
 #include "quantize/blocks.h"
+#include "quantize/encode.h"
 
 namespace hachi::quantize {
 
 Result<void> encode_rows(const SourceTensor& tensor, DType type, const float* importance,
                          int64_t first, int64_t count, ThreadPool& pool, std::byte* out) {
-  constexpr float kMaxF16 = 65504;
   const int64_t columns = tensor.columns();
   const int64_t bytes = row_bytes(type, columns);
   const bool half = type == DType::kF16;
-  const float limit = half ? kMaxF16 : std::numeric_limits<float>::max();
+  const float limit = half ? kLargest : std::numeric_limits<float>::max();
   std::atomic<int64_t> wrong_row{-1};
   pool.parallel_for(count, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> row(static_cast<size_t>(columns));

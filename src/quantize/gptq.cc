@@ -1,17 +1,14 @@
 #include "quantize/gptq.h"
 
-#include <array>
 #include <cstring>
 
+#include "core/checked.h"
 #include "quantize/compensate.h"
 #include "quantize/encode_rows.h"
 #include "quantize/grid.h"
 
 namespace hachi::quantize {
 namespace {
-
-constexpr std::array kInputs = {model::LayerInput::kAttention, model::LayerInput::kOut,
-                                model::LayerInput::kFfn, model::LayerInput::kDown};
 
 // Adds what it sees to the Hessian of each input.
 class HessianObserver : public model::LayerObserver {
@@ -45,20 +42,22 @@ Result<std::unique_ptr<Gptq>> Gptq::create(const Source& source, const Plan& pla
   }
   const int64_t width = gptq->runner_.config().hidden_size;
   const auto bytes = static_cast<uint64_t>(chunk_size * width) * sizeof(float);
-  TRY(gptq->streams_memory_, Buffer::allocate(bytes * chunks.size()));
+  const auto all_bytes = checked_mul(bytes, chunks.size());
+  if (!all_bytes) return fail(Code::kLimit, "{} chunks are too many to keep", chunks.size());
+  TRY(gptq->streams_memory_, Buffer::allocate(*all_bytes));
   std::byte* at = gptq->streams_memory_.data();
   for (const std::vector<int32_t>& chunk : chunks) {
-    const Tensor stream(at, DType::kF32, {static_cast<int64_t>(chunk.size()), width});
+    CHECK_EQ(static_cast<int64_t>(chunk.size()), chunk_size);
     gptq->runner_.embed(chunk);
-    std::memcpy(at, gptq->runner_.stream().data(), chunk.size() * bytes / chunks.front().size());
-    gptq->streams_.push_back(stream);
+    std::memcpy(at, gptq->runner_.stream().data(), bytes);
+    gptq->streams_.emplace_back(at, DType::kF32, std::initializer_list<int64_t>{chunk_size, width});
     at += bytes;
   }
   return gptq;
 }
 
 Result<const std::vector<std::byte>*> Gptq::blocks_of(const PlannedTensor& planned) {
-  const auto layer = layer_of(planned.tensor->name);
+  const auto layer = model::layer_of(planned.tensor->name);
   if (!layer || planned.tensor->sizes.size() < 2) return nullptr;
   if (*layer != layer_) {
     TRY(quantize_layer(*layer));
@@ -70,7 +69,7 @@ Result<const std::vector<std::byte>*> Gptq::blocks_of(const PlannedTensor& plann
 Result<void> Gptq::run_layer(int64_t layer, const model::LayerWeights& weights,
                              ops::RopeLayout layout, model::LayerObserver* observer, bool keep) {
   for (const Tensor& stream : streams_) {
-    if (options_.should_stop && options_.should_stop()) return fail(Code::kCancelled, "cancelled");
+    TRY(check_stop(options_.should_stop));
     const auto bytes = static_cast<size_t>(stream.size(0) * stream.size(1)) * sizeof(float);
     runner_.start_chunk(stream.size(0));
     std::memcpy(runner_.stream().data(), stream.data(), bytes);
@@ -93,7 +92,7 @@ Result<void> Gptq::quantize_layer(int64_t layer) {
   HessianObserver observer(hessians);
   TRY(run_layer(layer, runner_.weights(layer), config.rope.layout, &observer, false));
   TRY(std::move(observer.done));
-  for (const model::LayerInput input : kInputs) {
+  for (const model::LayerInput input : kLayerInputs) {
     TRY(quantize_input(input, layer, hessians[static_cast<size_t>(input)]));
   }
   hessians.clear();
@@ -107,7 +106,7 @@ Result<void> Gptq::quantize_layer(int64_t layer) {
 Result<void> Gptq::quantize_input(model::LayerInput input, int64_t layer, Hessian& hessian) {
   TRY(hessian.factor(options_.damping));
   for (const std::string& name : matrices_of(input, layer)) {
-    if (options_.should_stop && options_.should_stop()) return fail(Code::kCancelled, "cancelled");
+    TRY(check_stop(options_.should_stop));
     TRY(quantize_matrix(*planned_.find(name)->second, hessian));
   }
   return {};

@@ -3,7 +3,6 @@
 // matrices are seen with the inputs that the layer has before it is changed.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -14,6 +13,7 @@
 #include "quantize/hessian.h"
 #include "quantize/layer_runner.h"
 #include "quantize/plan.h"
+#include "quantize/progress.h"
 
 namespace hachi::quantize {
 
@@ -22,7 +22,7 @@ inline constexpr double kDefaultDamping = 0.5;
 
 struct GptqOptions {
   double damping = kDefaultDamping;  // as Hessian::factor() takes it
-  std::function<bool()> should_stop;
+  ShouldStop should_stop;
 };
 
 // Holds the residual stream of all chunks, the Hessians of one layer and that layer's blocks.

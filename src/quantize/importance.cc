@@ -17,13 +17,7 @@ using formats::TensorEntry;
 
 constexpr std::string_view kSums = ".in_sum2";
 constexpr std::string_view kCounts = ".counts";
-
-std::vector<float> floats_of(const ConstTensor& tensor) {
-  const int64_t rows = tensor.rank() == 1 ? 1 : tensor.size(0);
-  std::vector<float> values(static_cast<size_t>(rows * tensor.size(tensor.rank() - 1)));
-  std::memcpy(values.data(), tensor.data(), values.size() * sizeof(float));
-  return values;
-}
+constexpr float kMaxTokens = 1e15f;
 
 Result<void> check_file_type(const Checkpoint& file) {
   if (file.kind() == formats::Kind::kGguf) {
@@ -47,7 +41,8 @@ Result<std::vector<float>> read_floats(const Checkpoint& file, const TensorEntry
     return fail(Code::kUnsupported, "{}: {} is about {} experts, which Hachi does not quantize",
                 file.path().string(), printable(entry.name), data.size(0));
   }
-  std::vector<float> values = floats_of(data);
+  std::vector<float> values(static_cast<size_t>(data.size(data.rank() - 1)));
+  std::memcpy(values.data(), data.data(), values.size() * sizeof(float));
   for (const float value : values) {
     if (std::isfinite(value) && value >= 0) continue;
     return fail(Code::kCorrupt, "{}: {} holds {}, and must hold sums of squares",
@@ -109,7 +104,7 @@ Result<Importance> read_importance(const std::filesystem::path& path) {
     InputSquares squares;
     TRY(squares.sums, read_floats(file, entry));
     TRY(const std::vector<float> count, read_floats(file, *counts));
-    if (count.size() != 1 || count[0] > 1e15f) {
+    if (count.size() != 1 || count[0] > kMaxTokens) {
       return fail(Code::kCorrupt, "{}: {} must hold one number of tokens", path.string(),
                   printable(counts->name));
     }

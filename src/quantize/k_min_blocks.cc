@@ -1,5 +1,6 @@
 // Q2_K, Q4_K and Q5_K: sub-blocks with a scale and a min each.
 #include "quantize/encode.h"
+#include "quantize/pack.h"
 #include "quantize/scale_min_search.h"
 
 namespace hachi::quantize {
@@ -23,42 +24,32 @@ void pack_scales_k4(const ScaleMinBlock& fit, uint8_t* packed) {
 }  // namespace
 
 void encode(const BlockValues& values, ops::BlockQ2_K* block) {
-  int q[256];
+  uint8_t q[256];
   const ScaleMinBlock fit = fit_scale_min_block(values.loops, kQ2_K, values.x, values.weights, q);
-  *block = {};
   block->d = fit.d;
   block->dmin = fit.dmin;
   for (int s = 0; s < 16; ++s) {
     block->scales[s] = static_cast<uint8_t>(fit.scales[s] | fit.mins[s] << 4);
   }
-  for (int i = 0; i < 256; ++i) {
-    block->q[i / 128 * 32 + i % 32] |= static_cast<uint8_t>(q[i] << (i % 128 / 32 * 2));
-  }
+  pack(q, block);
 }
 
 void encode(const BlockValues& values, ops::BlockQ4_K* block) {
-  int q[256];
+  uint8_t q[256];
   const ScaleMinBlock fit = fit_scale_min_block(values.loops, kQ4_K, values.x, values.weights, q);
-  *block = {};
   block->d = fit.d;
   block->dmin = fit.dmin;
   pack_scales_k4(fit, block->scales);
-  for (int i = 0; i < 256; ++i) {
-    block->q[i / 64 * 32 + i % 32] |= static_cast<uint8_t>(q[i] << (i / 32 % 2 * 4));
-  }
+  pack(q, block);
 }
 
 void encode(const BlockValues& values, ops::BlockQ5_K* block) {
-  int q[256];
+  uint8_t q[256];
   const ScaleMinBlock fit = fit_scale_min_block(values.loops, kQ5_K, values.x, values.weights, q);
-  *block = {};
   block->d = fit.d;
   block->dmin = fit.dmin;
   pack_scales_k4(fit, block->scales);
-  for (int i = 0; i < 256; ++i) {
-    block->q[i / 64 * 32 + i % 32] |= static_cast<uint8_t>((q[i] & 15) << (i / 32 % 2 * 4));
-    block->high[i % 32] |= static_cast<uint8_t>((q[i] >> 4) << (i / 32));
-  }
+  pack(q, block);
 }
 
 }  // namespace hachi::quantize

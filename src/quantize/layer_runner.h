@@ -2,6 +2,7 @@
 // with can be seen, and a layer can be changed before the next one is reached.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 #include <string>
@@ -16,6 +17,9 @@
 #include "model/weights.h"
 
 namespace hachi::quantize {
+
+inline constexpr std::array kLayerInputs = {model::LayerInput::kAttention, model::LayerInput::kOut,
+                                            model::LayerInput::kFfn, model::LayerInput::kDown};
 
 // The name in GGUF of each matrix that multiplies `which` in layer `layer`.
 std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer);

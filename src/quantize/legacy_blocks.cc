@@ -8,6 +8,7 @@
 
 #include "kernels/half.h"
 #include "quantize/encode.h"
+#include "quantize/pack.h"
 #include "quantize/scale_min_search.h"
 #include "quantize/scale_search.h"
 
@@ -22,51 +23,29 @@ float reciprocal(float d) {
   return std::isfinite(inverse) ? inverse : 0.0f;
 }
 
-// The value of largest magnitude, the first of several.
-float peak_of(const float* x) {
-  float peak = 0;
-  for (int i = 0; i < kElements; ++i) {
-    if (std::fabs(x[i]) > std::fabs(peak)) peak = x[i];
-  }
-  return peak;
-}
-
-// Four bits of each of 32 values, and the fifth of those.
-void pack_fours(const int* q, uint8_t* packed) {
-  for (int j = 0; j < 16; ++j)
-    packed[j] = static_cast<uint8_t>((q[j] & 15) | (q[j + 16] & 15) << 4);
-}
-
-void pack_fifths(const int* q, uint8_t* high) {
-  for (int k = 0; k < 4; ++k) {
-    int bits = 0;
-    for (int j = 0; j < 8; ++j) bits |= (q[8 * k + j] >> 4 & 1) << j;
-    high[k] = static_cast<uint8_t>(bits);
-  }
-}
-
 // The signed types: q from 0 to 2 * half - 1 stands for q - half. Truncation makes the halfway
 // points round up.
-uint16_t round_signed(const float* x, int half, int* q) {
+uint16_t round_signed(const float* x, int half, uint8_t* q) {
   const auto offset = static_cast<float>(half);
-  const float d = peak_of(x) / -offset;
+  const float d = peak_of(x, kElements) / -offset;
   const float inverse = reciprocal(d);
   for (int i = 0; i < kElements; ++i) {
-    q[i] = std::min(2 * half - 1, static_cast<int>(x[i] * inverse + (offset + 0.5f)));
+    const int rounded = static_cast<int>(x[i] * inverse + (offset + 0.5f));
+    q[i] = static_cast<uint8_t>(std::min(2 * half - 1, rounded));
   }
   return ops::f32_to_f16(d);
 }
 
 // The types with a min: q from 0 to `highest`.
 template <class Block>
-void round_shifted(const float* x, int highest, Block* block, int* q) {
+void round_shifted(const float* x, int highest, Block* block, uint8_t* q) {
   const float min = *std::min_element(x, x + kElements);
   const float max = *std::max_element(x, x + kElements);
   const float d = (max - min) / static_cast<float>(highest);
   const float inverse = reciprocal(d);
   for (int i = 0; i < kElements; ++i) {
     const float rounded = (x[i] - min) * inverse + 0.5f;  // down, as the reference does
-    q[i] = std::min(highest, static_cast<int>(rounded));
+    q[i] = static_cast<uint8_t>(std::min(highest, static_cast<int>(rounded)));
   }
   block->d = ops::f32_to_f16(d);
   block->m = ops::f32_to_f16(min);
@@ -80,88 +59,85 @@ int round_away(float v) {
 }
 
 // The search without a min. The scale is an f16; the integers are those nearest under it.
-uint16_t search_signed(const BlockValues& values, int half, int* q) {
+uint16_t search_signed(const BlockValues& values, int half, uint8_t* q) {
   const Alphabet alphabet(-half, half - 1);
   const float scale = best_scale(values.loops, alphabet, values.run(0, kElements)).scale;
   const uint16_t d = ops::f32_to_f16(std::clamp(scale, -kLargest, kLargest));
   const float inverse = inverse_of(ops::f16_to_f32(d));
   for (int i = 0; i < kElements; ++i) {
-    q[i] = nearest_integer(values.x[i] * inverse, -half, half - 1) + half;
+    q[i] = static_cast<uint8_t>(nearest_integer(values.x[i] * inverse, -half, half - 1) + half);
   }
   return d;
 }
 
 template <class Block>
-void search_shifted(const BlockValues& values, int highest, Block* block, int* q) {
+void search_shifted(const BlockValues& values, int highest, Block* block, uint8_t* q) {
   const ScaleMinFit fit =
       best_scale_and_min(values.loops, highest, MinSign::kAny, values.run(0, kElements));
   block->d = ops::f32_to_f16(std::clamp(fit.scale, 0.0f, kLargest));
   block->m = ops::f32_to_f16(std::clamp(-fit.shift, -kLargest, kLargest));
   const float inverse = inverse_of(ops::f16_to_f32(block->d));
   for (int i = 0; i < kElements; ++i) {
-    q[i] = nearest_integer((values.x[i] - ops::f16_to_f32(block->m)) * inverse, 0, highest);
+    const float shifted = values.x[i] - ops::f16_to_f32(block->m);
+    q[i] = static_cast<uint8_t>(nearest_integer(shifted * inverse, 0, highest));
   }
 }
 
 }  // namespace
 
 void round_reference(const float* x, ops::BlockQ4_0* block) {
-  int q[kElements];
+  uint8_t q[kElements];
   block->d = round_signed(x, 8, q);
-  pack_fours(q, block->q);
+  pack(q, block);
 }
 
 void round_reference(const float* x, ops::BlockQ4_1* block) {
-  int q[kElements];
+  uint8_t q[kElements];
   round_shifted(x, 15, block, q);
-  pack_fours(q, block->q);
+  pack(q, block);
 }
 
 void round_reference(const float* x, ops::BlockQ5_0* block) {
-  int q[kElements];
+  uint8_t q[kElements];
   block->d = round_signed(x, 16, q);
-  pack_fours(q, block->q);
-  pack_fifths(q, block->high);
+  pack(q, block);
 }
 
 void round_reference(const float* x, ops::BlockQ5_1* block) {
-  int q[kElements];
+  uint8_t q[kElements];
   round_shifted(x, 31, block, q);
-  pack_fours(q, block->q);
-  pack_fifths(q, block->high);
+  pack(q, block);
 }
 
 void round_reference(const float* x, ops::BlockQ8_0* block) {
-  const float d = std::fabs(peak_of(x)) / 127.0f;
+  const float d = std::fabs(peak_of(x, kElements)) / 127.0f;
   const float inverse = reciprocal(d);
   block->d = ops::f32_to_f16(d);
   for (int i = 0; i < kElements; ++i) block->q[i] = static_cast<int8_t>(round_away(x[i] * inverse));
 }
 
 void encode(const BlockValues& values, ops::BlockQ4_0* block) {
-  int q[kElements];
+  uint8_t q[kElements];
   block->d = search_signed(values, 8, q);
-  pack_fours(q, block->q);
+  pack(q, block);
 }
 
 void encode(const BlockValues& values, ops::BlockQ4_1* block) {
-  int q[kElements];
+  uint8_t q[kElements];
   search_shifted(values, 15, block, q);
-  pack_fours(q, block->q);
+  pack(q, block);
 }
 
 void encode(const BlockValues& values, ops::BlockQ5_0* block) {
-  int q[kElements];
+  uint8_t q[kElements];
   block->d = search_signed(values, 16, q);
-  pack_fours(q, block->q);
-  pack_fifths(q, block->high);
+  pack(q, block);
 }
 
 void encode(const BlockValues& values, ops::BlockQ5_1* block) {
-  int q[kElements];
+  uint8_t q[kElements];
   search_shifted(values, 31, block, q);
-  pack_fours(q, block->q);
-  pack_fifths(q, block->high);
+  pack(q, block);
 }
 
 }  // namespace hachi::quantize

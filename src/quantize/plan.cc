@@ -60,27 +60,29 @@ bool is_plain(DType type) {
   return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
 }
 
-DType planned_type(const SourceTensor& tensor, const FileType* file, const MixtureModel& model,
-                   const PlanOptions& options, Overrides& overrides) {
+DType planned_type(const SourceTensor& tensor, const model::FileType* file,
+                   const model::MixtureModel& model, const PlanOptions& options,
+                   Overrides& overrides) {
   const DType stored = tensor.weight.values.dtype();
-  if (!is_quantized_tensor(tensor.name, static_cast<int>(tensor.sizes.size())) ||
+  if (!model::is_quantized_tensor(tensor.name, static_cast<int>(tensor.sizes.size())) ||
       stored == DType::kI32) {
     return stored;
   }
   const int64_t row = tensor.columns();
   const auto chosen = overrides.type_of(tensor.name);
-  if (chosen) return type_that_fits(*chosen, row);
+  if (chosen) return model::type_that_fits(*chosen, row);
   const bool embedding = tensor.name == "token_embd.weight";
   const bool output = tensor.name == "output.weight" || (embedding && model.tied_head);
-  if (embedding && options.embedding_type) return type_that_fits(*options.embedding_type, row);
-  if (output && options.output_type) return type_that_fits(*options.output_type, row);
+  if (embedding && options.embedding_type)
+    return model::type_that_fits(*options.embedding_type, row);
+  if (output && options.output_type) return model::type_that_fits(*options.output_type, row);
   if (file == nullptr) return stored;
-  return type_that_fits(mixture_type(*file, model, tensor.name, row), row);
+  return model::type_that_fits(model::mixture_type(*file, model, tensor.name, row), row);
 }
 
 // A table that is only looked up in is read row by row.
-bool goes_into_panels(const SourceTensor& tensor, DType type, const MixtureModel& model) {
-  return tensor.sizes.size() == 2 && is_quantized_tensor(tensor.name, 2) &&
+bool goes_into_panels(const SourceTensor& tensor, DType type, const model::MixtureModel& model) {
+  return tensor.sizes.size() == 2 && model::is_quantized_tensor(tensor.name, 2) &&
          (tensor.name != "token_embd.weight" || model.tied_head) &&
          ops::has_panels(type, tensor.columns());
 }
@@ -112,12 +114,9 @@ Result<void> add_importance(PlannedTensor& planned, const PlanOptions& options, 
       return {};
     }
   }
-  if (!needs_importance(planned.type)) return {};
-  if (lives_without_importance(tensor.name)) {
-    planned.importance.assign(columns, 1.0f);
+  if (!needs_all || !needs_importance(planned.type) || lives_without_importance(tensor.name)) {
     return {};
   }
-  if (!needs_all) return {};
   return fail(Code::kInvalidArgument,
               "{}: {} needs the importance of its inputs, and {}; measure it with `hachi imatrix` "
               "and give the file with --imatrix",
@@ -145,9 +144,9 @@ double Plan::bits_per_weight() const {
   return 8 * static_cast<double>(bytes()) / weights;
 }
 
-Result<Plan> make_plan(const Source& source, const FileType* file, const PlanOptions& options,
-                       bool needs_all) {
-  MixtureModel model = source.model;
+Result<Plan> make_plan(const Source& source, const model::FileType* file,
+                       const PlanOptions& options, bool needs_all) {
+  model::MixtureModel model = source.model;
   model.has_importance = options.importance != nullptr;
   TRY(Overrides overrides, Overrides::compile(options.overrides));
   Plan plan;

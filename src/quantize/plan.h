@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "core/result.h"
+#include "model/mixture.h"
 #include "quantize/importance.h"
-#include "quantize/mixture.h"
 #include "quantize/source.h"
 
 namespace hachi::quantize {
@@ -35,8 +35,8 @@ struct PlannedTensor {
 };
 
 struct Plan {
-  const FileType* file = nullptr;      // none: each tensor keeps its type
-  std::vector<PlannedTensor> tensors;  // in the order of the source, which outlives the plan
+  const model::FileType* file = nullptr;  // none: each tensor keeps its type
+  std::vector<PlannedTensor> tensors;     // in the order of the source, which outlives the plan
 
   uint64_t bytes() const;
   // Of all that the types of matrices take, divided by their weights.
@@ -48,7 +48,7 @@ struct Plan {
 // Fails with kInvalidArgument for a pattern that is none or matches no matrix, for a type that
 // cannot be written, for an importance matrix of another model; and with `needs_all` for a type
 // that needs the importance of a matrix that there is none of.
-Result<Plan> make_plan(const Source& source, const FileType* file, const PlanOptions& options,
-                       bool needs_all);
+Result<Plan> make_plan(const Source& source, const model::FileType* file,
+                       const PlanOptions& options, bool needs_all);
 
 }  // namespace hachi::quantize

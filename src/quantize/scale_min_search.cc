@@ -144,14 +144,15 @@ struct StepFit {
   }
 };
 
-void round_block(const ScaleMinFormat& format, const ScaleMinBlock& block, const float* x, int* q) {
+void round_block(const ScaleMinFormat& format, const ScaleMinBlock& block, const float* x,
+                 uint8_t* q) {
   const int n = format.sub_block_size;
   for (int s = 0; s < format.num_sub_blocks; ++s) {
     const float scale = ops::f16_to_f32(block.d) * static_cast<float>(block.scales[s]);
     const float shift = ops::f16_to_f32(block.dmin) * static_cast<float>(block.mins[s]);
     const float inverse = inverse_of(scale);
     for (int i = n * s; i < n * s + n; ++i) {
-      q[i] = nearest_integer((x[i] + shift) * inverse, 0, format.highest);
+      q[i] = static_cast<uint8_t>(nearest_integer((x[i] + shift) * inverse, 0, format.highest));
     }
   }
 }
@@ -187,7 +188,7 @@ ScaleMinFit best_scale_and_min(const SearchLoops& loops, int highest, MinSign si
 }
 
 ScaleMinBlock fit_scale_min_block(const SearchLoops& loops, const ScaleMinFormat& format,
-                                  const float* x, const float* weights, int* q) {
+                                  const float* x, const float* weights, uint8_t* q) {
   const int n = format.sub_block_size;
   const int count = format.num_sub_blocks;
   ScaleMinFit fits[kMaxSubBlocks];

@@ -43,6 +43,6 @@ struct ScaleMinFormat {
 
 // `q` gets the nearest integers to x under the scales and shifts that were found.
 ScaleMinBlock fit_scale_min_block(const SearchLoops& loops, const ScaleMinFormat& format,
-                                  const float* x, const float* weights, int* q);
+                                  const float* x, const float* weights, uint8_t* q);
 
 }  // namespace hachi::quantize

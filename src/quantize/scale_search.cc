@@ -30,14 +30,6 @@ void take_best(const Sums& sums, float* gain, ScaleFit* fit) {
   }
 }
 
-float peak_of(const Run& run) {
-  float peak = 0;
-  for (int i = 0; i < run.n; ++i) {
-    if (std::fabs(run.x[i]) > std::fabs(peak)) peak = run.x[i];
-  }
-  return peak;
-}
-
 // One sub-block's choice under a given step, and the sums that the next step is fitted to.
 struct Choice {
   int scale = 0;
@@ -70,6 +62,14 @@ Choice choose_scale(const SearchLoops& loops, const ScaledFormat& format, const 
 
 }  // namespace
 
+float peak_of(const float* x, int n) {
+  float peak = 0;
+  for (int i = 0; i < n; ++i) {
+    if (std::fabs(x[i]) > std::fabs(peak)) peak = x[i];
+  }
+  return peak;
+}
+
 uint16_t step_f16(float d) {
   const uint16_t bits = ops::f32_to_f16(std::clamp(d, -kLargest, kLargest));
   const bool subnormal = (bits & 0x7c00u) == 0;
@@ -78,7 +78,7 @@ uint16_t step_f16(float d) {
 }
 
 ScaleFit best_scale(const SearchLoops& loops, const Alphabet& alphabet, const Run& run) {
-  const float peak = peak_of(run);
+  const float peak = peak_of(run.x, run.n);
   const float inverse = inverse_of(peak);
   ScaleFit fit;
   float gain = 0;

@@ -49,6 +49,9 @@ inline float inverse_of(float scale) {
   return scale > kSmallest || scale < -kSmallest ? 1.0f / scale : 0.0f;
 }
 
+// The value of largest magnitude, the first of several.
+float peak_of(const float* x, int n);
+
 // The f16 that is the step of integer scales: d to the nearest, but not nearer to zero where f16
 // has few digits left (below 6.1e-5, where the steps of Q6_K are), lest the largest scale be cut
 // off.

@@ -3,6 +3,7 @@
 // source and with the same bits.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/cpu/features.h"
@@ -49,6 +50,12 @@ constexpr Levels make_levels(const Values& values) {
     levels.borders[k] = (levels.values[k] + levels.values[k + 1]) / 2;
   }
   return levels;
+}
+
+// The place of the level nearest to v; of two that are as near, the lower.
+inline int nearest_level(const Levels& levels, float v) {
+  const float* end = levels.borders + levels.count - 1;
+  return static_cast<int>(std::lower_bound(levels.borders, end, v) - levels.borders);
 }
 
 // A grid of the IQ2 and IQ3 types for a search that tries all of its points. A point is a number of

@@ -26,8 +26,8 @@ Result<void> refuse_experts(const Checkpoint& checkpoint, const std::string& fam
               checkpoint.path().string(), *experts);
 }
 
-Result<MixtureModel> gguf_model(const Checkpoint& checkpoint, const std::string& family) {
-  MixtureModel model;
+Result<model::MixtureModel> gguf_model(const Checkpoint& checkpoint, const std::string& family) {
+  model::MixtureModel model;
   const auto first_of = [&](const char* key) -> Result<int64_t> {
     TRY(const auto values, checkpoint.metadata().integers(family + key));
     if (values.empty() || values.front() < 1) return int64_t{0};
@@ -108,7 +108,8 @@ Result<Source> open_source(std::shared_ptr<const Checkpoint> checkpoint) {
       gguf ? from_gguf(std::move(checkpoint)) : source_from_hf(std::move(checkpoint)));
   std::stable_sort(source.tensors.begin(), source.tensors.end(),
                    [](const SourceTensor& a, const SourceTensor& b) {
-                     return layer_of(a.name).value_or(-1) < layer_of(b.name).value_or(-1);
+                     return model::layer_of(a.name).value_or(-1) <
+                            model::layer_of(b.name).value_or(-1);
                    });
   return source;
 }

@@ -11,7 +11,7 @@
 #include "formats/checkpoint.h"
 #include "formats/gguf_writer.h"
 #include "kernels/context.h"
-#include "quantize/mixture.h"
+#include "model/mixture.h"
 
 namespace hachi::quantize {
 
@@ -36,7 +36,7 @@ struct Source {
   std::shared_ptr<const formats::Checkpoint> checkpoint;
   formats::GgufPairList pairs;
   std::vector<SourceTensor> tensors;  // those of no layer first, then layer by layer
-  MixtureModel model;                 // but for has_importance
+  model::MixtureModel model;          // but for has_importance
   std::vector<Buffer> owned;          // of tensors that the checkpoint does not have
 
   bool is_quantized() const;  // some matrix is of a block type already

@@ -31,10 +31,6 @@ class ModelWriter {
   Result<void> copy(const PlannedTensor& planned);
   Result<void> convert(const PlannedTensor& planned, const Blocks* chosen);
   Result<const std::byte*> rows(const PlannedTensor& planned, int64_t first, int64_t count);
-  Result<void> check_stop() const {
-    if (options_.should_stop && options_.should_stop()) return fail(Code::kCancelled, "cancelled");
-    return {};
-  }
 
   GgufWriter& file_;
   ThreadPool& pool_;
@@ -54,7 +50,7 @@ Result<void> ModelWriter::copy(const PlannedTensor& planned) {
     bytes = {weight.panels, static_cast<size_t>(size)};
   }
   while (!bytes.empty()) {
-    TRY(check_stop());
+    TRY(check_stop(options_.should_stop));
     const auto piece = bytes.first(std::min<uint64_t>(kPieceBytes, bytes.size()));
     TRY(file_.write(piece));
     bytes = bytes.subspan(piece.size());
@@ -85,7 +81,7 @@ Result<void> ModelWriter::convert(const PlannedTensor& planned, const Blocks* ch
   const int64_t step = (std::max<int64_t>(1, kPieceElements / columns) + ops::kPanelRows - 1) /
                        ops::kPanelRows * ops::kPanelRows;
   for (int64_t first = 0; first < planned.tensor->rows(); first += step) {
-    TRY(check_stop());
+    TRY(check_stop(options_.should_stop));
     const int64_t count = std::min(step, planned.tensor->rows() - first);
     const std::byte* from = nullptr;
     if (chosen != nullptr) {
@@ -105,7 +101,7 @@ Result<void> ModelWriter::convert(const PlannedTensor& planned, const Blocks* ch
 }
 
 Result<void> ModelWriter::write(const PlannedTensor& planned) {
-  TRY(check_stop());
+  TRY(check_stop(options_.should_stop));
   const Blocks* chosen = nullptr;
   if (options_.gptq != nullptr) {
     TRY(chosen, options_.gptq->blocks_of(planned));

@@ -9,12 +9,12 @@
 #include "core/thread_pool.h"
 #include "quantize/gptq.h"
 #include "quantize/plan.h"
+#include "quantize/progress.h"
 
 namespace hachi::quantize {
 
 // Told before each tensor, and after the last with `next` == the number of tensors.
 using WriteProgress = std::function<void(const Plan& plan, size_t next, uint64_t bytes_done)>;
-using ShouldStop = std::function<bool()>;
 
 struct WriteOptions {
   WriteProgress progress;

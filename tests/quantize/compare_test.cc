@@ -103,7 +103,7 @@ TEST(Gptq, BringsAModelNearerToItsSource) {
     const auto checkpoint = open_tiny(name);
     const auto source = open_source(checkpoint);
     ASSERT_TRUE(source);
-    const auto plan = make_plan(*source, find_file_type("Q4_0"), {}, false);
+    const auto plan = make_plan(*source, model::find_file_type("Q4_0"), {}, false);
     ASSERT_TRUE(plan);
     ThreadPool pool(2);
     const Loaded original = load(checkpoint, 64);

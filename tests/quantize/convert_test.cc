@@ -34,7 +34,7 @@ fs::path golden_folder(const std::string& name) {
 GoldenModel converted(const GoldenModel& golden, const fs::path& path, std::string_view type) {
   auto source = open_source(golden.checkpoint);
   EXPECT_TRUE(source) << source.error().message;
-  const auto plan = make_plan(*source, find_file_type(type), {}, true);
+  const auto plan = make_plan(*source, model::find_file_type(type), {}, true);
   EXPECT_TRUE(plan) << plan.error().message;
   ThreadPool pool(2);
   const auto written = write_model(*source, *plan, path, pool, {});

@@ -24,7 +24,7 @@ void write(const std::shared_ptr<const Checkpoint>& from, const fs::path& to, st
            bool panels) {
   const auto source = open_source(from);
   ASSERT_TRUE(source) << source.error().message;
-  const FileType* file = type.empty() ? nullptr : find_file_type(type);
+  const model::FileType* file = type.empty() ? nullptr : model::find_file_type(type);
   const auto plan = make_plan(*source, file, {.panels = panels}, true);
   ASSERT_TRUE(plan) << plan.error().message;
   ThreadPool pool(2);

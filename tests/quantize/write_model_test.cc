@@ -25,7 +25,7 @@ std::string contents_of(const fs::path& path) {
 Result<uint64_t> write(const Source& source, const fs::path& path, std::string_view type,
                        const PlanOptions& options = {}, int threads = 2,
                        const WriteOptions& write_options = {}) {
-  TRY(const Plan plan, make_plan(source, find_file_type(type), options, true));
+  TRY(const Plan plan, make_plan(source, model::find_file_type(type), options, true));
   ThreadPool pool(threads);
   return write_model(source, plan, path, pool, write_options);
 }
@@ -131,7 +131,7 @@ TEST(Plan, OverridesComeFirst) {
   PlanOptions options;
   options.overrides = {{R"(blk\.0\.attn_[qk])", DType::kQ8_0}, {"attn_", DType::kF16}};
   options.embedding_type = DType::kQ5_0;
-  const auto plan = make_plan(*source, find_file_type("Q4_0"), options, true);
+  const auto plan = make_plan(*source, model::find_file_type("Q4_0"), options, true);
   ASSERT_TRUE(plan) << plan.error().message;
   EXPECT_EQ(planned_type(*plan, "blk.0.attn_q.weight"), DType::kQ8_0);
   EXPECT_EQ(planned_type(*plan, "blk.1.attn_q.weight"), DType::kF16);
@@ -144,7 +144,7 @@ TEST(Plan, WhatCannotBeMeantIsASentence) {
   const auto source = open_source(open_tiny("qwen3-f32"));
   ASSERT_TRUE(source);
   const auto message = [&](std::string_view type, const PlanOptions& options) {
-    const auto plan = make_plan(*source, find_file_type(type), options, true);
+    const auto plan = make_plan(*source, model::find_file_type(type), options, true);
     return plan ? std::string() : plan.error().message;
   };
   EXPECT_NE(message("Q4_0", {.overrides = {{"attn_w", DType::kQ8_0}}}).find("no matrix"),

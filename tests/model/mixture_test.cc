@@ -1,5 +1,5 @@
 // Mixtures against llama.cpp's quantizer: mixture_goldens.json, made by make_mixture_goldens.py.
-#include "quantize/mixture.h"
+#include "model/mixture.h"
 
 #include <string>
 
@@ -8,14 +8,14 @@
 
 #include "core/files.h"
 
-namespace hachi::quantize {
+namespace hachi::model {
 namespace {
 
 namespace json = boost::json;
 
 json::object read_goldens() {
   const auto text =
-      read_file(std::filesystem::path(HACHI_TEST_DIR) / "quantize/mixture_goldens.json", 1 << 20);
+      read_file(std::filesystem::path(HACHI_TEST_DIR) / "model/mixture_goldens.json", 1 << 20);
   EXPECT_TRUE(text) << text.error().message;
   return json::parse(*text).as_object();
 }
@@ -85,4 +85,4 @@ TEST(Mixture, NamesOfLayers) {
 }
 
 }  // namespace
-}  // namespace hachi::quantize
+}  // namespace hachi::model

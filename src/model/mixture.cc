@@ -1,11 +1,11 @@
-#include "quantize/mixture.h"
+#include "model/mixture.h"
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <string>
 
-namespace hachi::quantize {
+namespace hachi::model {
 namespace {
 
 constexpr FileType kFileTypes[] = {
@@ -282,4 +282,4 @@ std::optional<int64_t> layer_of(std::string_view name) {
   return layer;
 }
 
-}  // namespace hachi::quantize
+}  // namespace hachi::model

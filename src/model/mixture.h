@@ -3,7 +3,7 @@
 // bits (the values and the down projections of some layers, the output matrix) get more.
 //
 // The choices are those of llama.cpp's quantizer, tensor for tensor, so that files of the same name
-// are the same trade everywhere. tests/quantize/mixture_goldens.json holds them to it.
+// are the same trade everywhere. tests/model/mixture_goldens.json holds them to it.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 #include "core/dtype.h"
 
-namespace hachi::quantize {
+namespace hachi::model {
 
 enum class Mixture {
   kF32,
@@ -81,4 +81,4 @@ DType type_that_fits(DType wanted, int64_t row);
 // The layer of a tensor "blk.N.…"; nothing of others.
 std::optional<int64_t> layer_of(std::string_view name);
 
-}  // namespace hachi::quantize
+}  // namespace hachi::model
