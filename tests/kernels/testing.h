@@ -84,16 +84,16 @@ inline std::vector<CpuFeatures> instruction_sets() {
   const CpuFeatures& has = cpu_features();
   std::vector<CpuFeatures> sets = {{}};
   if (has.avx2) sets.push_back({.avx2 = true});
+  if (has.avx_vnni) sets.push_back({.avx2 = true, .avx_vnni = true});
   if (has.avx512) sets.push_back({.avx2 = true, .avx512 = true});
-  if (has.amx) {
-    sets.push_back({.avx2 = true, .avx512 = true, .amx = true});
-  }
+  if (has.amx) sets.push_back({.avx2 = true, .avx512 = true, .amx = true});
   return sets;
 }
 
 inline std::string_view name(const CpuFeatures& set) {
   if (set.amx) return "amx";
   if (set.avx512) return "avx512";
+  if (set.avx_vnni) return "avx_vnni";
   return set.avx2 ? "avx2" : "portable";
 }
 

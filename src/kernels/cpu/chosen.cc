@@ -19,6 +19,7 @@ struct Level {
 constexpr Level kLevels[] = {
     {"plain C++", {}, nullptr},
     {"AVX2", {.avx2 = true}, &CpuFeatures::avx2},
+    {"AVX-VNNI", {.avx2 = true, .avx_vnni = true}, &CpuFeatures::avx_vnni},
     {"AVX-512 VNNI", {.avx2 = true, .avx512 = true}, &CpuFeatures::avx512},
     {"AMX", {.avx2 = true, .avx512 = true, .amx = true}, &CpuFeatures::amx},
 };
