@@ -54,7 +54,7 @@ TEST(ChosenLoops, FollowTheFeatures) {
   for (const ChosenLoops& loops : chosen_loops({.avx2 = true})) {
     EXPECT_EQ(loops.set, "AVX2") << loops.op;
     if (loops.op == "matmul, repacked weights") {
-      EXPECT_EQ(loops.why, "the processor has no AVX-512 VNNI");
+      EXPECT_EQ(loops.why, "the processor has no AVX-VNNI");
     }
   }
   const auto widest = chosen_loops({.avx2 = true, .avx512 = true});

@@ -41,7 +41,7 @@ void add(std::vector<ChosenLoops>& chosen, std::string_view op, Loop InnerLoops:
     const Loop loop_there = cpu::inner_loops(level.features).*loop;
     if (set.empty() && has(features, level) && loop_there == selected) {
       set = level.name;
-    } else if (!has(features, level) && loop_there != selected) {
+    } else if (!set.empty() && !has(features, level) && loop_there != selected) {
       why = fmt::format("the processor has no {}", level.name);
       break;
     }
