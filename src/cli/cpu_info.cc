@@ -30,7 +30,6 @@ constexpr Feature kFeatures[] = {
     {"AVX2", &ops::CpuFeatures::avx2, "256-bit vectors, with FMA and F16C"},
     {"AVX-VNNI", &ops::CpuFeatures::avx_vnni, "8-bit dot products in 256 bits"},
     {"AVX-512", &ops::CpuFeatures::avx512, "512-bit vectors: F, BW, DQ, VL and VNNI"},
-    {"AVX-512 BF16", &ops::CpuFeatures::avx512_bf16, "dot products of bf16"},
     {"AMX", &ops::CpuFeatures::amx, "products of int8 and bf16 tiles"},
 };
 

@@ -48,7 +48,6 @@ CpuFeatures ask_processor() {
   found.amx = found.avx512 && amx && (kept & tiles) == tiles && may_use_tiles();
   if (found.avx2 && most_leaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
     found.avx_vnni = (eax >> 4 & 1u) != 0;
-    found.avx512_bf16 = found.avx512 && (eax >> 5 & 1u) != 0;
   }
   return found;
 }
