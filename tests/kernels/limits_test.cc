@@ -46,6 +46,11 @@ std::string_view set_of(const std::vector<ChosenLoops>& chosen, std::string_view
 }
 
 TEST(ChosenLoops, FollowTheFeatures) {
+  if (cpu_features().neon_dot) {
+    const auto chosen = chosen_loops({.neon_dot = true});
+    EXPECT_EQ(set_of(chosen, "matmul, repacked weights"), "NEON dot product");
+    EXPECT_EQ(set_of(chosen, "rms_norm"), "plain C++");
+  }
   for (const ChosenLoops& loops : chosen_loops({})) {
     EXPECT_EQ(loops.set, "plain C++") << loops.op;
     EXPECT_FALSE(loops.why.empty());

@@ -15,13 +15,14 @@ struct Level {
   bool CpuFeatures::*needs;  // null: nothing
 };
 
-// From the narrowest to the widest.
+// From the narrowest to the widest, one kind of processor after the other.
 constexpr Level kLevels[] = {
     {"plain C++", {}, nullptr},
     {"AVX2", {.avx2 = true}, &CpuFeatures::avx2},
     {"AVX-VNNI", {.avx2 = true, .avx_vnni = true}, &CpuFeatures::avx_vnni},
     {"AVX-512 VNNI", {.avx2 = true, .avx512 = true}, &CpuFeatures::avx512},
     {"AMX", {.avx2 = true, .avx512 = true, .amx = true}, &CpuFeatures::amx},
+    {"NEON dot product", {.neon_dot = true}, &CpuFeatures::neon_dot},
 };
 
 bool has(const CpuFeatures& features, const Level& level) {

@@ -6,6 +6,7 @@
 #include "kernels/cpu/avx2.h"
 #include "kernels/cpu/avx512.h"
 #include "kernels/cpu/avxvnni.h"
+#include "kernels/cpu/neon.h"
 #include "kernels/cpu/portable.h"
 #include "kernels/decode.h"
 
@@ -84,6 +85,15 @@ constexpr InnerLoops kAmx = [] {
 }();
 #endif
 
+#if HACHI_KERNELS_NEON
+constexpr InnerLoops kNeonDot = [] {
+  InnerLoops loops = kPortable;
+  loops.dot_panels = neon::dot_panels;
+  loops.max_panel_tokens = std::min(4, kMostPanelTokens);
+  return loops;
+}();
+#endif
+
 }  // namespace
 
 const InnerLoops& inner_loops([[maybe_unused]] const CpuFeatures& features) {
@@ -92,6 +102,9 @@ const InnerLoops& inner_loops([[maybe_unused]] const CpuFeatures& features) {
   if (features.avx512) return kAvx512;
   if (features.avx_vnni) return kAvxVnni;
   if (features.avx2) return kAvx2;
+#endif
+#if HACHI_KERNELS_NEON
+  if (features.neon_dot) return kNeonDot;
 #endif
   return kPortable;
 }
