@@ -19,6 +19,7 @@ struct Pairs {
   using Int = __m256i;
   using Float = __m256;
   static constexpr int kRows = 8;
+  static constexpr int kTogether = 1;
   static constexpr int kMaxTokens = kMostPanelTokens < 4 ? kMostPanelTokens : 4;
   static constexpr bool kSigned = true;
 
@@ -95,7 +96,7 @@ struct Pairs {
   template <int kMax, int kWords, int kStride>
   [[gnu::always_inline]] static Int dot_one(Int start, const Int* words, const std::byte* x) {
     // Each product of pairs is at most 2 * 127 * kMax in magnitude, or 2 * 127 * 128.
-    constexpr int kTogether = kMax == 255 ? 1 : 32767 / (254 * kMax);
+    constexpr int kInSum = kMax == 255 ? 1 : 32767 / (254 * kMax);
     Int sum = zero();
     unroll<kWords>([&](auto i) __attribute__((always_inline)) {
       Int a = words[i];
@@ -105,8 +106,8 @@ struct Pairs {
         a = _mm256_abs_epi8(a);
       }
       const Int pairs = _mm256_maddubs_epi16(a, b);
-      sum = i % kTogether == 0 ? pairs : _mm256_add_epi16(sum, pairs);
-      if constexpr (i % kTogether == kTogether - 1 || i == kWords - 1) {
+      sum = i % kInSum == 0 ? pairs : _mm256_add_epi16(sum, pairs);
+      if constexpr (i % kInSum == kInSum - 1 || i == kWords - 1) {
         start = add_pairs(start, sum, _mm256_set1_epi16(1));
       }
     });
