@@ -20,6 +20,7 @@ namespace hachi::cli {
 struct ModelOptions {
   std::string model;  // a path or a name in the store
   int threads = 0;
+  bool pin = false;
   int64_t context = 0;
   std::string kv_type = "f16";
   std::string yarn_magnitude = "author";
@@ -29,7 +30,7 @@ struct ModelOptions {
 // MODEL, which every command that opens one has. `required` as for CLI11.
 void add_model_argument(CLI::App& app, ModelOptions& options, bool required = true);
 
-// --threads, --context, --kv-type, --yarn-magnitude, --quiet.
+// --threads, --pin, --context, --kv-type, --yarn-magnitude, --quiet.
 void add_engine_options(CLI::App& app, ModelOptions& options);
 
 // One model is at work in a process.
