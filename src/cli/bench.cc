@@ -30,6 +30,7 @@ struct BenchOptions {
   std::vector<int64_t> generate = {32};
   std::vector<int64_t> depths = {0};
   std::vector<int> threads;
+  bool pin = false;
   std::vector<int64_t> batches = {1};
   int repetitions = 5;
   std::string kv_type = "f16";
@@ -127,7 +128,7 @@ bool measure(BenchRunner& runner, const BenchOptions& options, int threads, Benc
 Result<void> run_groups(BenchRunner& runner, const BenchOptions& options,
                         const std::vector<BenchTask>& tasks, BenchReport& report) {
   for (const int threads : options.threads) {
-    runner.set_threads(threads);
+    runner.set_threads(threads, options.pin);
     report.peak_bytes = std::max(report.peak_bytes, peak_memory());
     BenchGroup& group = report.groups.emplace_back();
     group.threads = threads;
@@ -164,7 +165,8 @@ Result<int> run_bench(BenchOptions options) {
   TRY(const Extent extent, extent_of(tasks, report.config));
   TRY(BenchRunner runner,
       BenchRunner::create(model, extent.sequences, extent.context, report.kv_dtype));
-  runner.set_threads(*std::max_element(options.threads.begin(), options.threads.end()));
+  runner.set_threads(*std::max_element(options.threads.begin(), options.threads.end()),
+                     options.pin);
   runner.first_token();
   report.first_token_seconds = watch.seconds();
   const Result<void> whole = run_groups(runner, options, tasks, report);
@@ -193,6 +195,7 @@ void add_options(CLI::App& app, BenchOptions& options) {
        kMaxTokens);
   list("--threads,-t", options.threads, "Threads to compute with (default: all allowed)", 1,
        kMaxThreads);
+  app.add_flag("--pin", options.pin, "Keep each thread on a core of its own");
   list("--batch", options.batches, "Sequences that are written at once", int64_t{1}, kMaxSequences);
   app.add_option("--repetitions,-r", options.repetitions, "Runs of each; the median counts")
       ->check(CLI::Range(1, kMaxRepetitions).description(""))

@@ -45,10 +45,10 @@ Result<BenchRunner> BenchRunner::create(const model::Model& model, int64_t seque
   return runner;
 }
 
-void BenchRunner::set_threads(int threads) {
+void BenchRunner::set_threads(int threads, bool pin) {
   ctx_.pool = nullptr;
   pool_.reset();  // the old threads end before the new ones start
-  pool_ = std::make_unique<ThreadPool>(threads);
+  pool_ = std::make_unique<ThreadPool>(threads, pin ? Pinning::kCores : Pinning::kFree);
   ctx_.pool = pool_.get();
 }
 

@@ -33,7 +33,7 @@ class BenchRunner {
   static Result<BenchRunner> create(const model::Model& model, int64_t sequences, int64_t context,
                                     DType kv_dtype);
 
-  void set_threads(int threads);
+  void set_threads(int threads, bool pin);
   ThreadPool& pool() { return *pool_; }
 
   // Runs `task` once and gives the seconds; nothing if should_stop() was true at a step's start.

@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sched.h>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,13 +24,16 @@ struct Feature {
   std::string_view what;
 };
 
-// All fields of CpuFeatures.
+// Those that this kind of processor may have.
 constexpr Feature kFeatures[] = {
+#if defined(__aarch64__)
+    {"NEON dot", &ops::CpuFeatures::neon_dot, "dot products of bytes in 128 bits"},
+#else
     {"AVX2", &ops::CpuFeatures::avx2, "256-bit vectors, with FMA and F16C"},
     {"AVX-VNNI", &ops::CpuFeatures::avx_vnni, "8-bit dot products in 256 bits"},
     {"AVX-512", &ops::CpuFeatures::avx512, "512-bit vectors: F, BW, DQ, VL and VNNI"},
-    {"AVX-512 BF16", &ops::CpuFeatures::avx512_bf16, "dot products of bf16"},
     {"AMX", &ops::CpuFeatures::amx, "products of int8 and bf16 tiles"},
+#endif
 };
 
 struct Cache {
@@ -44,7 +46,8 @@ struct CpuInfo {
   std::string processor;
   int online = 0;
   int affinity = 0;
-  std::string quota;  // of the cgroup, in processors; empty: none
+  int cores = 0;     // of the affinity mask
+  double quota = 0;  // of the cgroup, in processors; 0: none
   int usable = 0;
   std::vector<Cache> caches;
   std::vector<ops::ChosenLoops> loops;
@@ -68,21 +71,6 @@ std::string processor_name() {
   return "unknown";
 }
 
-int affinity() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
-}
-
-// cgroup v2 writes "QUOTA PERIOD" in microseconds, or "max PERIOD".
-std::string quota() {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  double microseconds = 0;
-  double period = 0;
-  if (!(file >> microseconds >> period) || period <= 0) return {};
-  return fmt::format("{:.2f}", microseconds / period);
-}
-
 // Those of processor 0.
 std::vector<Cache> caches() {
   constexpr int kMaxCaches = 16;
@@ -101,10 +89,12 @@ std::vector<Cache> caches() {
 }
 
 CpuInfo find_out() {
+  const Processors allowed = allowed_processors();
   return {processor_name(),
           static_cast<int>(std::thread::hardware_concurrency()),
-          affinity(),
-          quota(),
+          static_cast<int>(allowed.ids.size()),
+          allowed.cores,
+          cgroup_limit(),
           usable_cpus(),
           caches(),
           ops::chosen_loops(ops::cpu_features())};
@@ -133,9 +123,10 @@ void print_rate(std::string_view what, const ops::Rate& rate, std::string_view u
 
 void print_text(const CpuInfo& info, const std::vector<Measured>& measured) {
   fmt::print("{}\n", printable(info.processor));
-  fmt::print("  processors      {} usable: {} online, {} by affinity, {}\n", info.usable,
-             info.online, info.affinity,
-             info.quota.empty() ? "no limit by a cgroup" : info.quota + " by the cgroup's limit");
+  fmt::print("  processors      {} usable: {} online, {} by affinity on {} cores, {}\n",
+             info.usable, info.online, info.affinity, info.cores,
+             info.quota > 0 ? fmt::format("{:.2f} by the cgroup's limit", info.quota)
+                            : "no limit by a cgroup");
   for (const Cache& cache : info.caches) {
     fmt::print("  {:<14}  {}, shared by {}\n", cache.name, cache.size, cache.shared_by);
   }
@@ -185,11 +176,12 @@ void print_json(const CpuInfo& info, const std::vector<Measured>& measured) {
                               {"usable", info.usable},
                               {"online", info.online},
                               {"affinity", info.affinity},
+                              {"cores", info.cores},
                               {"caches", std::move(caches_json)},
                               {"instructions", std::move(features)},
                               {"kernels", std::move(kernels)},
                               {"limits", std::move(limits)}};
-  if (!info.quota.empty()) json["cgroup_limit"] = info.quota;
+  if (info.quota > 0) json["cgroup_limit"] = fmt::format("{:.2f}", info.quota);
   fmt::print("{}\n", boost::json::serialize(json));
 }
 

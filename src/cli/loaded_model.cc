@@ -21,6 +21,7 @@ void add_engine_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--threads", options.threads, "Threads to compute with (default: all allowed)")
       ->check(CLI::Range(1, 1024).description(""))
       ->type_name("N");
+  app.add_flag("--pin", options.pin, "Keep each thread on a core of its own");
   app.add_option("--context", options.context,
                  fmt::format("Tokens that fit (default: the model's own, up to {})",
                              engine::kDefaultContext))
@@ -68,9 +69,11 @@ Result<LoadedModel> load_model(const ModelOptions& options) {
 }
 
 Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options) {
-  return engine::Session::create(loaded.model, {.threads = options.threads,
-                                                .context = options.context,
-                                                .kv_dtype = *dtype_from_name(options.kv_type)});
+  return engine::Session::create(loaded.model,
+                                 {.threads = options.threads,
+                                  .pinning = options.pin ? Pinning::kCores : Pinning::kFree,
+                                  .context = options.context,
+                                  .kv_dtype = *dtype_from_name(options.kv_type)});
 }
 
 }  // namespace hachi::cli

@@ -20,6 +20,7 @@ namespace hachi::cli {
 struct ModelOptions {
   std::string model;  // a path or a name in the store
   int threads = 0;
+  bool pin = false;
   int64_t context = 0;
   std::string kv_type = "f16";
   std::string yarn_magnitude = "author";
@@ -33,7 +34,7 @@ void add_model_argument(CLI::App& app, ModelOptions& options, bool required = tr
 // --kv-type, whose value is the name of a DType.
 void add_kv_type_option(CLI::App& app, std::string& kv_type);
 
-// --threads, --context, --kv-type, --yarn-magnitude, --quiet.
+// --threads, --pin, --context, --kv-type, --yarn-magnitude, --quiet.
 void add_engine_options(CLI::App& app, ModelOptions& options);
 
 // One model is at work in a process.

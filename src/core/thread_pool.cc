@@ -1,10 +1,7 @@
 #include "core/thread_pool.h"
 
 #include <algorithm>
-#include <cmath>
-#include <fstream>
 #include <sched.h>
-#include <string>
 
 #include "core/check.h"
 
@@ -33,11 +30,26 @@ void wait_change(const std::atomic<T>& flag, T old) {
   flag.wait(old, std::memory_order_acquire);
 }
 
+// Binds the calling thread. Where the system refuses, it runs on as it was.
+void bind_to(int processor) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(processor, &set);
+  sched_setaffinity(0, sizeof set, &set);
+}
+
 }  // namespace
 
-ThreadPool::ThreadPool(int num_threads) : num_threads_(std::max(1, num_threads)) {
+ThreadPool::ThreadPool(int num_threads, Pinning pinning) : num_threads_(std::max(1, num_threads)) {
+  const Processors processors = pinning == Pinning::kCores ? allowed_processors() : Processors();
+  const bool pinned = num_threads_ <= processors.cores;
   threads_.reserve(static_cast<size_t>(num_threads_ - 1));
-  for (int i = 1; i < num_threads_; ++i) threads_.emplace_back([this, i] { work(i); });
+  for (int i = 1; i < num_threads_; ++i) {
+    threads_.emplace_back([this, i, to = pinned ? processors.ids[static_cast<size_t>(i)] : -1] {
+      if (to >= 0) bind_to(to);
+      work(i);
+    });
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -81,22 +93,6 @@ void ThreadPool::work(int thread) {
     run_part(thread);
     if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
   }
-}
-
-int usable_cpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int cpus = 1;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) cpus = std::max(1, CPU_COUNT(&set));
-  // cgroup v2: "QUOTA PERIOD" in microseconds, or "max PERIOD".
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (file >> quota >> period && quota != "max" && period > 0) {
-    const double allowed = std::ceil(std::strtod(quota.c_str(), nullptr) / period);
-    cpus = std::clamp(static_cast<int>(allowed), 1, cpus);
-  }
-  return cpus;
 }
 
 }  // namespace hachi::inline core

@@ -9,12 +9,21 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/processors.h"
+
 namespace hachi::inline core {
+
+// Where the threads of a pool run. kFree: where the system puts them. kCores: each thread but the
+// caller stays on a core of its own, the second of those allowed, the third ...; so two such pools
+// at work would take turns on the same cores. The caller stays free, as its children and other
+// pools would inherit where it is bound; the first core is what is left to it. With more threads
+// than cores it is as kFree.
+enum class Pinning { kFree, kCores };
 
 class ThreadPool {
  public:
   // `num_threads` counts the caller; 1 means that no thread is started.
-  explicit ThreadPool(int num_threads);
+  explicit ThreadPool(int num_threads, Pinning pinning = Pinning::kFree);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -55,8 +64,5 @@ class ThreadPool {
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> threads_;
 };
-
-// Threads that this process may use: the affinity mask cut down to the cgroup's CPU quota.
-int usable_cpus();
 
 }  // namespace hachi::inline core

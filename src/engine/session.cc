@@ -27,7 +27,8 @@ Session::Session(const model::Model& model, const SessionOptions& options)
       context_(options.context > 0 ? options.context
                                    : std::min(model.config().context_length, kDefaultContext)),
       chunk_(std::min(options.chunk, context_)),
-      pool_(std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : usable_cpus())),
+      pool_(std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : usable_cpus(),
+                                         options.pinning)),
       positions_(static_cast<size_t>(chunk_)) {
   ctx_.device = options.device;
   ctx_.pool = pool_.get();

@@ -19,7 +19,8 @@
 namespace hachi::engine {
 
 struct SessionOptions {
-  int threads = 0;               // 0: as many as this process may use
+  int threads = 0;  // 0: as many as this process may use
+  Pinning pinning = Pinning::kFree;
   int64_t context = 0;           // tokens that fit; 0: the model's own, up to kDefaultContext
   int64_t chunk = 256;           // tokens of a prefill step
   DType kv_dtype = DType::kF16;  // kF32, kF16, kBF16, kQ8_0

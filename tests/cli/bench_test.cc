@@ -26,7 +26,7 @@ TEST(BenchRunner, RunsTasksInAnyOrder) {
   auto runner = BenchRunner::create(model, 3, 500, DType::kF16);
   ASSERT_TRUE(runner) << runner.error().message;
   for (const int threads : {2, 1}) {
-    runner->set_threads(threads);
+    runner->set_threads(threads, false);
     runner->first_token();
     for (const BenchTask& task :
          {BenchTask{Kind::kDecode, 2, 498, 3}, BenchTask{Kind::kPrefill, 300, 200, 1},
@@ -42,7 +42,7 @@ TEST(BenchRunner, StopsBetweenSteps) {
   const model::Model model = tiny_model();
   auto runner = BenchRunner::create(model, 1, 400, DType::kF32);
   ASSERT_TRUE(runner) << runner.error().message;
-  runner->set_threads(1);
+  runner->set_threads(1, false);
   int asked = 0;
   const auto third_time = [&] { return ++asked == 3; };
   EXPECT_FALSE(runner->run({Kind::kDecode, 10, 0, 1}, third_time));

@@ -1,6 +1,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <gtest/gtest.h>
@@ -87,6 +88,107 @@ TEST(Utf8, EncodesWhatItDecodes) {
     ASSERT_EQ(back.code_point, c);
     ASSERT_EQ(back.length, text.size());
   }
+}
+
+TEST(Processors, TakesEachCoreBeforeSecondThreads) {
+  const int allowed[] = {2, 3, 5, 8, 9, 12};
+  const int core_of[] = {2, 2, 5, 5, 9, 2};
+  const Processors found = cores_first(allowed, core_of);
+  EXPECT_EQ(found.ids, (std::vector<int>{2, 5, 9, 3, 8, 12}));
+  EXPECT_EQ(found.cores, 3);
+}
+
+// The affinity mask of the calling thread, put back at the end.
+class MaskGuard {
+ public:
+  MaskGuard() { sched_getaffinity(0, sizeof mask_, &mask_); }
+  ~MaskGuard() { sched_setaffinity(0, sizeof mask_, &mask_); }
+  const cpu_set_t& mask() const { return mask_; }
+
+ private:
+  cpu_set_t mask_;
+};
+
+TEST(Processors, FollowTheAffinityMask) {
+  const MaskGuard guard;
+  const int last = allowed_processors().ids.back();
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(last, &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  EXPECT_EQ(allowed_processors().ids, std::vector<int>{last});
+  EXPECT_EQ(allowed_processors().cores, 1);
+  EXPECT_EQ(usable_cpus(), 1);
+}
+
+class CgroupTest : public testing::Test {
+ protected:
+  void TearDown() override { std::filesystem::remove_all(root_); }
+  void write(const std::string& path, const std::string& text) {
+    std::filesystem::create_directories((root_ / path).parent_path());
+    std::ofstream(root_ / path) << text << "\n";
+  }
+  std::filesystem::path root_ = std::filesystem::path(testing::TempDir()) / "hachi_cgroup_test";
+};
+
+TEST_F(CgroupTest, HasNoLimitWhereNoneIsWritten) {
+  EXPECT_EQ(cgroup_limit(root_, ""), 0);
+  EXPECT_EQ(cgroup_limit(root_, "0::/a\nnonsense\n"), 0);
+  write("a/cpu.max", "max 100000");
+  write("cpu/cpu.cfs_quota_us", "-1");
+  write("cpu/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(cgroup_limit(root_, "3:cpu:/a\n0::/a\n"), 0);
+  for (const char* text : {"", "x y", "5", "5 0", "-5 100000", "5 -1"}) {
+    write("a/cpu.max", text);
+    EXPECT_EQ(cgroup_limit(root_, "0::/a\n"), 0) << text;
+  }
+}
+
+TEST_F(CgroupTest, TakesTheLeastOfAGroupAndThoseAroundIt) {
+  write("a/cpu.max", "150000 100000");
+  write("a/b/cpu.max", "400000 100000");
+  EXPECT_EQ(cgroup_limit(root_, "0::/a/b\n"), 1.5);
+  EXPECT_EQ(cgroup_limit(root_, "0::/a/b/not_there\n"), 1.5);
+  EXPECT_EQ(cgroup_limit(root_, "0::/\n"), 0);
+  write("cpu.max", "50000 100000");
+  EXPECT_EQ(cgroup_limit(root_, "0::/\n"), 0.5);
+  EXPECT_EQ(cgroup_limit(root_, "0::/elsewhere\n"), 0.5);
+}
+
+TEST_F(CgroupTest, ReadsTheFirstVersion) {
+  write("cpu/a/cpu.cfs_quota_us", "250000");
+  write("cpu/a/cpu.cfs_period_us", "100000");
+  EXPECT_EQ(cgroup_limit(root_, "2:memory:/m\n4:cpu,cpuacct:/a\n"), 2.5);
+  EXPECT_EQ(cgroup_limit(root_, "2:cpuset:/a\n"), 0);
+}
+
+// The workers stay where they are put, and the caller's own mask does not change.
+TEST(ThreadPool, PinsWorkersAlone) {
+  const MaskGuard guard;
+  const Processors allowed = allowed_processors();
+  ThreadPool pool(allowed.cores, Pinning::kCores);
+  std::vector<cpu_set_t> masks(static_cast<size_t>(allowed.cores));
+  pool.parallel_for(allowed.cores, 1, [&](int64_t begin, int64_t end) {
+    for (; begin < end; ++begin) {
+      sched_getaffinity(0, sizeof(cpu_set_t), &masks[static_cast<size_t>(begin)]);
+    }
+  });
+  EXPECT_TRUE(CPU_EQUAL(&masks[0], &guard.mask()));
+  for (size_t i = 1; i < masks.size(); ++i) {
+    EXPECT_EQ(CPU_COUNT(&masks[i]), 1);
+    EXPECT_TRUE(CPU_ISSET(allowed.ids[i], &masks[i])) << i;
+  }
+}
+
+TEST(ThreadPool, PinsNoneWhereThereAreTooMany) {
+  const MaskGuard guard;
+  const int threads = allowed_processors().cores + 1;
+  ThreadPool pool(threads, Pinning::kCores);
+  pool.parallel_for(threads, 1, [&](int64_t, int64_t) {
+    cpu_set_t mask;
+    sched_getaffinity(0, sizeof mask, &mask);
+    EXPECT_TRUE(CPU_EQUAL(&mask, &guard.mask()));
+  });
 }
 
 TEST(ThreadPool, CoversEachIndexOnce) {

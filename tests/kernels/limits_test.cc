@@ -45,7 +45,15 @@ std::string_view set_of(const std::vector<ChosenLoops>& chosen, std::string_view
   return {};
 }
 
+constexpr std::string_view kWidest = "the widest that it has code for";
+
 TEST(ChosenLoops, FollowTheFeatures) {
+  if (cpu_features().neon_dot) {
+    const auto chosen = chosen_loops({.neon_dot = true});
+    EXPECT_EQ(set_of(chosen, "matmul, repacked weights"), "NEON dot product");
+    EXPECT_EQ(set_of(chosen, "rms_norm"), "plain C++");
+    for (const ChosenLoops& loops : chosen) EXPECT_EQ(loops.why, kWidest) << loops.op;
+  }
   for (const ChosenLoops& loops : chosen_loops({})) {
     EXPECT_EQ(loops.set, "plain C++") << loops.op;
     EXPECT_FALSE(loops.why.empty());
@@ -54,8 +62,11 @@ TEST(ChosenLoops, FollowTheFeatures) {
   for (const ChosenLoops& loops : chosen_loops({.avx2 = true})) {
     EXPECT_EQ(loops.set, "AVX2") << loops.op;
     if (loops.op == "matmul, repacked weights") {
-      EXPECT_EQ(loops.why, "the processor has no AVX-512 VNNI");
+      EXPECT_EQ(loops.why, "the processor has no AVX-VNNI");
     }
+  }
+  for (const ChosenLoops& loops : chosen_loops({.avx2 = true, .avx512 = true, .amx = true})) {
+    EXPECT_EQ(loops.why, kWidest) << loops.op;
   }
   const auto widest = chosen_loops({.avx2 = true, .avx512 = true});
   EXPECT_EQ(set_of(widest, "matmul, repacked weights"), "AVX-512 VNNI");

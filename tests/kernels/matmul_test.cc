@@ -197,22 +197,76 @@ TEST_P(MatmulTest, DoesNotDependOnBatchOrThreads) {
   }
 }
 
-// Panels have the same bits with every instruction set that has them, but for BF16 in tiles.
-TEST_P(MatmulTest, PanelsGiveTheSameBitsOnAllSets) {
+// A block's f16 scale, the first or, with mins, the second.
+float block_scale(DType dtype, const std::byte* block, size_t which) {
+  float scale = 0;
+  decode(DType::kF16, block + scale_offsets(dtype)[which], 1, &scale);
+  return scale;
+}
+
+// One result of panels, as panel_dot.h says that it is summed: each block's products as an integer,
+// which enters the sum with one fused multiply-add, and so do its mins.
+float sum_of_blocks(DType dtype, const float* x, const std::byte* w, int64_t n) {
+  const Row a(dtype, x, n);
+  const Row b(dtype, w, n);
+  const auto block = static_cast<size_t>(traits(dtype).block_size);
+  const bool mins = scale_offsets(dtype).size() > 1;
+  float sum = 0;
+  for (size_t k = 0; k < a.q.size(); k += block, w += traits(dtype).block_bytes) {
+    const float scale = block_scale(dtype, w, 0);
+    const float min_scale = mins ? block_scale(dtype, w, 1) : 1;
+    int products = 0, of_mins = 0;
+    for (size_t i = k; i < k + block; ++i) {
+      // The integer scales of a block of 256, exactly; 1 for others.
+      products += static_cast<int>(b.scales[i / 16] / scale) * a.q[i] * b.q[i];
+      of_mins -= static_cast<int>(b.shifts[i / 16] / min_scale) * a.q[i];
+    }
+    const float x_scale = a.scales[k / 32];
+    sum = std::fma(static_cast<float>(products), scale * x_scale, sum);
+    if (mins && block == 32) sum = std::fma(min_scale, a.shifts[k / 16], sum);
+    if (mins && block == 256) {
+      sum = std::fma(-static_cast<float>(of_mins), min_scale * x_scale, sum);
+    }
+  }
+  return sum;
+}
+
+// The same for plain types (panel_floats.h): runs of 256 products.
+float sum_of_runs(DType dtype, const float* x, const std::byte* w, int64_t n) {
+  std::vector<float> values(static_cast<size_t>(n));
+  decode(dtype, w, n, values.data());
+  float sum = 0;
+  for (size_t k = 0; k < values.size(); k += 256) {
+    float run = 0;
+    for (size_t i = k; i < std::min(k + 256, values.size()); ++i) {
+      run = std::fma(values[i], x[i], run);
+    }
+    sum += run;
+  }
+  return sum;
+}
+
+// Panels have the same bits with every instruction set and on every kind of processor, but for BF16
+// in tiles.
+TEST_P(MatmulTest, PanelsAreSummedInOneOrder) {
+  constexpr int64_t kInputs = 1280, kOutputs = 45;
   std::mt19937 random(14);
-  const RandomWeight weight(GetParam(), 45, 1280, random);
+  const RandomWeight weight(GetParam(), kOutputs, kInputs, random);
   if (weight.panels().panels == nullptr) return;
-  const Matrix x(13, 1280, random);
-  std::unique_ptr<Matrix> first;
+  const Matrix x(13, kInputs, random);
+  Matrix want(13, kOutputs);
+  for (int64_t t = 0; t < 13; ++t) {
+    for (int64_t o = 0; o < kOutputs; ++o) {
+      const auto sum = is_block_type(GetParam()) ? sum_of_blocks : sum_of_runs;
+      want.at(t, o) = sum(GetParam(), &x.at(t, 0), weight.weight().values.row(o), kInputs);
+    }
+  }
   for_each_set([&](Runner& runner) {
     if (!prefers_panels(runner.ctx(), weight.panels())) return;
-    if (rounds_to_bf16(runner, GetParam(), 1280)) return;
-    auto got = std::make_unique<Matrix>(13, 45);
-    matmul(runner.ctx(), got->tensor(), x.tensor(), weight.panels());
-    if (first)
-      EXPECT_TRUE(got->same_bytes(*first));
-    else
-      first = std::move(got);
+    if (rounds_to_bf16(runner, GetParam(), kInputs)) return;
+    Matrix got(13, kOutputs);
+    matmul(runner.ctx(), got.tensor(), x.tensor(), weight.panels());
+    EXPECT_TRUE(got.same_bytes(want));
   });
 }
 

@@ -84,17 +84,19 @@ inline std::vector<CpuFeatures> instruction_sets() {
   const CpuFeatures& has = cpu_features();
   std::vector<CpuFeatures> sets = {{}};
   if (has.avx2) sets.push_back({.avx2 = true});
+  if (has.avx_vnni) sets.push_back({.avx2 = true, .avx_vnni = true});
   if (has.avx512) sets.push_back({.avx2 = true, .avx512 = true});
-  if (has.amx) {
-    sets.push_back({.avx2 = true, .avx512 = true, .amx = true});
-  }
+  if (has.amx) sets.push_back({.avx2 = true, .avx512 = true, .amx = true});
+  if (has.neon_dot) sets.push_back({.neon_dot = true});
   return sets;
 }
 
 inline std::string_view name(const CpuFeatures& set) {
   if (set.amx) return "amx";
   if (set.avx512) return "avx512";
-  return set.avx2 ? "avx2" : "portable";
+  if (set.avx_vnni) return "avx_vnni";
+  if (set.avx2) return "avx2";
+  return set.neon_dot ? "neon_dot" : "portable";
 }
 
 // A context of its own pool.

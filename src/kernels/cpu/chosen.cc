@@ -15,12 +15,17 @@ struct Level {
   bool CpuFeatures::*needs;  // null: nothing
 };
 
-// From the narrowest to the widest.
+// From the narrowest to the widest of this kind of processor.
 constexpr Level kLevels[] = {
     {"plain C++", {}, nullptr},
+#if HACHI_KERNELS_X86
     {"AVX2", {.avx2 = true}, &CpuFeatures::avx2},
+    {"AVX-VNNI", {.avx2 = true, .avx_vnni = true}, &CpuFeatures::avx_vnni},
     {"AVX-512 VNNI", {.avx2 = true, .avx512 = true}, &CpuFeatures::avx512},
     {"AMX", {.avx2 = true, .avx512 = true, .amx = true}, &CpuFeatures::amx},
+#elif HACHI_KERNELS_NEON
+    {"NEON dot product", {.neon_dot = true}, &CpuFeatures::neon_dot},
+#endif
 };
 
 bool has(const CpuFeatures& features, const Level& level) {
@@ -40,7 +45,7 @@ void add(std::vector<ChosenLoops>& chosen, std::string_view op, Loop InnerLoops:
     const Loop loop_there = cpu::inner_loops(level.features).*loop;
     if (set.empty() && has(features, level) && loop_there == selected) {
       set = level.name;
-    } else if (!has(features, level) && loop_there != selected) {
+    } else if (!set.empty() && !has(features, level) && loop_there != selected) {
       why = fmt::format("the processor has no {}", level.name);
       break;
     }

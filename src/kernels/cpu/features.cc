@@ -6,6 +6,7 @@
 #include <cpuid.h>
 #endif
 #if defined(__linux__)
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -48,9 +49,16 @@ CpuFeatures ask_processor() {
   found.amx = found.avx512 && amx && (kept & tiles) == tiles && may_use_tiles();
   if (found.avx2 && most_leaves >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) {
     found.avx_vnni = (eax >> 4 & 1u) != 0;
-    found.avx512_bf16 = found.avx512 && (eax >> 5 & 1u) != 0;
   }
   return found;
+}
+
+#elif defined(__aarch64__) && defined(__linux__)
+
+// Source: Linux, Documentation/arch/arm64/elf_hwcaps.rst.
+CpuFeatures ask_processor() {
+  constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
+  return {.neon_dot = (getauxval(AT_HWCAP) & kDotProducts) != 0};
 }
 
 #else

@@ -22,8 +22,8 @@ struct InputBlock {
   const std::byte* word(int index, int token) const { return data + (index * kStride + token) * 4; }
 };
 
-// What a loop multiplies: M of the kStride tokens of a group with one vector of rows of each of N
-// panels. With N = 2 a broadcast of x serves two products, as loads are what limits them.
+// What a loop multiplies: M of the kStride tokens of a group with N vectors of rows. With N = 2 a
+// broadcast of x serves two products, as loads are what limits them.
 template <class V, class T, int M, int kStride, int N>
 struct Dot {
   static constexpr PanelInput kInput = panel_input(T::kType, V::kSigned);
@@ -43,7 +43,7 @@ struct Dot {
       Int words[N][8];
       Float scales[N];
       unroll<N>([&](auto n) __attribute__((always_inline)) {
-        if (M == 1) w[n].template prefetch<0, 1>(b);
+        if (M == 1 && starts_panel<n>()) w[n].template prefetch<0, 1>(b);
         unroll<8>([&](auto i)
                       __attribute__((always_inline)) { words[n][i] = w[n].template word<i>(b); });
         scales[n] = w[n].scale(b);
@@ -88,6 +88,12 @@ struct Dot {
   }
 
  private:
+  // False if the vector before is of the same panel and has fetched its lines.
+  template <int kVector>
+  static constexpr bool starts_panel() {
+    return kVector * V::kRows % kPanelRows == 0;
+  }
+
   // What the products of a block or group start from.
   template <int kWord>
   [[gnu::always_inline]] static void start(const InputBlock<kStride>& in, int m, Int* products) {
@@ -106,7 +112,7 @@ struct Dot {
       constexpr int kAt = kPart * kGroups + g;
       Int words[N][kWords];
       unroll<N>([&](auto n) __attribute__((always_inline)) {
-        if (M == 1 && g == 0) w[n].template prefetch<kPart, 8>(b);
+        if (M == 1 && g == 0 && starts_panel<n>()) w[n].template prefetch<kPart, 8>(b);
         unroll<kWords>([&](auto i) __attribute__((always_inline)) {
           words[n][i] = w[n].template word<kPart, g * kWords + i>(b);
         });
@@ -141,56 +147,65 @@ struct Dot {
   }
 };
 
-// Tokens [first, first + M) of the tile's kStride, with N panels from `panel` on.
+// Tokens [first, first + M) of the tile's kStride, with N vectors of rows from `vector` on, counted
+// over all panels.
 template <class V, template <class> class T, int M, int kStride, int N>
-void dot_panels_of(const PanelTile& tile, int64_t panel, int first) {
+void dot_vectors_of(const PanelTile& tile, int64_t vector, int first) {
   using Type = T<V>;
   constexpr int kBlock = panel_input(Type::kType, V::kSigned).block;
-  const std::byte* data = tile.panels + panel * tile.panel_bytes;
-  for (int row = 0; row < kPanelRows; row += V::kRows) {
-    typename V::Float sums[M * N];
-    unroll<M * N>([&](auto i) __attribute__((always_inline)) { sums[i] = V::zero_float(); });
-    const std::byte* x = tile.x + first * 4;
-    const int64_t blocks = tile.columns / kBlock;
-    const auto run = [&](const auto& dot) __attribute__((always_inline)) {
-      if constexpr (kBlock == 32) {
-        dot.add_blocks_of_32();
-      } else {
-        dot.add_blocks_of_256();
-      }
-    };
-    if constexpr (N == 1) {
-      run(Dot<V, Type, M, kStride, N>{{Type(data, row)}, blocks, x, sums});
+  constexpr int kVectors = kPanelRows / V::kRows;  // of a panel
+  const auto panel = [&](int n) { return (vector + n) / kVectors; };
+  const auto row = [&](int n) { return static_cast<int>((vector + n) % kVectors) * V::kRows; };
+  const auto weights = [&](int n) {
+    return Type(tile.panels + panel(n) * tile.panel_bytes, row(n));
+  };
+  typename V::Float sums[M * N];
+  unroll<M * N>([&](auto i) __attribute__((always_inline)) { sums[i] = V::zero_float(); });
+  const std::byte* x = tile.x + first * 4;
+  const int64_t blocks = tile.columns / kBlock;
+  const auto run = [&](const auto& dot) __attribute__((always_inline)) {
+    if constexpr (kBlock == 32) {
+      dot.add_blocks_of_32();
     } else {
-      run(Dot<V, Type, M, kStride, N>{
-          {Type(data, row), Type(data + tile.panel_bytes, row)}, blocks, x, sums});
+      dot.add_blocks_of_256();
     }
-    unroll<N>([&](auto n) __attribute__((always_inline)) {
-      float* out = tile.out + ((panel + n) * kStride + first) * kPanelRows + row;
-      unroll<M>([&](auto m) __attribute__((always_inline)) {
-        V::store(out + m * kPanelRows, sums[m * N + n]);
-      });
+  };
+  if constexpr (N == 1) {
+    run(Dot<V, Type, M, kStride, N>{{weights(0)}, blocks, x, sums});
+  } else {
+    static_assert(N == 2);
+    run(Dot<V, Type, M, kStride, N>{{weights(0), weights(1)}, blocks, x, sums});
+  }
+  unroll<N>([&](auto n) __attribute__((always_inline)) {
+    float* out = tile.out + (panel(n) * kStride + first) * kPanelRows + row(n);
+    unroll<M>([&](auto m) __attribute__((always_inline)) {
+      V::store(out + m * kPanelRows, sums[m * N + n]);
     });
+  });
+}
+
+// M tokens, V::kTogether vectors after the other.
+template <class V, template <class> class T, int M>
+void dot_all_vectors(const PanelTile& tile) {
+  static_assert(kPanelRows % (V::kTogether * V::kRows) == 0);
+  const int64_t vectors = tile.count * (kPanelRows / V::kRows);
+  for (int64_t v = 0; v < vectors; v += V::kTogether) {
+    dot_vectors_of<V, T, M, M, V::kTogether>(tile, v, 0);
   }
 }
 
-// M tokens, one panel after the other.
-template <class V, template <class> class T, int M>
-void dot_each_panel(const PanelTile& tile) {
-  for (int64_t p = 0; p < tile.count; ++p) dot_panels_of<V, T, M, M, 1>(tile, p, 0);
-}
-
-// Twelve tokens: two panels with six at a time.
+// Twelve tokens: two panels, each in one vector, with six at a time.
 template <class V, template <class> class T>
 void dot_panel_pairs(const PanelTile& tile) {
+  static_assert(V::kRows == kPanelRows);
   int64_t p = 0;
   for (; p + 2 <= tile.count; p += 2) {
-    dot_panels_of<V, T, 6, 12, 2>(tile, p, 0);
-    dot_panels_of<V, T, 6, 12, 2>(tile, p, 6);
+    dot_vectors_of<V, T, 6, 12, 2>(tile, p, 0);
+    dot_vectors_of<V, T, 6, 12, 2>(tile, p, 6);
   }
   if (p < tile.count) {
-    dot_panels_of<V, T, 6, 12, 1>(tile, p, 0);
-    dot_panels_of<V, T, 6, 12, 1>(tile, p, 6);
+    dot_vectors_of<V, T, 6, 12, 1>(tile, p, 0);
+    dot_vectors_of<V, T, 6, 12, 1>(tile, p, 6);
   }
 }
 
@@ -203,17 +218,17 @@ struct DotBlocks {
   void visit() const {
     switch (tile.tokens) {
       case 1:
-        return dot_each_panel<V, T, 1>(tile);
+        return dot_all_vectors<V, T, 1>(tile);
       case 2:
-        return dot_each_panel<V, T, 2>(tile);
+        return dot_all_vectors<V, T, 2>(tile);
       default:
         break;
     }
     if constexpr (V::kMaxTokens >= 4) {
-      if (tile.tokens == 4) return dot_each_panel<V, T, 4>(tile);
+      if (tile.tokens == 4) return dot_all_vectors<V, T, 4>(tile);
     }
     if constexpr (V::kMaxTokens >= 8) {
-      if (tile.tokens == 8) return dot_each_panel<V, T, 8>(tile);
+      if (tile.tokens == 8) return dot_all_vectors<V, T, 8>(tile);
       if (tile.tokens == 12) return dot_panel_pairs<V, T>(tile);
     }
   }

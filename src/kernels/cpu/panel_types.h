@@ -25,11 +25,11 @@ struct Fetch {
 template <class Block>
 constexpr Fetch kFetch = {4608, 0};
 template <>
-constexpr Fetch kFetch<BlockQ6_K> = {4096, 12288};
+inline constexpr Fetch kFetch<BlockQ6_K> = {4096, 12288};
 template <>
-constexpr Fetch kFetch<BlockQ3_K> = {10240, 0};
+inline constexpr Fetch kFetch<BlockQ3_K> = {10240, 0};
 template <>
-constexpr Fetch kFetch<BlockQ2_K> = {10240, 0};
+inline constexpr Fetch kFetch<BlockQ2_K> = {10240, 0};
 
 // The blocks of sixteen rows, seen from the first row of a vector on. A field is named by the bytes
 // that a row has before it, in the panel's order.

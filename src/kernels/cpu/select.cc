@@ -5,6 +5,8 @@
 #include "kernels/cpu/amx.h"
 #include "kernels/cpu/avx2.h"
 #include "kernels/cpu/avx512.h"
+#include "kernels/cpu/avxvnni.h"
+#include "kernels/cpu/neon.h"
 #include "kernels/cpu/portable.h"
 #include "kernels/decode.h"
 
@@ -56,6 +58,13 @@ constexpr InnerLoops kAvx2 = {
     .swiglu = avx2::swiglu,
 };
 
+constexpr InnerLoops kAvxVnni = [] {
+  InnerLoops loops = kAvx2;
+  loops.dot_panels = avxvnni::dot_panels;
+  loops.signed_bytes = false;
+  return loops;
+}();
+
 constexpr InnerLoops kAvx512 = [] {
   InnerLoops loops = kAvx2;
   loops.dot_panels = avx512::dot_panels;
@@ -76,13 +85,26 @@ constexpr InnerLoops kAmx = [] {
 }();
 #endif
 
+#if HACHI_KERNELS_NEON
+constexpr InnerLoops kNeonDot = [] {
+  InnerLoops loops = kPortable;
+  loops.dot_panels = neon::dot_panels;
+  loops.max_panel_tokens = std::min(4, kMostPanelTokens);
+  return loops;
+}();
+#endif
+
 }  // namespace
 
 const InnerLoops& inner_loops([[maybe_unused]] const CpuFeatures& features) {
 #if HACHI_KERNELS_X86
   if (features.amx) return kAmx;
   if (features.avx512) return kAvx512;
+  if (features.avx_vnni) return kAvxVnni;
   if (features.avx2) return kAvx2;
+#endif
+#if HACHI_KERNELS_NEON
+  if (features.neon_dot) return kNeonDot;
 #endif
   return kPortable;
 }

@@ -18,6 +18,7 @@ struct Vnni {
   using Int = __m512i;
   using Float = __m512;
   static constexpr int kRows = 16;
+  static constexpr int kTogether = 1;
   static constexpr int kMaxTokens = kMostPanelTokens;
   static constexpr bool kSigned = false;
 
