@@ -21,7 +21,6 @@ namespace hachi::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using model::FileType;
 using quantize::Plan;
 using quantize::Source;
 

@@ -7,7 +7,7 @@
 namespace hachi::ops::cpu::amx {
 namespace {
 
-constexpr int64_t kStepElements = 32;  // of a product
+inline constexpr int64_t kStepElements = 32;  // of a product
 
 // out += `steps` products of one group with one or two panels. x is followed by the tokens of the
 // next group, which are fetched.
@@ -31,7 +31,7 @@ void add_steps(const std::byte* x, const std::byte* first, const std::byte* seco
 }
 
 // One group, which may have fewer tokens: each panel is read once, from memory.
-void dot_one_group(const PanelTile& tile) {
+inline void dot_one_group(const PanelTile& tile) {
   constexpr int64_t kAhead = 8192;
   for (int64_t p = 0; p < tile.count; ++p) {
     const std::byte* panel = tile.panels + p * tile.panel_bytes;
@@ -46,7 +46,7 @@ void dot_one_group(const PanelTile& tile) {
   }
 }
 
-void dot_groups(const PanelTile& tile) {
+inline void dot_groups(const PanelTile& tile) {
   const Slabs slabs(tile, rounded_input());
   clear(tile);
   for (int64_t u = 0; u < slabs.count(); ++u) {

@@ -7,7 +7,7 @@
 namespace hachi::ops::cpu::amx {
 namespace {
 
-constexpr int64_t kBlocksTogether = 8;  // a slab
+inline constexpr int64_t kBlocksTogether = 8;  // a slab
 
 // The words of some blocks of a panel, with the offset of the type taken off, and the scales.
 template <class T>
@@ -30,7 +30,7 @@ struct Weights32 {
 };
 
 template <class T>
-constexpr PanelInput kInput32 = panel_input(T::kType, false).tiled();
+inline constexpr PanelInput kInput32 = panel_input(T::kType, false).tiled();
 
 [[gnu::always_inline]] inline void multiply_block(const std::byte* x_q, const std::byte* w_q) {
   _tile_zero(0);
@@ -55,10 +55,9 @@ template <class T>
 }
 
 // out[m] += `count` blocks, for one group of tokens. While the tile makes the products of a block,
-// those of the one before are added up, and `ahead`, as long as x, is fetched.
+// those of the one before are added up.
 template <class T>
-void add_blocks_of_32(const Weights32<T>& w, int64_t count, const std::byte* x,
-                      const std::byte* ahead, float* out) {
+void add_blocks_of_32(const Weights32<T>& w, int64_t count, const std::byte* x, float* out) {
   constexpr int64_t kBytes = kInput32<T>.words() * kTokens * 4;
   constexpr int64_t kQ = kInput32<T>.q_at() * kTokens * 4;
   alignas(64) int32_t products[2][kSums];
@@ -69,7 +68,6 @@ void add_blocks_of_32(const Weights32<T>& w, int64_t count, const std::byte* x,
   _tile_stored(0, products[0], 64);
   for (int64_t b = 1; b < count; ++b, x += kBytes) {
     multiply_block(x + kBytes + kQ, w.q[b][0]);
-    fetch(ahead + b * kBytes, kBytes);
     add_products<T>(products[(b - 1) % 2], x, w.scales[b - 1], w.mins[b - 1], sums);
     _tile_stored(0, products[b % 2], 64);
   }
@@ -91,7 +89,7 @@ void dot_types_of_32(const PanelTile& tile) {
       }
       for (int64_t g = 0; g < tile.groups; ++g) {
         for (int64_t i = 0; i < panels; ++i) {
-          add_blocks_of_32<T>(weights[i], count, slabs.group(u, g), slabs.group(u, g + 1),
+          add_blocks_of_32<T>(weights[i], count, slabs.group(u, g),
                               tile.out + ((p + i) * tile.groups + g) * kSums);
         }
       }

@@ -15,9 +15,9 @@
 namespace hachi::ops::cpu::amx {
 namespace {
 
-constexpr int kTokens = 16;
-constexpr int64_t kSums = kTokens * 16;  // of a group with a panel
-constexpr int64_t kTile = 1024;          // bytes of a full tile
+inline constexpr int kTokens = 16;
+inline constexpr int64_t kSums = kTokens * 16;  // of a group with a panel
+inline constexpr int64_t kTile = 1024;          // bytes of a full tile
 
 // The registers: 0 and 1 hold sums, 2 tokens, 3 weights. (The instructions take plain numbers.)
 
@@ -80,7 +80,7 @@ struct Slabs {
   }
 };
 
-constexpr int64_t kPanelsInCache = 2;  // the first one, with their tokens and sums
+inline constexpr int64_t kPanelsInCache = 2;  // the first one, with their tokens and sums
 
 // Sets all sums of full groups to zero.
 inline void clear(const PanelTile& tile) {
