@@ -1,0 +1,88 @@
+// Scheduler: which tokens of which sequences the next step runs, and who holds which pages.
+//
+// A step has a budget of tokens. Sequences that decode go first, each with its next token; what is
+// left of the budget goes to prompts, in chunks, so that a long prompt never stalls the answers of
+// others. Among prompts the higher priority goes first, then the user who was given the fewest
+// tokens, then who came first.
+//
+// Pages are taken as a sequence grows. When none is free, the prefix tree forgets some; when it has
+// none to forget, the sequence that stands last in the order above gives up its pages and waits: it
+// will run again from its beginning, with the same result. So whoever is first always goes on.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/pages.h"
+#include "engine/prefix_tree.h"
+#include "engine/sequence.h"
+
+namespace hachi::engine {
+
+struct SchedulerOptions {
+  int64_t max_sequences = 64;     // that run at once
+  int64_t step_tokens = 256;      // of a step
+  int64_t prompt_tokens = 128;    // of prompts in a step in which others decode
+  int64_t page_tokens = 32;
+  bool share_prefixes = true;
+};
+
+// Tokens [first, first + count) of a sequence, `first` being those that are computed.
+struct Slice {
+  Sequence* sequence;
+  int64_t count;
+};
+
+class Scheduler {
+ public:
+  Scheduler(PagePool& pool, const SchedulerOptions& options);
+
+  // Takes part from the next step on. It fits into the pool if it is alone.
+  void add(std::unique_ptr<Sequence> sequence);
+  // Gives up its pages.
+  std::unique_ptr<Sequence> remove(Sequence& sequence);
+
+  // The next step; empty if nothing can run. Valid until the next call of anything.
+  std::span<const Slice> plan();
+  // Tells that a slice has run: its tokens are computed.
+  void finish(const Slice& slice);
+
+  std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
+  std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
+  const PrefixTree& prefixes() const { return prefixes_; }
+  int64_t preemptions() const { return preemptions_; }
+
+  // True if each page is free, or owned as often as sequences and the tree hold it; for tests.
+  bool is_consistent() const;
+
+ private:
+  using List = std::vector<std::unique_ptr<Sequence>>;
+
+  bool goes_before(const Sequence& a, const Sequence& b) const;
+  // Of those that run: the ones that decode, or the ones whose prompt is not done.
+  void plan_running(bool decoding);
+  void admit();
+  // A prompt that runs in this step begins like its own, further than is known yet.
+  bool should_wait_for_prefix(const Sequence& sequence) const;
+  void take_known_prefix(Sequence& sequence);
+  // Pages for `count` more tokens; false if the sequence itself had to give up its own.
+  bool make_room(Sequence& sequence, int64_t count);
+  void preempt(Sequence& sequence);
+  bool is_planned(const Sequence& sequence) const;
+
+  PagePool* pool_;
+  SchedulerOptions options_;
+  PrefixTree prefixes_;
+  List running_;  // in the order in which they were admitted
+  List waiting_;  // in the order in which they go
+  std::vector<Sequence*> order_;  // of running_, who goes first
+  std::vector<Slice> slices_;
+  int64_t budget_ = 0;
+  std::unordered_map<uint64_t, int64_t> given_;  // tokens to each user that has a request here
+  int64_t preemptions_ = 0;
+};
+
+}  // namespace hachi::engine

@@ -1,0 +1,39 @@
+// StepModel: what the engine runs. A model, or in tests a script of tokens.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/tensor.h"
+#include "core/thread_pool.h"
+#include "kernels/context.h"
+
+namespace hachi::engine {
+
+class StepModel {
+ public:
+  virtual ~StepModel() = default;
+
+  virtual int64_t vocab_size() const = 0;
+  virtual int64_t context_length() const = 0;  // positions that a sequence may have
+  virtual int64_t page_tokens() const = 0;
+  virtual int64_t num_pages() const = 0;
+  virtual int64_t hidden_size() const = 0;
+  virtual int64_t max_tokens() const = 0;  // of a batch
+  virtual int64_t max_rows() const = 0;    // of logits at once
+
+  // Runs a batch of at most max_tokens().
+  virtual void forward(const ops::BatchView& batch) = 0;
+
+  // The logits [R,V] after these rows of the last batch, at most max_rows() of them; until the next
+  // call.
+  virtual ConstTensor logits(std::span<const int64_t> rows) = 0;
+
+  // The normed hidden states [R,C] of these rows of the last batch; as logits().
+  virtual ConstTensor hidden(std::span<const int64_t> rows) = 0;
+
+  // For the engine's own work between steps.
+  virtual ThreadPool& pool() = 0;
+};
+
+}  // namespace hachi::engine
