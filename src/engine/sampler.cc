@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <iterator>
 
@@ -38,122 +39,133 @@ Result<void> validate(const SamplingParams& params, int64_t vocab_size) {
   return {};
 }
 
-Sampler::Sampler(SamplingParams params, int64_t vocab_size)
-    : params_(std::move(params)),
-      is_seen_(static_cast<size_t>(vocab_size)),
-      generated_(static_cast<size_t>(vocab_size)),
-      logits_(static_cast<size_t>(vocab_size)) {}
+SamplerScratch::SamplerScratch(int64_t vocab_size) : logits_(static_cast<size_t>(vocab_size)) {
+  candidates_.reserve(logits_.size());
+}
 
-void Sampler::mark_seen(int32_t token) {
-  const auto at = static_cast<size_t>(token);
-  if (is_seen_[at]) return;
-  is_seen_[at] = true;
-  seen_.push_back(token);
+Sampler::Sampler(SamplingParams params, int64_t max_tokens)
+    : params_(std::move(params)),
+      counts_(params_.repetition_penalty != 1 || params_.presence_penalty != 0 ||
+              params_.frequency_penalty != 0) {
+  if (!counts_) return;
+  seen_.reserve(static_cast<size_t>(max_tokens));
+  table_.assign(std::bit_ceil(static_cast<size_t>(2 * max_tokens + 2)), -1);
+}
+
+Sampler::Seen& Sampler::seen(int32_t token) {
+  constexpr uint32_t kSpread = 0x9e3779b1;  // 2^32 over the golden ratio
+  size_t slot = (static_cast<uint32_t>(token) * kSpread) & (table_.size() - 1);
+  for (; table_[slot] >= 0; slot = (slot + 1) & (table_.size() - 1)) {
+    Seen& known = seen_[static_cast<size_t>(table_[slot])];
+    if (known.token == token) return known;
+  }
+  table_[slot] = static_cast<int32_t>(seen_.size());
+  return seen_.emplace_back(Seen{token, 0});
 }
 
 void Sampler::observe_prompt(std::span<const int32_t> tokens) {
-  for (const int32_t token : tokens) mark_seen(token);
+  if (!counts_) return;
+  for (const int32_t token : tokens) seen(token);
 }
 
 void Sampler::observe(int32_t token) {
-  mark_seen(token);
-  ++generated_[static_cast<size_t>(token)];
+  if (counts_) ++seen(token).times;
 }
 
-int32_t Sampler::sample(std::span<const float> logits, uint64_t position) {
-  penalize(logits);
-  if (params_.temperature == 0) return most_likely();
-  keep_top_k();
-  weigh();
-  if (params_.top_p < 1) keep_top_p();
+int32_t Sampler::sample(std::span<const float> logits, uint64_t position,
+                        SamplerScratch& scratch) const {
+  std::copy(logits.begin(), logits.end(), scratch.logits_.begin());
+  penalize(scratch.logits_);
+  if (params_.temperature == 0) {
+    const auto best = std::max_element(scratch.logits_.begin(), scratch.logits_.end());
+    return static_cast<int32_t>(std::distance(scratch.logits_.begin(), best));
+  }
+  auto& candidates = scratch.candidates_;
+  keep_top_k(scratch);
+  weigh(candidates);
+  if (params_.top_p < 1) keep_top_p(candidates);
   if (params_.min_p > 0) {
-    std::erase_if(candidates_, [&](const Candidate& c) {
+    std::erase_if(candidates, [&](const Candidate& c) {
       return c.weight < static_cast<float>(params_.min_p);  // the best one's weight is 1
     });
   }
-  return draw(position);
+  return draw(candidates, position);
 }
 
-void Sampler::penalize(std::span<const float> logits) {
-  std::copy(logits.begin(), logits.end(), logits_.begin());
-  for (float& logit : logits_) {
+void Sampler::penalize(std::vector<float>& logits) const {
+  for (float& logit : logits) {
     if (std::isnan(logit)) logit = -INFINITY;  // a broken model still gets an answer
   }
   const auto repetition = static_cast<float>(params_.repetition_penalty);
   const auto presence = static_cast<float>(params_.presence_penalty);
   const auto frequency = static_cast<float>(params_.frequency_penalty);
-  for (const int32_t token : seen_) {
-    float& logit = logits_[static_cast<size_t>(token)];
+  for (const auto& [token, times] : seen_) {
+    float& logit = logits[static_cast<size_t>(token)];
     logit = logit > 0 ? logit / repetition : logit * repetition;
-    const int32_t times = generated_[static_cast<size_t>(token)];
     if (times > 0) logit -= presence + frequency * static_cast<float>(times);
   }
-  for (const auto& [token, bias] : params_.logit_bias) logits_[static_cast<size_t>(token)] += bias;
+  for (const auto& [token, bias] : params_.logit_bias) logits[static_cast<size_t>(token)] += bias;
 }
 
-int32_t Sampler::most_likely() const {
-  return static_cast<int32_t>(
-      std::distance(logits_.begin(), std::max_element(logits_.begin(), logits_.end())));
-}
-
-void Sampler::keep_top_k() {
-  candidates_.clear();
-  for (size_t i = 0; i < logits_.size(); ++i) {
-    candidates_.push_back({logits_[i], 0, static_cast<int32_t>(i)});
+void Sampler::keep_top_k(SamplerScratch& scratch) const {
+  auto& candidates = scratch.candidates_;
+  candidates.clear();
+  for (size_t i = 0; i < scratch.logits_.size(); ++i) {
+    candidates.push_back({scratch.logits_[i], 0, static_cast<int32_t>(i)});
   }
   const auto k = static_cast<size_t>(params_.top_k);
-  if (k == 0 || k >= candidates_.size()) return;
-  std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(k),
-                   candidates_.end(), [](const Candidate& a, const Candidate& b) {
+  if (k == 0 || k >= candidates.size()) return;
+  std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(k),
+                   candidates.end(), [](const Candidate& a, const Candidate& b) {
                      return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
                    });
-  candidates_.resize(k);
+  candidates.resize(k);
   // nth_element leaves an order that depends on the library; the draw needs one that does not.
-  std::sort(candidates_.begin(), candidates_.end(),
+  std::sort(candidates.begin(), candidates.end(),
             [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
 }
 
-void Sampler::weigh() {
+void Sampler::weigh(std::vector<Candidate>& candidates) const {
   float best = -INFINITY;
-  for (const Candidate& c : candidates_) best = std::max(best, c.logit);
+  for (const Candidate& c : candidates) best = std::max(best, c.logit);
   const auto scale = static_cast<float>(1 / params_.temperature);
-  for (Candidate& c : candidates_) {
+  for (Candidate& c : candidates) {
     c.weight = c.logit == best ? 1.0f : std::exp((c.logit - best) * scale);
   }
 }
 
-void Sampler::keep_top_p() {
+void Sampler::keep_top_p(std::vector<Candidate>& candidates) const {
   double total = 0;
-  for (const Candidate& c : candidates_) total += static_cast<double>(c.weight);
+  for (const Candidate& c : candidates) total += static_cast<double>(c.weight);
   const double wanted = params_.top_p * total;
   const auto more_likely = [](const Candidate& a, const Candidate& b) {
     return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
   };
   for (size_t sorted = kFirstNucleus;; sorted *= 4) {
-    const size_t end = std::min(sorted, candidates_.size());
-    std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(end),
-                      candidates_.end(), more_likely);
+    const size_t end = std::min(sorted, candidates.size());
+    std::partial_sort(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(end),
+                      candidates.end(), more_likely);
     double mass = 0;
     for (size_t i = 0; i < end; ++i) {
-      mass += static_cast<double>(candidates_[i].weight);
+      mass += static_cast<double>(candidates[i].weight);
       if (mass >= wanted) {
-        candidates_.resize(i + 1);
+        candidates.resize(i + 1);
         return;
       }
     }
-    if (end == candidates_.size()) return;
+    if (end == candidates.size()) return;
   }
 }
 
-int32_t Sampler::draw(uint64_t position) const {
+int32_t Sampler::draw(const std::vector<Candidate>& candidates, uint64_t position) const {
   double total = 0;
-  for (const Candidate& c : candidates_) total += static_cast<double>(c.weight);
+  for (const Candidate& c : candidates) total += static_cast<double>(c.weight);
   double left = uniform(params_.seed, position) * total;
-  for (const Candidate& c : candidates_) {
+  for (const Candidate& c : candidates) {
     left -= static_cast<double>(c.weight);
     if (left < 0) return c.id;
   }
-  return candidates_.back().id;
+  return candidates.back().id;
 }
 
 }  // namespace hachi::engine

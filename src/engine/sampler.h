@@ -27,39 +27,54 @@ struct SamplingParams {
 // Fails with kInvalidArgument, naming the field, the limit and the value.
 Result<void> validate(const SamplingParams& params, int64_t vocab_size);
 
+// What sampling needs for a moment only: as many as threads sample, not as many as requests.
+class SamplerScratch {
+ public:
+  explicit SamplerScratch(int64_t vocab_size);
+
+ private:
+  friend class Sampler;
+  struct Candidate {
+    float logit;
+    float weight;  // exp((logit - best) / temperature)
+    int32_t id;
+  };
+  std::vector<float> logits_;  // [V] after penalties and bias
+  std::vector<Candidate> candidates_;
+};
+
 class Sampler {
  public:
-  // `params` are valid for this vocabulary.
-  Sampler(SamplingParams params, int64_t vocab_size);
+  // `params` are valid; up to `max_tokens` will be observed.
+  Sampler(SamplingParams params, int64_t max_tokens);
+
+  const SamplingParams& params() const { return params_; }
 
   // Tells what stands in the prompt, and then each token of the answer: the penalties count them.
   void observe_prompt(std::span<const int32_t> tokens);
   void observe(int32_t token);
 
   // logits [V]; `position` is the one that the new token will have in its sequence.
-  int32_t sample(std::span<const float> logits, uint64_t position);
+  int32_t sample(std::span<const float> logits, uint64_t position, SamplerScratch& scratch) const;
 
  private:
-  struct Candidate {
-    float logit;
-    float weight;  // exp((logit - best) / temperature)
-    int32_t id;
+  using Candidate = SamplerScratch::Candidate;
+  struct Seen {
+    int32_t token;
+    int32_t times;  // in the answer
   };
 
-  void mark_seen(int32_t token);
-  void penalize(std::span<const float> logits);
-  int32_t most_likely() const;
-  void keep_top_k();
-  void weigh();
-  void keep_top_p();
-  int32_t draw(uint64_t position) const;
+  Seen& seen(int32_t token);
+  void penalize(std::vector<float>& logits) const;
+  void keep_top_k(SamplerScratch& scratch) const;
+  void weigh(std::vector<Candidate>& candidates) const;
+  void keep_top_p(std::vector<Candidate>& candidates) const;
+  int32_t draw(const std::vector<Candidate>& candidates, uint64_t position) const;
 
   SamplingParams params_;
-  std::vector<int32_t> seen_;       // tokens of the prompt or the answer, each once
-  std::vector<bool> is_seen_;       // [V]
-  std::vector<int32_t> generated_;  // [V] times in the answer
-  std::vector<float> logits_;       // [V] after penalties and bias
-  std::vector<Candidate> candidates_;
+  bool counts_;               // some penalty is not neutral
+  std::vector<Seen> seen_;    // tokens of the prompt or the answer, each once
+  std::vector<int32_t> table_;  // places in seen_ by token, open addressing; -1: empty
 };
 
 }  // namespace hachi::engine

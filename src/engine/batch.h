@@ -1,0 +1,29 @@
+// Batch: the slices of a step packed for the model, and which of its rows are wanted.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/scheduler.h"
+#include "kernels/context.h"
+
+namespace hachi::engine {
+
+class Batch {
+ public:
+  // Room for so many, so that filling never allocates.
+  Batch(int64_t max_tokens, int64_t max_sequences);
+
+  void fill(std::span<const Slice> slices);
+  ops::BatchView view() const { return {ids_, positions_, spans_}; }
+  // The row of the first token of slice i.
+  int64_t first_row(size_t i) const { return spans_[i].first_token; }
+
+ private:
+  std::vector<int32_t> ids_;
+  std::vector<int32_t> positions_;
+  std::vector<ops::SequenceSpan> spans_;
+};
+
+}  // namespace hachi::engine
