@@ -1,4 +1,4 @@
-// Batch: the slices of a step packed for the model, and which of its rows are wanted.
+// Batch: the slices of a step, packed for the model.
 #pragma once
 
 #include <cstdint>

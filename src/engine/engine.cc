@@ -4,14 +4,21 @@
 #include <utility>
 
 #include "core/check.h"
-#include "engine/logprobs.h"
-#include "engine/speculation.h"
 
 namespace hachi::engine {
 namespace {
 
-// How long an engine without work waits before it looks whether a full stream has been read.
-constexpr auto kIdle = std::chrono::milliseconds(5);
+// How long an engine whose requests all wait for their readers sleeps before it looks again.
+constexpr auto kNap = std::chrono::milliseconds(2);
+
+SequenceLimits limits_of(const StepModel& model, const EngineOptions& options) {
+  const int64_t fits = std::min(model.context_length(), model.num_pages() * model.page_tokens());
+  return {.context = options.context > 0 ? std::min(options.context, fits) : fits,
+          .page_tokens = model.page_tokens(),
+          .hidden_size = model.hidden_size(),
+          .stream_events = options.stream_events,
+          .guess_tokens = options.guess_tokens};
+}
 
 }  // namespace
 
@@ -25,19 +32,150 @@ Engine::Engine(std::unique_ptr<StepModel> model, const EngineOptions& options,
     : model_(std::move(model)),
       options_(options),
       on_news_(std::move(on_news)),
+      limits_(limits_of(*model_, options)),
       pages_(model_->num_pages()),
       scheduler_(pages_, options.scheduler),
-      batch_(options.scheduler.step_tokens, options.scheduler.max_sequences) {
+      batch_(options.scheduler.step_tokens, options.scheduler.max_sequences),
+      events_(static_cast<size_t>(model_->max_rows())) {
   CHECK(options.scheduler.step_tokens <= model_->max_tokens());
   CHECK(options.scheduler.page_tokens == model_->page_tokens());
+  CHECK(options.guess_tokens < model_->max_rows());
+  rows_.reserve(events_.size());
+  endings_.reserve(static_cast<size_t>(options.scheduler.max_sequences));
   for (int i = 0; i < model_->pool().num_threads(); ++i) scratch_.emplace_back(vocab_size());
+  publish();
   thread_ = std::thread([this] { run(); });
 }
 
 Engine::~Engine() {
+  stop_and_check();
+  for (const auto list : {&Scheduler::running, &Scheduler::waiting}) {
+    while (!(scheduler_.*list)().empty()) end(*(scheduler_.*list)().back(), Finish::kCancelled);
+  }
+  if (on_news_) on_news_();
+}
+
+bool Engine::stop_and_check() {
   stopping_ = true;
   wake();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   take_inbox();
-  while (!all_.empty()) end(*all_.back(), Finish::kCancelled);
+  return scheduler_.is_consistent();
 }
+
+Result<void> Engine::check(const Request& request) const {
+  TRY(validate(request.sampling, vocab_size()));
+  if (request.prompt.empty()) {
+    return fail(Code::kInvalidArgument, "the prompt is empty: give it at least one token");
+  }
+  for (const auto* tokens : {&request.prompt, &request.stop_ids}) {
+    for (const int32_t token : *tokens) {
+      if (token >= 0 && token < vocab_size()) continue;
+      return fail(Code::kInvalidArgument, "token {} is not in the model's vocabulary of {}", token,
+                  vocab_size());
+    }
+  }
+  CHECK(request.top_logprobs >= -1 && request.top_logprobs <= kMaxTopLogprobs);
+  CHECK(request.pooling == Pooling::kNone || request.max_tokens == 0);
+  const auto prompt = static_cast<int64_t>(request.prompt.size());
+  const int64_t context = context_length();
+  // An answer without a limit has what the prompt leaves, at least one token.
+  const int64_t answer = request.max_tokens < 0 ? 1 : request.max_tokens;
+  if (prompt > context || answer > context - prompt) {
+    return fail(
+        Code::kContextTooLong,
+        "the prompt has {} tokens and the answer may have {}{}: together they must fit into "
+        "the context of {}",
+        prompt, request.max_tokens < 0 ? "at least " : "", answer, context);
+  }
+  return {};
+}
+
+Result<std::shared_ptr<Stream>> Engine::submit(Request request) {
+  TRY(check(request));
+  if (num_open_.fetch_add(1) >= options_.scheduler.max_sequences + options_.max_waiting) {
+    --num_open_;
+    return fail(Code::kLimit, "{} requests are waiting already: try again later",
+                options_.max_waiting);
+  }
+  const int64_t number = num_submitted_.fetch_add(1, std::memory_order_relaxed);
+  auto* submission =
+      new Submission{std::make_unique<Sequence>(std::move(request), limits_, pages_, number)};
+  std::shared_ptr<Stream> stream = submission->sequence->stream;
+  submission->next = inbox_.load(std::memory_order_relaxed);
+  while (!inbox_.compare_exchange_weak(submission->next, submission)) {
+  }
+  wake();
+  return stream;
+}
+
+void Engine::run() {
+  while (!stopping_) {
+    take_inbox();
+    end_unwanted();
+    if (!step()) wait_for_work();
+  }
+}
+
+// In the order in which they came: the scheduler's fairness starts from it.
+void Engine::take_inbox() {
+  Submission* reversed = nullptr;
+  for (Submission* one = inbox_.exchange(nullptr, std::memory_order_acquire); one != nullptr;) {
+    Submission* next = one->next;
+    one->next = reversed;
+    reversed = one;
+    one = next;
+  }
+  while (reversed != nullptr) {
+    const std::unique_ptr<Submission> one(reversed);
+    reversed = one->next;
+    scheduler_.add(std::move(one->sequence));
+  }
+}
+
+void Engine::end_unwanted() {
+  const auto now = Clock::now();
+  bool ended = false;
+  for (const auto list : {&Scheduler::running, &Scheduler::waiting}) {
+    for (size_t i = (scheduler_.*list)().size(); i-- > 0;) {
+      Sequence& sequence = *(scheduler_.*list)()[i];
+      const bool is_late = sequence.request.deadline && now >= *sequence.request.deadline;
+      if (!is_late && !sequence.stream->is_cancelled()) continue;
+      end(sequence, is_late ? Finish::kDeadline : Finish::kCancelled);
+      ended = true;
+    }
+  }
+  if (ended) publish();
+  if (ended && on_news_) on_news_();
+}
+
+void Engine::end(Sequence& sequence, Finish why) {
+  const std::unique_ptr<Sequence> ended = scheduler_.remove(sequence);
+  std::vector<float> embedding(ended->pooled.begin(), ended->pooled.end());
+  --num_open_;
+  ended->stream->finish(why, ended->usage, std::move(embedding));
+}
+
+void Engine::wake() {
+  if (!asleep_) return;
+  { const std::lock_guard lock(mutex_); }
+  woken_.notify_one();
+}
+
+// Nobody can be missed: asleep_ is raised before the inbox is looked at, and who submits looks at
+// it after the inbox is filled.
+void Engine::wait_for_work() {
+  asleep_ = true;
+  {
+    std::unique_lock lock(mutex_);
+    const auto has_work = [this] { return stopping_ || inbox_.load() != nullptr; };
+    if (scheduler_.running().empty() && scheduler_.waiting().empty()) {
+      woken_.wait(lock, has_work);
+    } else {
+      woken_.wait_for(lock, kNap, has_work);
+    }
+  }
+  asleep_ = false;
+}
+
+}  // namespace hachi::engine

@@ -3,6 +3,8 @@
 //
 // With a seed, the tokens of a request depend on nothing but the request: not on what else runs, on
 // how prompts are cut, on what the cache holds, on being put back, or on guessing ahead.
+//
+// Between requests that come and go, a step does not allocate, lock or throw.
 #pragma once
 
 #include <atomic>
@@ -13,7 +15,9 @@
 #include <thread>
 #include <vector>
 
+#include "core/published.h"
 #include "core/result.h"
+#include "engine/batch.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
 #include "engine/step_model.h"
@@ -23,22 +27,23 @@ namespace hachi::engine {
 
 struct EngineOptions {
   SchedulerOptions scheduler;
-  int64_t max_waiting = 1024;    // requests that do not run yet; more are refused
-  int64_t stream_events = 256;   // that a reader may leave before its request pauses
-  int64_t guess_tokens = 0;      // guessed ahead for each sequence from its own text; 0: none
+  int64_t max_waiting = 1024;   // requests beyond those that can run; more are refused
+  int64_t stream_events = 256;  // that a reader may leave before its request pauses
+  int64_t guess_tokens = 0;     // guessed ahead for each sequence from its own text; 0: none
+  int64_t context = 0;          // tokens that a request may have; 0: what the model and pages allow
 };
 
 // A moment's state, and counts since the start.
 struct EngineStats {
   int64_t running = 0, waiting = 0;
-  int64_t free_pages = 0, cached_pages = 0, num_pages = 0;
+  int64_t num_pages = 0, free_pages = 0, cached_pages = 0;  // cached: known to the prefix tree
   int64_t steps = 0;
-  int64_t prompt_tokens = 0;     // run
-  int64_t cached_tokens = 0;     // of prompts, that were in the cache
+  int64_t prompt_tokens = 0;  // that were run
   int64_t generated_tokens = 0;
   int64_t guessed_tokens = 0, accepted_tokens = 0;
   int64_t preemptions = 0, evictions = 0;
-  Clock::time_point last_step;   // when it ended
+  PrefixCounts prefix;
+  Clock::time_point last_step{};  // when it ended
 };
 
 class Engine {
@@ -53,42 +58,74 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   // Any thread. Fails with kInvalidArgument, naming the field; with kContextTooLong and the counts
-  // if the prompt, or with max_tokens the answer, does not fit; with kLimit if too many wait.
+  // if the prompt and the answer cannot fit; with kLimit if too many wait.
   Result<std::shared_ptr<Stream>> submit(Request request);
 
+  // Any thread. What submit would say of the request, but for how many wait.
+  Result<void> check(const Request& request) const;
+
   // Any thread.
-  EngineStats stats() const;
+  EngineStats stats() const { return stats_.load(); }
+  // Requests that were submitted and have not ended.
+  int64_t num_open() const { return num_open_.load(std::memory_order_relaxed); }
   int64_t vocab_size() const { return model_->vocab_size(); }
   // Tokens that a request may have, prompt and answer together.
-  int64_t context_length() const;
+  int64_t context_length() const { return limits_.context; }
+
+  // Stops the loop and tells whether every page is free or accounted for; for tests.
+  bool stop_and_check();
 
  private:
   struct Submission;
+  // A slice that reached the end of what its sequence knows, and the logits of its tokens.
+  struct Ending {
+    Sequence* sequence;
+    int64_t first_row;  // of the logits
+    int64_t num_rows;
+  };
 
-  Result<void> check(const Request& request) const;
+  // The loop (engine.cc).
   void run();
-  // Returns whether anything was done.
-  bool step();
-  void take_inbox();
-  void end_requests();
-  void forward(std::span<const Slice> slices);
-  void score_prompts(std::span<const Slice> slices);
-  void sample(std::span<const Slice> slices);
-  void accept(const Slice& slice);
+  void wake();
   void wait_for_work();
+  void take_inbox();
+  void end_unwanted();
+  void end(Sequence& sequence, Finish why);
+
+  // One turn of it (step.cc).
+  bool step();
+  void read_prompts();
+  void score_prompt(const Slice& slice, int64_t first_row);
+  void pool_prompt(const Slice& slice, int64_t first_row);
+  void extend();
+  void extend_group(std::span<const int64_t> rows, std::span<const Ending> endings);
+  void extend_one(const Ending& ending, const ConstTensor& logits, SamplerScratch& scratch);
+  std::optional<Finish> append(Sequence& sequence, int32_t token, std::span<const float> logits);
+  void guess(Sequence& sequence);
+  void publish();
 
   std::unique_ptr<StepModel> model_;
   EngineOptions options_;
   std::function<void()> on_news_;
+  SequenceLimits limits_;
   PagePool pages_;
   Scheduler scheduler_;
-  std::atomic<Submission*> inbox_{nullptr};
-  std::atomic<int64_t> num_waiting_{0};
-  std::atomic<int64_t> arrivals_{0};
+  Batch batch_;
+  std::span<const Slice> slices_;  // of this step
+  std::vector<int64_t> rows_;      // whose logits are wanted next
+  std::vector<Ending> endings_;
+  std::vector<TokenEvent> events_;
+  std::vector<SamplerScratch> scratch_;  // one a thread
+  EngineStats counts_;
+  Published<EngineStats> stats_;
+
+  std::atomic<Submission*> inbox_{nullptr};  // the latest first
+  std::atomic<int64_t> num_open_{0};
+  std::atomic<int64_t> num_submitted_{0};
   std::atomic<bool> stopping_{false};
-  mutable std::mutex mutex_;  // of stats_ and idle_
+  std::atomic<bool> asleep_{false};
+  std::mutex mutex_;  // of woken_
   std::condition_variable woken_;
-  EngineStats stats_;
   std::thread thread_;
 };
 

@@ -7,15 +7,16 @@
 namespace hachi::engine {
 namespace {
 
-Result<void> answer(Session& session, Sampler& sampler, const GenerateOptions& options,
-                    const OnToken& on_token, const ShouldStop& should_stop, GenerateStats& stats) {
+Result<void> answer(Session& session, Sampler& sampler, SamplerScratch& scratch,
+                    const GenerateOptions& options, const OnToken& on_token,
+                    const ShouldStop& should_stop, GenerateStats& stats) {
   const auto is_stop = [&](int32_t token) {
     return std::find(options.stop_ids.begin(), options.stop_ids.end(), token) !=
            options.stop_ids.end();
   };
   stats.finish = Finish::kLength;
   while (options.max_tokens < 0 || stats.generated_tokens < options.max_tokens) {
-    const int32_t token = sampler.sample(session.logits(), session.tokens().size());
+    const int32_t token = sampler.sample(session.logits(), session.tokens().size(), scratch);
     if (is_stop(token)) {
       stats.finish = Finish::kStop;
       return {};
@@ -42,8 +43,7 @@ Result<void> answer(Session& session, Sampler& sampler, const GenerateOptions& o
 Result<GenerateStats> generate(Session& session, std::span<const int32_t> prompt,
                                const GenerateOptions& options, const OnToken& on_token,
                                const Progress& progress, const ShouldStop& should_stop) {
-  const auto vocab_size = static_cast<int64_t>(session.logits().size());
-  TRY(validate(options.sampling, vocab_size));
+  TRY(validate(options.sampling, session.vocab_size()));
   if (prompt.empty()) {
     return fail(Code::kInvalidArgument, "the prompt is empty: give it at least one token");
   }
@@ -57,10 +57,11 @@ Result<GenerateStats> generate(Session& session, std::span<const int32_t> prompt
     return stats;
   }
   TRY(stats.cached_tokens, kept);
-  Sampler sampler(options.sampling, vocab_size);
+  Sampler sampler(options.sampling, session.context() + 1);
+  SamplerScratch scratch(session.vocab_size());
   sampler.observe_prompt(prompt);
   clock.restart();
-  TRY(answer(session, sampler, options, on_token, should_stop, stats));
+  TRY(answer(session, sampler, scratch, options, on_token, should_stop, stats));
   stats.decode_seconds = clock.seconds();
   return stats;
 }

@@ -7,16 +7,11 @@
 #include <vector>
 
 #include "core/result.h"
+#include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
 
 namespace hachi::engine {
-
-enum class Finish {
-  kStop,       // an end-of-text token, or on_token asked to stop
-  kLength,     // max_tokens, or the context is full
-  kCancelled,  // should_stop() was true
-};
 
 struct GenerateOptions {
   SamplingParams sampling;

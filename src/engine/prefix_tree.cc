@@ -10,13 +10,20 @@ namespace hachi::engine {
 namespace {
 
 // Fowler-Noll-Vo over whole words, and a final mix. The table may be searched with tokens that an
-// attacker chose: the worst that a collision costs is a comparison of 32 tokens.
+// attacker chose: the worst that a collision costs is a comparison of the tokens of a page.
+constexpr uint64_t kNoText = 0xcbf29ce484222325;
+
 uint64_t mix(uint64_t hash, uint64_t word) { return (hash ^ word) * 0x100000001b3; }
 
-uint64_t finish(uint64_t hash) {
+uint64_t spread(uint64_t hash) {
   hash ^= hash >> 32;
   hash *= 0xd6e8feb86659fd93;
   return hash ^ (hash >> 32);
+}
+
+uint64_t hash_text(uint64_t before, std::span<const int32_t> tokens) {
+  for (const int32_t token : tokens) before = mix(before, static_cast<uint32_t>(token));
+  return spread(before);
 }
 
 }  // namespace
@@ -26,30 +33,29 @@ PrefixTree::PrefixTree(PagePool& pool, int64_t page_tokens)
       page_tokens_(page_tokens),
       nodes_(static_cast<size_t>(pool.num_pages())),
       tokens_(static_cast<size_t>(pool.num_pages() * page_tokens)),
-      table_(std::bit_ceil(static_cast<size_t>(2 * pool.num_pages() + 2)), kNone) {}
+      table_(std::bit_ceil(static_cast<size_t>(2 * pool.num_pages() + 2)), kNone),
+      sent_(4 * table_.size()) {}
 
 std::span<const int32_t> PrefixTree::tokens_of(int32_t page) const {
   const auto count = static_cast<size_t>(page_tokens_);
   return {tokens_.data() + static_cast<size_t>(page) * count, count};
 }
 
-size_t PrefixTree::home(uint64_t salt, int32_t parent, std::span<const int32_t> tokens) const {
-  uint64_t hash = mix(mix(0xcbf29ce484222325, salt), static_cast<uint32_t>(parent));
-  for (const int32_t token : tokens) hash = mix(hash, static_cast<uint32_t>(token));
-  return finish(hash) & (table_.size() - 1);
-}
-
-size_t PrefixTree::find_slot(uint64_t salt, int32_t parent, std::span<const int32_t> tokens) const {
-  size_t slot = home(salt, parent, tokens);
+size_t PrefixTree::find_slot(uint64_t salt, uint64_t text, int32_t parent,
+                             std::span<const int32_t> tokens) const {
+  size_t slot = spread(mix(text, salt)) & (table_.size() - 1);
   for (; table_[slot] != kNone; slot = (slot + 1) & (table_.size() - 1)) {
     const Node& known = node(table_[slot]);
+    if (known.text != text || known.parent != parent || known.salt != salt) continue;
     const auto its = tokens_of(table_[slot]);
-    if (known.parent == parent && known.salt == salt &&
-        std::equal(its.begin(), its.end(), tokens.begin(), tokens.end())) {
-      break;
-    }
+    if (std::equal(its.begin(), its.end(), tokens.begin(), tokens.end())) break;
   }
   return slot;
+}
+
+size_t PrefixTree::slot_of(int32_t page) const {
+  const Node& one = node(page);
+  return find_slot(one.salt, one.text, one.parent, tokens_of(page));
 }
 
 // Moves what stands behind the slot forward, so that no search ends too early.
@@ -58,7 +64,7 @@ void PrefixTree::clear_slot(size_t slot) {
   size_t hole = slot;
   for (size_t next = (hole + 1) & mask; table_[next] != kNone; next = (next + 1) & mask) {
     const int32_t page = table_[next];
-    const size_t wanted = home(node(page).salt, node(page).parent, tokens_of(page));
+    const size_t wanted = spread(mix(node(page).text, node(page).salt)) & mask;
     if (((next - wanted) & mask) >= ((next - hole) & mask)) {
       table_[hole] = page;
       hole = next;
@@ -71,8 +77,11 @@ template <class Visit>
 int32_t PrefixTree::walk(uint64_t salt, std::span<const int32_t> tokens, const Visit& visit) const {
   const auto step = static_cast<size_t>(page_tokens_);
   int32_t last = kNone;
+  uint64_t text = kNoText;
   for (size_t at = 0; at + step <= tokens.size(); at += step) {
-    const int32_t page = table_[find_slot(salt, last, tokens.subspan(at, step))];
+    const auto its = tokens.subspan(at, step);
+    text = hash_text(text, its);
+    const int32_t page = table_[find_slot(salt, text, last, its)];
     if (page == kNone) break;
     visit(page);
     last = page;
@@ -92,37 +101,53 @@ int64_t PrefixTree::count_known(uint64_t salt, std::span<const int32_t> tokens) 
   return count;
 }
 
+PrefixMiss PrefixTree::explain_miss(uint64_t salt, std::span<const int32_t> tokens,
+                                    int64_t num_known) const {
+  const auto step = static_cast<size_t>(page_tokens_);
+  uint64_t text = kNoText;
+  for (size_t i = 0; i <= static_cast<size_t>(num_known); ++i) {
+    text = hash_text(text, tokens.subspan(i * step, step));
+  }
+  const Sent& sent = sent_[text & (sent_.size() - 1)];
+  if (sent.text != text) return PrefixMiss::kNew;
+  return sent.salt == salt ? PrefixMiss::kForgotten : PrefixMiss::kOtherSalt;
+}
+
 void PrefixTree::insert(uint64_t salt, std::span<const int32_t> tokens, const PageList& pages,
                         int64_t count) {
   const auto step = static_cast<size_t>(page_tokens_);
   CHECK(count <= pages.size() && static_cast<size_t>(count) * step <= tokens.size());
   int32_t parent = kNone;
+  uint64_t text = kNoText;
   for (int64_t i = 0; i < count; ++i) {
     const auto its = tokens.subspan(static_cast<size_t>(i) * step, step);
-    int32_t page = table_[find_slot(salt, parent, its)];
+    text = hash_text(text, its);
+    int32_t page = table_[find_slot(salt, text, parent, its)];
     if (page == kNone) {
       page = pages.pages()[static_cast<size_t>(i)];
-      add(salt, parent, its, pages.share(i));
+      add(salt, text, parent, its, pages.share(i));
     }
     parent = page;
   }
   touch_path(parent);
 }
 
-void PrefixTree::add(uint64_t salt, int32_t parent, std::span<const int32_t> tokens, PageRef page) {
+void PrefixTree::add(uint64_t salt, uint64_t text, int32_t parent, std::span<const int32_t> tokens,
+                     PageRef page) {
   const int32_t number = page.page();
   CHECK(!node(number).page);
-  node(number) = Node{std::move(page), salt, parent, 0, kNone, kNone};
+  node(number) = Node{std::move(page), salt, text, parent, 0, kNone, kNone};
   std::copy(tokens.begin(), tokens.end(),
             tokens_.begin() + static_cast<int64_t>(number) * page_tokens_);
-  table_[find_slot(salt, parent, tokens)] = number;
+  table_[slot_of(number)] = number;
+  sent_[text & (sent_.size() - 1)] = {text, salt};
   if (parent != kNone) ++node(parent).children;
   link_newest(number);
   ++size_;
 }
 
 void PrefixTree::forget(int32_t page) {
-  clear_slot(find_slot(node(page).salt, node(page).parent, tokens_of(page)));
+  clear_slot(slot_of(page));
   if (node(page).parent != kNone) --node(node(page).parent).children;
   unlink(page);
   node(page).page.reset();
@@ -165,9 +190,7 @@ bool PrefixTree::is_consistent() const {
   int64_t listed = 0;
   for (int32_t page = oldest_; page != kNone; page = node(page).newer, ++listed) {
     if (!node(page).page || listed > size_) return false;
-    if (table_[find_slot(node(page).salt, node(page).parent, tokens_of(page))] != page) {
-      return false;
-    }
+    if (table_[slot_of(page)] != page) return false;
   }
   std::vector<int32_t> children(nodes_.size(), 0);
   int64_t known = 0;

@@ -19,6 +19,13 @@
 
 namespace hachi::engine {
 
+// Why a prompt's page was not in the tree.
+enum class PrefixMiss {
+  kNew,        // nobody sent this beginning yet, as far as is remembered
+  kForgotten,  // it had to make room
+  kOtherSalt,  // it was sent under another salt
+};
+
 class PrefixTree {
  public:
   // For the pages of `pool`, which outlives it, of `page_tokens` tokens each.
@@ -30,6 +37,9 @@ class PrefixTree {
 
   // As match, but only counts.
   int64_t count_known(uint64_t salt, std::span<const int32_t> tokens) const;
+
+  // Why the page of `tokens` after the first `num_known` pages is not there; `tokens` reach as far.
+  PrefixMiss explain_miss(uint64_t salt, std::span<const int32_t> tokens, int64_t num_known) const;
 
   // Remembers the first `count` pages of a sequence, which hold the beginning of `tokens`. Where
   // another page is known for the same tokens already, that one stays.
@@ -55,6 +65,7 @@ class PrefixTree {
   struct Node {
     std::optional<PageRef> page;  // none: no node
     uint64_t salt = 0;
+    uint64_t text = 0;  // a hash of its tokens and all before them
     int32_t parent = kNone;
     int32_t children = 0;
     int32_t older = kNone, newer = kNone;  // in the order of use
@@ -63,14 +74,17 @@ class PrefixTree {
   Node& node(int32_t page) { return nodes_[static_cast<size_t>(page)]; }
   const Node& node(int32_t page) const { return nodes_[static_cast<size_t>(page)]; }
   std::span<const int32_t> tokens_of(int32_t page) const;
-  size_t home(uint64_t salt, int32_t parent, std::span<const int32_t> tokens) const;
   // The last node of the known beginning of `tokens`, after visit(page) of each.
   template <class Visit>
   int32_t walk(uint64_t salt, std::span<const int32_t> tokens, const Visit& visit) const;
-  // The slot of the node with these tokens after `parent`, or the empty one where it would be.
-  size_t find_slot(uint64_t salt, int32_t parent, std::span<const int32_t> tokens) const;
+  // The slot of the node with these tokens after `parent`, whose hash is `text`, or the empty one
+  // where it would be.
+  size_t find_slot(uint64_t salt, uint64_t text, int32_t parent,
+                   std::span<const int32_t> tokens) const;
+  size_t slot_of(int32_t page) const;
   void clear_slot(size_t slot);
-  void add(uint64_t salt, int32_t parent, std::span<const int32_t> tokens, PageRef page);
+  void add(uint64_t salt, uint64_t text, int32_t parent, std::span<const int32_t> tokens,
+           PageRef page);
   void forget(int32_t page);
   // Marks a node and all above it as just used: a parent is always newer than its children.
   void touch_path(int32_t page);
@@ -82,6 +96,10 @@ class PrefixTree {
   std::vector<Node> nodes_;
   std::vector<int32_t> tokens_;  // [pages, page_tokens]
   std::vector<int32_t> table_;   // open addressing with linear probing; kNone: empty
+  struct Sent {
+    uint64_t text = 0, salt = 0;
+  };
+  std::vector<Sent> sent_;  // by hash of the text, the latest: what was known, and under which salt
   int32_t oldest_ = kNone, newest_ = kNone;
   int64_t size_ = 0;
   int64_t evictions_ = 0;

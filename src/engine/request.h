@@ -1,9 +1,9 @@
 // What a user of the engine asks for, and what comes back.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -16,24 +16,37 @@ using Clock = std::chrono::steady_clock;
 
 inline constexpr int kMaxTopLogprobs = 20;
 
+// Stands for the logarithm of 0, which JSON cannot say.
+inline constexpr float kNoLogprob = -9999;
+
 enum class Finish {
   kStop,       // an end-of-text token, or the reader asked to stop
   kLength,     // max_tokens, or the context is full
-  kCancelled,  // the reader went away
+  kCancelled,  // the reader went away, or the engine closes
   kDeadline,   // it was not done in time
+};
+
+// What to make of the hidden states of a prompt (embeddings).
+enum class Pooling {
+  kNone,
+  kMean,  // their mean
+  kLast,  // that of the last token
 };
 
 struct TokenLogprob {
   int32_t token = 0;
-  float logprob = 0;  // natural logarithm of its probability, before temperature and penalties
+  float logprob = 0;  // natural logarithm of its probability, before penalties and temperature
 };
 
 // One token of an answer, or of a prompt that is scored.
 struct TokenEvent {
-  int32_t token = 0;
-  float logprob = 0;  // only if asked for
-  int num_top = 0;
-  TokenLogprob top[kMaxTopLogprobs];  // the most likely, best first
+  TokenLogprob chosen;                            // its logprob only if asked for
+  int num_top = 0;                                // as many as were asked for
+  std::array<TokenLogprob, kMaxTopLogprobs> top;  // the most likely tokens, best first
+
+  std::span<const TokenLogprob> most_likely() const {
+    return {top.data(), static_cast<size_t>(num_top)};
+  }
 };
 
 struct Usage {
@@ -45,13 +58,15 @@ struct Usage {
 struct Request {
   std::vector<int32_t> prompt;  // at least one token
   SamplingParams sampling;
-  int64_t max_tokens = -1;         // -1: until the context is full; 0: only run the prompt
-  std::vector<int32_t> stop_ids;   // each ends the answer and is not part of it
-  int top_logprobs = -1;           // 0 to kMaxTopLogprobs: logprobs are wanted, with so many others
-  bool score_prompt = false;       // the prompt's tokens come as events too, from the second on
-  int priority = 0;                // higher goes first
-  uint64_t user = 0;               // who share the machine fairly: the users, not their requests
-  uint64_t salt = 0;               // requests of other salts do not share cached prefixes
+  int64_t max_tokens = -1;        // of the answer; -1: until the context is full; 0: none
+  int64_t min_tokens = 0;         // of the answer, before which no stop id is drawn
+  std::vector<int32_t> stop_ids;  // each ends the answer and is not part of it
+  int top_logprobs = -1;          // 0 to kMaxTopLogprobs: logprobs are wanted, with so many others
+  bool score_prompt = false;      // the prompt's tokens come as events too, from the second on
+  Pooling pooling = Pooling::kNone;  // needs max_tokens = 0
+  int priority = 0;                  // higher goes first
+  uint64_t user = 0;                 // users share the machine fairly, not their requests
+  uint64_t salt = 0;                 // requests of different salts share no cached prefixes
   std::optional<Clock::time_point> deadline;
 };
 

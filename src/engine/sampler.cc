@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <iterator>
@@ -39,6 +40,22 @@ Result<void> validate(const SamplingParams& params, int64_t vocab_size) {
   return {};
 }
 
+int32_t most_likely(std::span<const float> logits) {
+  constexpr size_t kLanes = 16;  // apart, so that vectors can hold them
+  std::array<float, kLanes> lanes;
+  lanes.fill(-INFINITY);
+  size_t at = 0;
+  for (; at + kLanes <= logits.size(); at += kLanes) {
+    for (size_t i = 0; i < kLanes; ++i) {
+      lanes[i] = logits[at + i] > lanes[i] ? logits[at + i] : lanes[i];
+    }
+  }
+  float best = *std::max_element(lanes.begin(), lanes.end());
+  for (; at < logits.size(); ++at) best = logits[at] > best ? logits[at] : best;
+  const auto found = std::find(logits.begin(), logits.end(), best);
+  return found == logits.end() ? 0 : static_cast<int32_t>(std::distance(logits.begin(), found));
+}
+
 SamplerScratch::SamplerScratch(int64_t vocab_size) : logits_(static_cast<size_t>(vocab_size)) {
   candidates_.reserve(logits_.size());
 }
@@ -72,14 +89,13 @@ void Sampler::observe(int32_t token) {
   if (counts_) ++seen(token).times;
 }
 
-int32_t Sampler::sample(std::span<const float> logits, uint64_t position,
-                        SamplerScratch& scratch) const {
+int32_t Sampler::sample(std::span<const float> logits, uint64_t position, SamplerScratch& scratch,
+                        std::span<const int32_t> banned) const {
+  const bool is_plain = !counts_ && params_.logit_bias.empty() && banned.empty();
+  if (params_.temperature == 0 && is_plain) return most_likely(logits);
   std::copy(logits.begin(), logits.end(), scratch.logits_.begin());
-  penalize(scratch.logits_);
-  if (params_.temperature == 0) {
-    const auto best = std::max_element(scratch.logits_.begin(), scratch.logits_.end());
-    return static_cast<int32_t>(std::distance(scratch.logits_.begin(), best));
-  }
+  penalize(scratch.logits_, banned);
+  if (params_.temperature == 0) return most_likely(scratch.logits_);
   auto& candidates = scratch.candidates_;
   keep_top_k(scratch);
   weigh(candidates);
@@ -92,7 +108,7 @@ int32_t Sampler::sample(std::span<const float> logits, uint64_t position,
   return draw(candidates, position);
 }
 
-void Sampler::penalize(std::vector<float>& logits) const {
+void Sampler::penalize(std::vector<float>& logits, std::span<const int32_t> banned) const {
   for (float& logit : logits) {
     if (std::isnan(logit)) logit = -INFINITY;  // a broken model still gets an answer
   }
@@ -105,6 +121,7 @@ void Sampler::penalize(std::vector<float>& logits) const {
     if (times > 0) logit -= presence + frequency * static_cast<float>(times);
   }
   for (const auto& [token, bias] : params_.logit_bias) logits[static_cast<size_t>(token)] += bias;
+  for (const int32_t token : banned) logits[static_cast<size_t>(token)] = -INFINITY;
 }
 
 void Sampler::keep_top_k(SamplerScratch& scratch) const {

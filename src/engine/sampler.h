@@ -24,6 +24,9 @@ struct SamplingParams {
   uint64_t seed = 0;
 };
 
+// The place of the greatest, the first of equals; NaN is never it. 0 if there is no number.
+int32_t most_likely(std::span<const float> logits);
+
 // Fails with kInvalidArgument, naming the field, the limit and the value.
 Result<void> validate(const SamplingParams& params, int64_t vocab_size);
 
@@ -54,8 +57,10 @@ class Sampler {
   void observe_prompt(std::span<const int32_t> tokens);
   void observe(int32_t token);
 
-  // logits [V]; `position` is the one that the new token will have in its sequence.
-  int32_t sample(std::span<const float> logits, uint64_t position, SamplerScratch& scratch) const;
+  // logits [V]; `position` is the one that the new token will have in its sequence. The `banned`
+  // tokens are not drawn.
+  int32_t sample(std::span<const float> logits, uint64_t position, SamplerScratch& scratch,
+                 std::span<const int32_t> banned = {}) const;
 
  private:
   using Candidate = SamplerScratch::Candidate;
@@ -65,15 +70,15 @@ class Sampler {
   };
 
   Seen& seen(int32_t token);
-  void penalize(std::vector<float>& logits) const;
+  void penalize(std::vector<float>& logits, std::span<const int32_t> banned) const;
   void keep_top_k(SamplerScratch& scratch) const;
   void weigh(std::vector<Candidate>& candidates) const;
   void keep_top_p(std::vector<Candidate>& candidates) const;
   int32_t draw(const std::vector<Candidate>& candidates, uint64_t position) const;
 
   SamplingParams params_;
-  bool counts_;               // some penalty is not neutral
-  std::vector<Seen> seen_;    // tokens of the prompt or the answer, each once
+  bool counts_;                 // some penalty is not neutral
+  std::vector<Seen> seen_;      // tokens of the prompt or the answer, each once
   std::vector<int32_t> table_;  // places in seen_ by token, open addressing; -1: empty
 };
 

@@ -8,30 +8,45 @@
 namespace hachi::engine {
 namespace {
 
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+bool goes_before(const Sequence& a, const Sequence& b) {
+  if (a.request.priority != b.request.priority) return a.request.priority > b.request.priority;
+  if (*a.given != *b.given) return *a.given < *b.given;
+  return a.arrival < b.arrival;
+}
+
+// What of its tokens may come from the cache: the last one is run in any case, as its logits are
+// what is wanted.
+std::span<const int32_t> shareable(const Sequence& sequence) {
+  return {sequence.tokens.data(), static_cast<size_t>(sequence.num_known - 1)};
+}
 
 }  // namespace
 
 Scheduler::Scheduler(PagePool& pool, const SchedulerOptions& options)
     : pool_(&pool), options_(options), prefixes_(pool, options.page_tokens) {
-  CHECK(options.max_sequences > 0 && options.step_tokens > 0 && options.prompt_tokens > 0);
-  running_.reserve(static_cast<size_t>(options.max_sequences));
-  slices_.reserve(static_cast<size_t>(options.max_sequences));
+  CHECK(options.prompt_tokens > 0 && options.max_sequences > 0);
+  CHECK(options.step_tokens >= options.max_sequences);
+  const auto most = static_cast<size_t>(options.max_sequences);
+  running_.reserve(most);
+  order_.reserve(most);
+  slices_.reserve(most);
 }
 
-bool Scheduler::goes_before(const Sequence& a, const Sequence& b) const {
-  if (a.request.priority != b.request.priority) return a.request.priority > b.request.priority;
-  const int64_t given_a = given_.at(a.request.user), given_b = given_.at(b.request.user);
-  if (given_a != given_b) return given_a < given_b;
-  return a.arrival < b.arrival;
+int64_t Scheduler::pages_for(int64_t tokens) const {
+  return (tokens + options_.page_tokens - 1) / options_.page_tokens;
 }
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
   // Who comes anew starts level with those who are here, not with a lead from before.
-  int64_t least = 0;
-  for (const auto& [user, given] : given_) least = given_.size() == 1 ? given : std::min(least, given);
-  given_.try_emplace(sequence->request.user, least);
+  const auto least =
+      std::min_element(given_.begin(), given_.end(),
+                       [](const auto& a, const auto& b) { return a.second < b.second; });
+  const int64_t level = least == given_.end() ? 0 : least->second;
+  sequence->given = &given_.try_emplace(sequence->request.user, level).first->second;
   waiting_.push_back(std::move(sequence));
+  if (waiting_.capacity() < running_.size() + waiting_.size()) {
+    waiting_.reserve(2 * (running_.size() + waiting_.size()));  // for those that are put back
+  }
 }
 
 std::unique_ptr<Sequence> Scheduler::remove(Sequence& sequence) {
@@ -60,21 +75,36 @@ std::span<const Slice> Scheduler::plan() {
   order_.clear();
   for (const auto& sequence : running_) order_.push_back(sequence.get());
   std::sort(order_.begin(), order_.end(),
-            [this](const Sequence* a, const Sequence* b) { return goes_before(*a, *b); });
-  plan_running(true);
+            [](const Sequence* a, const Sequence* b) { return goes_before(*a, *b); });
+  plan_decodes();
   if (!slices_.empty()) budget_ = std::min(budget_, options_.prompt_tokens);
-  plan_running(false);
+  plan_prompts();
   admit();
   return slices_;
 }
 
 // In order, so that who must give up pages for another is not planned yet.
-void Scheduler::plan_running(bool decoding) {
+void Scheduler::plan_decodes() {
+  int64_t left = 0;
+  for (const Sequence* sequence : order_) left += sequence->is_decoding() ? 1 : 0;
+  for (size_t i = 0; i < order_.size(); ++i) {
+    Sequence& sequence = *order_[i];
+    if (!sequence.is_decoding()) continue;
+    --left;  // each of those behind it has a token of the budget
+    if (sequence.stream->room() < sequence.num_left()) continue;
+    const int64_t count = std::min(sequence.num_left(), budget_ - left);
+    if (!make_room(sequence, count)) return;  // it was the last one, and is gone
+    slices_.push_back({&sequence, count});
+    budget_ -= count;
+  }
+}
+
+void Scheduler::plan_prompts() {
   for (size_t i = 0; i < order_.size() && budget_ > 0; ++i) {
     Sequence& sequence = *order_[i];
-    if (sequence.is_decoding() != decoding || sequence.stream->is_full()) continue;
+    if (sequence.is_decoding() || sequence.stream->room() == 0) continue;
     const int64_t count = std::min(sequence.num_left(), budget_);
-    if (!make_room(sequence, count)) return;  // it was the last one, and is gone
+    if (!make_room(sequence, count)) return;
     slices_.push_back({&sequence, count});
     budget_ -= count;
   }
@@ -82,23 +112,25 @@ void Scheduler::plan_running(bool decoding) {
 
 void Scheduler::admit() {
   std::sort(waiting_.begin(), waiting_.end(),
-            [this](const auto& a, const auto& b) { return goes_before(*a, *b); });
+            [](const auto& a, const auto& b) { return goes_before(*a, *b); });
   for (size_t i = 0; i < waiting_.size() && budget_ > 0;) {
     if (static_cast<int64_t>(running_.size()) == options_.max_sequences) return;
     Sequence& sequence = *waiting_[i];
-    if (should_wait_for_prefix(sequence)) {
+    if (sequence.stream->room() == 0 || should_wait_for_prefix(sequence)) {
       ++i;
       continue;
     }
     take_known_prefix(sequence);
-    const int64_t pages = divide_up(sequence.num_known + 1, options_.page_tokens);
-    if (!prefixes_.make_room(pages - sequence.pages.size())) {
+    // Room for all that is known, though it is taken chunk by chunk: who starts should go on.
+    if (!prefixes_.make_room(pages_for(sequence.num_known) - sequence.pages.size())) {
       sequence.pages.resize(0);
       sequence.num_computed = sequence.num_remembered = 0;
       return;  // nobody who comes later goes first
     }
     const int64_t count = std::min(sequence.num_left(), budget_);
-    CHECK(sequence.pages.resize(divide_up(sequence.num_computed + count, options_.page_tokens)));
+    if (!sequence.was_admitted) count_prefix(sequence);
+    sequence.was_admitted = true;
+    CHECK(sequence.pages.resize(pages_for(sequence.num_computed + count)));
     slices_.push_back({&sequence, count});
     budget_ -= count;
     running_.push_back(std::move(waiting_[i]));
@@ -107,9 +139,8 @@ void Scheduler::admit() {
 }
 
 bool Scheduler::should_wait_for_prefix(const Sequence& sequence) const {
-  if (!options_.share_prefixes || sequence.request.score_prompt) return false;
-  const std::span<const int32_t> own(sequence.tokens.data(),
-                                     static_cast<size_t>(sequence.num_known - 1));
+  if (!options_.share_prefixes || !sequence.can_share()) return false;
+  const std::span<const int32_t> own = shareable(sequence);
   const int64_t known = prefixes_.count_known(sequence.request.salt, own);
   for (const Slice& slice : slices_) {
     const Sequence& other = *slice.sequence;
@@ -123,18 +154,41 @@ bool Scheduler::should_wait_for_prefix(const Sequence& sequence) const {
 }
 
 void Scheduler::take_known_prefix(Sequence& sequence) {
-  if (!options_.share_prefixes || sequence.request.score_prompt) return;
-  // The last token is run in any case: its logits are what is wanted.
-  const std::span<const int32_t> known(sequence.tokens.data(),
-                                       static_cast<size_t>(sequence.num_known - 1));
-  const int64_t pages = prefixes_.match(sequence.request.salt, known, sequence.pages);
+  if (!options_.share_prefixes || !sequence.can_share()) return;
+  const int64_t pages = prefixes_.match(sequence.request.salt, shareable(sequence), sequence.pages);
   sequence.num_computed = pages * options_.page_tokens;
   sequence.num_remembered = pages;
-  if (sequence.usage.generated_tokens == 0) sequence.usage.cached_tokens = sequence.num_computed;
+}
+
+void Scheduler::count_prefix(Sequence& sequence) {
+  sequence.usage.cached_tokens = sequence.num_computed;
+  prefix_counts_.hit += sequence.num_computed;
+  const int64_t missed = sequence.num_known - sequence.num_computed;
+  if (!options_.share_prefixes || !sequence.can_share()) {
+    prefix_counts_.miss_not_shared += missed;
+    return;
+  }
+  const auto text = shareable(sequence);
+  const int64_t known = sequence.num_computed / options_.page_tokens;
+  const int64_t pages = static_cast<int64_t>(text.size()) / options_.page_tokens - known;
+  const int64_t missed_in_pages = pages * options_.page_tokens;
+  prefix_counts_.miss_page_end += missed - missed_in_pages;
+  if (pages == 0) return;
+  switch (prefixes_.explain_miss(sequence.request.salt, text, known)) {
+    case PrefixMiss::kNew:
+      prefix_counts_.miss_new += missed_in_pages;
+      break;
+    case PrefixMiss::kForgotten:
+      prefix_counts_.miss_forgotten += missed_in_pages;
+      break;
+    case PrefixMiss::kOtherSalt:
+      prefix_counts_.miss_other_salt += missed_in_pages;
+      break;
+  }
 }
 
 bool Scheduler::make_room(Sequence& sequence, int64_t count) {
-  const int64_t pages = divide_up(sequence.num_computed + count, options_.page_tokens);
+  const int64_t pages = pages_for(sequence.num_computed + count);
   while (!prefixes_.make_room(pages - sequence.pages.size())) {
     // There is one at least: the sequence itself.
     const auto last = std::find_if(order_.rbegin(), order_.rend(),
@@ -166,11 +220,11 @@ void Scheduler::preempt(Sequence& sequence) {
 
 void Scheduler::finish(const Slice& slice) {
   Sequence& sequence = *slice.sequence;
-  sequence.num_computed += slice.count;
-  given_.at(sequence.request.user) += slice.count;
+  // What was run of a guess that did not come true does not count.
+  sequence.num_computed = std::min(sequence.num_computed + slice.count, sequence.num_known - 1);
+  *sequence.given += slice.count;
   if (!options_.share_prefixes) return;
-  // Not the pages of a guess, which may be taken back.
-  const int64_t known = std::min(sequence.num_computed, sequence.num_known) / options_.page_tokens;
+  const int64_t known = sequence.num_computed / options_.page_tokens;
   if (known <= sequence.num_remembered) return;
   prefixes_.insert(sequence.request.salt, sequence.tokens, sequence.pages, known);
   sequence.num_remembered = known;

@@ -23,17 +23,27 @@
 namespace hachi::engine {
 
 struct SchedulerOptions {
-  int64_t max_sequences = 64;     // that run at once
-  int64_t step_tokens = 256;      // of a step
-  int64_t prompt_tokens = 128;    // of prompts in a step in which others decode
+  int64_t max_sequences = 64;  // that run at once
+  int64_t step_tokens = 256;   // of a step; at least max_sequences
+  int64_t prompt_tokens = 64;  // of prompts in a step in which others decode
   int64_t page_tokens = 32;
   bool share_prefixes = true;
 };
 
-// Tokens [first, first + count) of a sequence, `first` being those that are computed.
+// The next `count` tokens of a sequence that are not computed.
 struct Slice {
   Sequence* sequence;
   int64_t count;
+};
+
+// Tokens of the prompts that were admitted: in the cache, or why not.
+struct PrefixCounts {
+  int64_t hit = 0;
+  int64_t miss_new = 0;        // nobody sent this beginning yet
+  int64_t miss_forgotten = 0;  // it had to make room
+  int64_t miss_other_salt = 0;
+  int64_t miss_page_end = 0;    // of the last page, which is not full, or holds the last token
+  int64_t miss_not_shared = 0;  // the request, or the engine, takes nothing from the cache
 };
 
 class Scheduler {
@@ -47,12 +57,13 @@ class Scheduler {
 
   // The next step; empty if nothing can run. Valid until the next call of anything.
   std::span<const Slice> plan();
-  // Tells that a slice has run: its tokens are computed.
+  // Tells that a slice has run, and what it made known is known.
   void finish(const Slice& slice);
 
   std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
   const PrefixTree& prefixes() const { return prefixes_; }
+  const PrefixCounts& prefix_counts() const { return prefix_counts_; }
   int64_t preemptions() const { return preemptions_; }
 
   // True if each page is free, or owned as often as sequences and the tree hold it; for tests.
@@ -61,27 +72,30 @@ class Scheduler {
  private:
   using List = std::vector<std::unique_ptr<Sequence>>;
 
-  bool goes_before(const Sequence& a, const Sequence& b) const;
-  // Of those that run: the ones that decode, or the ones whose prompt is not done.
-  void plan_running(bool decoding);
+  // Each sequence that decodes, one token and what the budget allows of its guess.
+  void plan_decodes();
+  void plan_prompts();
   void admit();
   // A prompt that runs in this step begins like its own, further than is known yet.
   bool should_wait_for_prefix(const Sequence& sequence) const;
   void take_known_prefix(Sequence& sequence);
+  void count_prefix(Sequence& sequence);
   // Pages for `count` more tokens; false if the sequence itself had to give up its own.
   bool make_room(Sequence& sequence, int64_t count);
   void preempt(Sequence& sequence);
   bool is_planned(const Sequence& sequence) const;
+  int64_t pages_for(int64_t tokens) const;
 
   PagePool* pool_;
   SchedulerOptions options_;
   PrefixTree prefixes_;
-  List running_;  // in the order in which they were admitted
-  List waiting_;  // in the order in which they go
+  List running_;                  // in the order in which they were admitted
+  List waiting_;                  // in the order in which they go
   std::vector<Sequence*> order_;  // of running_, who goes first
   std::vector<Slice> slices_;
   int64_t budget_ = 0;
   std::unordered_map<uint64_t, int64_t> given_;  // tokens to each user that has a request here
+  PrefixCounts prefix_counts_;
   int64_t preemptions_ = 0;
 };
 

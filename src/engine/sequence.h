@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/pages.h"
@@ -12,30 +13,44 @@
 
 namespace hachi::engine {
 
+// The sizes that a sequence lives within.
+struct SequenceLimits {
+  int64_t context = 0;  // tokens that it may have
+  int64_t page_tokens = 0;
+  int64_t hidden_size = 0;
+  int64_t stream_events = 0;  // that its reader may leave
+  int64_t guess_tokens = 0;   // behind the known ones
+};
+
 struct Sequence {
-  // Takes all memory that it will ever need; `context` is the most tokens that it may have.
-  Sequence(Request asked, std::shared_ptr<Stream> out, PagePool& pool, int64_t page_tokens,
-           int64_t context, int64_t number);
+  // Takes all memory that it will ever need.
+  Sequence(Request asked, const SequenceLimits& limits, PagePool& pool, int64_t number);
 
   Request request;
-  std::shared_ptr<Stream> stream;
   int64_t max_tokens;  // of the prompt and the answer
   int64_t arrival;     // requests are numbered
+  std::shared_ptr<Stream> stream;
   Sampler sampler;
   PageList pages;
-  // The prompt, the answer so far, and behind them a guess of what follows (speculation.h). Never
-  // grows beyond what is reserved.
+  // The prompt, the answer so far, and behind them a guess of what follows (speculation.h).
   std::vector<int32_t> tokens;
-  int64_t num_known = 0;     // of the tokens, without the guess
-  int64_t num_computed = 0;  // tokens whose keys and values are in the pages
-  int64_t num_remembered = 0;  // pages that the prefix tree has been told of
-  int64_t num_scored = 0;      // tokens of the prompt that have been scored
+  int64_t num_known = 0;         // of the tokens, without the guess
+  int64_t num_computed = 0;      // tokens whose keys and values are in the pages
+  int64_t num_remembered = 0;    // pages that the prefix tree has been told of
+  int64_t num_scored = 0;        // tokens of the prompt that were scored or pooled
+  std::vector<double> pooled;    // [C], sums of hidden states
+  int64_t* given = nullptr;      // tokens that its user was given (scheduler.h)
+  int64_t num_new = 0;           // tokens of the last step
+  bool was_admitted = false;     // it ran before, even if it waits now
+  std::optional<Finish> finish;  // it ended in this step
   Usage usage;
 
   // Tokens that are still to run; the logits of the last known one and of a guess make new ones.
   int64_t num_left() const { return static_cast<int64_t>(tokens.size()) - num_computed; }
   // The prompt has run: what is left are new tokens.
   bool is_decoding() const { return num_known - num_computed == 1; }
+  // Its prompt may be taken from the cache: nothing is asked of each of its tokens.
+  bool can_share() const { return !request.score_prompt && request.pooling == Pooling::kNone; }
 };
 
 }  // namespace hachi::engine

@@ -9,12 +9,10 @@
 #include <span>
 #include <vector>
 
-#include "core/buffer.h"
 #include "core/result.h"
-#include "core/thread_pool.h"
+#include "core/tensor.h"
+#include "engine/model_runner.h"
 #include "engine/pages.h"
-#include "kernels/context.h"
-#include "model/model.h"
 
 namespace hachi::engine {
 
@@ -46,8 +44,9 @@ class Session {
   static Result<Session> create(const model::Model& model, const SessionOptions& options);
 
   int64_t context() const { return context_; }
-  int64_t chunk() const { return chunk_; }
-  int threads() const { return pool_->num_threads(); }
+  int64_t chunk() const { return runner_->max_tokens(); }
+  int threads() const { return runner_->pool().num_threads(); }
+  int64_t vocab_size() const { return runner_->vocab_size(); }
 
   // The tokens whose keys and values the cache holds.
   std::span<const int32_t> tokens() const { return tokens_; }
@@ -62,7 +61,7 @@ class Session {
   Result<void> decode(int32_t token);
 
   // [V], of the position after the last token; until the next call.
-  std::span<const float> logits() const { return {logits_.as<float>(), vocab_size()}; }
+  std::span<const float> logits() const { return logits_; }
 
   // Makes the sequence `tokens` (1 to the chunk size) in one step and from nothing, so that
   // logits_after() can give the logits after any of them. For measuring: prefill() keeps more.
@@ -82,32 +81,26 @@ class Session {
                                         const ShouldStop& should_stop = {});
 
  private:
-  Session(const model::Model& model, const SessionOptions& options);
+  Session(std::unique_ptr<ModelRunner> runner, int64_t context);
 
-  size_t vocab_size() const { return static_cast<size_t>(model_->config().vocab_size); }
   Result<void> check_tokens(std::span<const int32_t> tokens) const;
   // How many tokens from the start the cache has in common with `tokens`.
   int64_t shared_prefix(std::span<const int32_t> tokens) const;
   void truncate(int64_t num_tokens);
-  // Runs at most chunk_ tokens; activations_ then hold them from row 0.
+  // Runs at most a chunk of tokens; their rows of the runner's batch start at 0.
   void run(std::span<const int32_t> tokens);
+  // Leaves the logits after this row of the last batch.
+  void keep_logits(int64_t row);
   void score_rows(std::span<const int32_t> targets, int64_t first_row,
                   std::vector<TokenScore>& scores);
 
-  const model::Model* model_;
+  std::unique_ptr<ModelRunner> runner_;
   int64_t context_;
-  int64_t chunk_;
-  std::unique_ptr<ThreadPool> pool_;
-  ops::Context ctx_;
-  model::KvCache cache_;
   std::unique_ptr<PagePool> page_pool_;
   std::unique_ptr<PageList> pages_;
   std::vector<int32_t> tokens_;
   std::vector<int32_t> positions_;  // of the chunk that runs
-  Buffer memory_;
-  model::Activations activations_;
-  Buffer logits_memory_;
-  Tensor logits_;  // [kLogitRows, V]
+  std::span<const float> logits_;
 };
 
 }  // namespace hachi::engine

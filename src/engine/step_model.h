@@ -15,10 +15,10 @@ class StepModel {
   virtual ~StepModel() = default;
 
   virtual int64_t vocab_size() const = 0;
+  virtual int64_t hidden_size() const = 0;
   virtual int64_t context_length() const = 0;  // positions that a sequence may have
   virtual int64_t page_tokens() const = 0;
   virtual int64_t num_pages() const = 0;
-  virtual int64_t hidden_size() const = 0;
   virtual int64_t max_tokens() const = 0;  // of a batch
   virtual int64_t max_rows() const = 0;    // of logits at once
 
@@ -32,7 +32,7 @@ class StepModel {
   // The normed hidden states [R,C] of these rows of the last batch; as logits().
   virtual ConstTensor hidden(std::span<const int64_t> rows) = 0;
 
-  // For the engine's own work between steps.
+  // For work between steps.
   virtual ThreadPool& pool() = 0;
 };
 

@@ -49,8 +49,12 @@ void Model::forward(ops::Context& ctx, const ops::BatchView& batch, const KvCach
   }
 }
 
-void Model::logits(ops::Context& ctx, Tensor logits, ConstTensor x, Tensor normed) const {
+void Model::hidden(ops::Context& ctx, Tensor normed, ConstTensor x) const {
   ops::rms_norm(ctx, normed, x, weights_.final_norm, config_.norm_eps);
+}
+
+void Model::logits(ops::Context& ctx, Tensor logits, ConstTensor x, Tensor normed) const {
+  hidden(ctx, normed, x);
   ops::matmul(ctx, logits, normed, weights_.head);
 }
 

@@ -35,8 +35,10 @@ class Model {
   void forward(ops::Context& ctx, const ops::BatchView& batch, const KvCache& cache,
                const Activations& a) const;
 
-  // logits [R,V] = RMSNorm(x) Whead, of the rows x [R,C] that forward left; `normed` [R,C] is
-  // scratch.
+  // normed [R,C] = RMSNorm(x), of rows x [R,C] that forward left: the hidden states.
+  void hidden(ops::Context& ctx, Tensor normed, ConstTensor x) const;
+
+  // logits [R,V] = RMSNorm(x) Whead; `normed` [R,C] is scratch.
   void logits(ops::Context& ctx, Tensor logits, ConstTensor x, Tensor normed) const;
 
  private:

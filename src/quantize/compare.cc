@@ -126,10 +126,10 @@ Result<Comparison> compare_models(engine::Session& source, engine::Session& quan
                                   const std::vector<std::vector<int32_t>>& chunks,
                                   const Progress& progress, const ShouldStop& should_stop) {
   CHECK(!chunks.empty());
-  if (source.logits().size() != quantized.logits().size()) {
+  if (source.vocab_size() != quantized.vocab_size()) {
     return fail(Code::kInvalidArgument,
                 "the models have vocabularies of {} and {} tokens: one was not made from the other",
-                source.logits().size(), quantized.logits().size());
+                source.vocab_size(), quantized.vocab_size());
   }
   ThreadPool pool(source.threads());
   std::vector<PlaceFigures> places;

@@ -1,7 +1,9 @@
 #include "engine/sampler.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
+#include <random>
 
 #include <gtest/gtest.h>
 
@@ -10,11 +12,18 @@ namespace {
 
 const std::vector<float> kLogits = {0.0f, 2.0f, -1.0f, 1.0f, 2.0f, -3.0f};
 
+int32_t sample(const Sampler& sampler, uint64_t position = 0,
+               std::span<const int32_t> banned = {}) {
+  SamplerScratch scratch(static_cast<int64_t>(kLogits.size()));
+  return sampler.sample(kLogits, position, scratch, banned);
+}
+
 std::map<int32_t, double> frequencies(const SamplingParams& params, int draws = 20000) {
-  Sampler sampler(params, static_cast<int64_t>(kLogits.size()));
+  const Sampler sampler(params, 0);
+  SamplerScratch scratch(static_cast<int64_t>(kLogits.size()));
   std::map<int32_t, double> counts;
   for (int i = 0; i < draws; ++i) {
-    counts[sampler.sample(kLogits, static_cast<uint64_t>(i))] += 1.0 / draws;
+    counts[sampler.sample(kLogits, static_cast<uint64_t>(i), scratch)] += 1.0 / draws;
   }
   return counts;
 }
@@ -71,33 +80,55 @@ TEST(Sampler, TopPCountsAfterTopK) {
 
 TEST(Sampler, GreedyTakesTheLowestIdOfEquals) {
   Sampler sampler({.temperature = 0}, 6);
-  EXPECT_EQ(sampler.sample(kLogits, 0), 1);
+  EXPECT_EQ(sample(sampler), 1);
 }
 
 TEST(Sampler, PenaltiesCountThePromptAndTheAnswer) {
   Sampler repetition({.temperature = 0, .repetition_penalty = 4}, 6);
   const std::vector<int32_t> prompt = {1, 4};
   repetition.observe_prompt(prompt);
-  EXPECT_EQ(repetition.sample(kLogits, 0), 3);  // 2/4 and 2/4 fall below 1
+  EXPECT_EQ(sample(repetition), 3);  // 2/4 and 2/4 fall below 1
 
   Sampler presence({.temperature = 0, .presence_penalty = 1.5}, 6);
   presence.observe_prompt(prompt);
-  EXPECT_EQ(presence.sample(kLogits, 0), 1);  // the prompt does not count
+  EXPECT_EQ(sample(presence), 1);  // the prompt does not count
   presence.observe(1);
-  EXPECT_EQ(presence.sample(kLogits, 0), 4);
+  EXPECT_EQ(sample(presence), 4);
 
   Sampler frequency({.temperature = 0, .frequency_penalty = 0.6}, 6);
   frequency.observe(1);
   frequency.observe(4);
-  EXPECT_EQ(frequency.sample(kLogits, 0), 1);  // 1.4 and 1.4 stay above 1
+  EXPECT_EQ(sample(frequency), 1);  // 1.4 and 1.4 stay above 1
   frequency.observe(1);
   frequency.observe(4);
-  EXPECT_EQ(frequency.sample(kLogits, 0), 3);  // 0.8 and 0.8 do not
+  EXPECT_EQ(sample(frequency), 3);  // 0.8 and 0.8 do not
 }
 
 TEST(Sampler, BiasMovesAndBansTokens) {
   Sampler sampler({.temperature = 0, .logit_bias = {{5, 10.0f}, {1, -100.0f}}}, 6);
-  EXPECT_EQ(sampler.sample(kLogits, 0), 5);
+  EXPECT_EQ(sample(sampler), 5);
+}
+
+TEST(Sampler, NeverDrawsWhatIsBanned) {
+  const std::vector<int32_t> banned = {1, 4};
+  EXPECT_EQ(sample(Sampler({.temperature = 0}, 6), 0, banned), 3);
+  const Sampler warm({.temperature = 2}, 6);
+  for (uint64_t i = 0; i < 1000; ++i) {
+    const int32_t token = sample(warm, i, banned);
+    EXPECT_TRUE(token != 1 && token != 4);
+  }
+}
+
+TEST(Sampler, FindsTheMostLikelyAmongAnyNumber) {
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  for (size_t size = 1; size < 70; ++size) {
+    std::vector<float> logits(size);
+    for (float& logit : logits) logit = std::round(4 * normal(random));  // with equals
+    const auto best = std::max_element(logits.begin(), logits.end());
+    EXPECT_EQ(most_likely(logits), best - logits.begin());
+  }
+  EXPECT_EQ(most_likely(std::vector<float>{NAN, -INFINITY, 3, NAN}), 2);
 }
 
 TEST(Sampler, RepeatsWithTheSeedAndPosition) {
@@ -106,18 +137,19 @@ TEST(Sampler, RepeatsWithTheSeedAndPosition) {
   Sampler c({.seed = 43}, 6);
   int differ = 0;
   for (uint64_t i = 0; i < 100; ++i) {
-    const int32_t token = a.sample(kLogits, i);
-    EXPECT_EQ(token, b.sample(kLogits, i));
-    if (token != c.sample(kLogits, i)) ++differ;
+    const int32_t token = sample(a, i);
+    EXPECT_EQ(token, sample(b, i));
+    if (token != sample(c, i)) ++differ;
   }
   EXPECT_GT(differ, 10);
-  EXPECT_EQ(a.sample(kLogits, 7), b.sample(kLogits, 7));  // whatever was drawn before
+  EXPECT_EQ(sample(a, 7), sample(b, 7));  // whatever was drawn before
 }
 
 TEST(Sampler, SurvivesBrokenLogits) {
   const std::vector<float> broken = {NAN, -INFINITY, NAN, -INFINITY, NAN, NAN};
   Sampler sampler({.top_k = 2, .top_p = 0.5, .min_p = 0.1}, 6);
-  const int32_t token = sampler.sample(broken, 0);
+  SamplerScratch scratch(6);
+  const int32_t token = sampler.sample(broken, 0, scratch);
   EXPECT_TRUE(token >= 0 && token < 6);
 }
 

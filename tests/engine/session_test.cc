@@ -180,21 +180,5 @@ TEST(Session, StopsAtStopTokensAndOnRequest) {
   EXPECT_EQ(stats->finish, Finish::kCancelled);
 }
 
-TEST(Pages, AreFreeOrOwnedOnce) {
-  PagePool pool(4);
-  {
-    PageList a(pool);
-    PageList b(pool);
-    EXPECT_TRUE(a.resize(3));
-    EXPECT_FALSE(b.resize(2));
-    EXPECT_EQ(b.pages().size(), 0u);
-    EXPECT_TRUE(b.resize(1));
-    EXPECT_EQ(pool.num_free(), 0);
-    EXPECT_TRUE(a.resize(1));
-    EXPECT_EQ(pool.num_free(), 2);
-  }
-  EXPECT_EQ(pool.num_free(), 4);
-}
-
 }  // namespace
 }  // namespace hachi::engine

@@ -1,0 +1,67 @@
+// ModelRunner: a model with all that it needs to run batches: threads, the memory of the KV cache,
+// activations, logits. Who holds which page is for its user to know.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/result.h"
+#include "core/thread_pool.h"
+#include "engine/step_model.h"
+#include "kernels/context.h"
+#include "model/model.h"
+
+namespace hachi::engine {
+
+struct RunnerOptions {
+  int threads = 0;  // 0: as many as this process may use
+  Pinning pinning = Pinning::kFree;
+  int64_t cache_tokens = 0;  // that fit into the KV cache, of all sequences together; at least 1
+  int64_t max_tokens = 256;  // of a batch
+  int64_t max_rows = 16;     // of logits at once
+  DType kv_dtype = DType::kF16;  // kF32, kF16, kBF16, kQ8_0
+  ops::Device device = ops::Device::kCpu;
+};
+
+class ModelRunner : public StepModel {
+ public:
+  // The model outlives it.
+  static Result<std::unique_ptr<ModelRunner>> create(const model::Model& model,
+                                                     const RunnerOptions& options);
+
+  int64_t vocab_size() const override { return model_->config().vocab_size; }
+  int64_t hidden_size() const override { return model_->config().hidden_size; }
+  int64_t context_length() const override { return model_->config().context_length; }
+  int64_t page_tokens() const override { return model::KvCache::kPageTokens; }
+  int64_t num_pages() const override { return cache_.num_pages(); }
+  int64_t max_tokens() const override { return max_tokens_; }
+  int64_t max_rows() const override { return max_rows_; }
+
+  void forward(const ops::BatchView& batch) override;
+  ConstTensor logits(std::span<const int64_t> rows) override;
+  ConstTensor hidden(std::span<const int64_t> rows) override;
+  ThreadPool& pool() override { return *pool_; }
+
+ private:
+  ModelRunner(const model::Model& model, const RunnerOptions& options);
+
+  // Copies rows of the residual stream together.
+  Tensor gather(std::span<const int64_t> rows);
+
+  const model::Model* model_;
+  int64_t max_tokens_;
+  int64_t max_rows_;
+  std::unique_ptr<ThreadPool> pool_;
+  ops::Context ctx_;
+  model::KvCache cache_;
+  Buffer memory_;
+  model::Activations activations_;
+  Buffer rows_memory_;
+  Tensor gathered_;  // [max_rows, C]
+  Tensor normed_;    // [max_rows, C]
+  Tensor logits_;    // [max_rows, V]
+};
+
+}  // namespace hachi::engine

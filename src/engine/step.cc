@@ -1,0 +1,209 @@
+// One turn of the engine's loop: schedule -> forward -> sample -> hand out.
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+
+#include "core/check.h"
+#include "engine/engine.h"
+#include "engine/logprobs.h"
+#include "engine/speculation.h"
+
+namespace hachi::engine {
+namespace {
+
+int64_t prompt_size(const Sequence& sequence) {
+  return static_cast<int64_t>(sequence.request.prompt.size());
+}
+
+}  // namespace
+
+// Whether there was anything to do.
+bool Engine::step() {
+  slices_ = scheduler_.plan();
+  if (slices_.empty()) {
+    publish();
+    return false;
+  }
+  batch_.fill(slices_);
+  model_->forward(batch_.view());
+  read_prompts();
+  extend();
+  for (const Slice& slice : slices_) scheduler_.finish(slice);
+  ++counts_.steps;
+  counts_.last_step = Clock::now();
+  // The slices are valid until the first sequence is removed.
+  endings_.clear();
+  for (const Slice& slice : slices_) {
+    if (slice.sequence->finish) endings_.push_back({slice.sequence, 0, 0});
+  }
+  for (const Ending& ending : endings_) end(*ending.sequence, *ending.sequence->finish);
+  publish();
+  if (on_news_) on_news_();
+  return true;
+}
+
+// What is asked of each token of a prompt, and the end of requests that want no answer.
+void Engine::read_prompts() {
+  for (size_t i = 0; i < slices_.size(); ++i) {
+    Sequence& sequence = *slices_[i].sequence;
+    if (sequence.num_computed >= prompt_size(sequence)) continue;
+    counts_.prompt_tokens += slices_[i].count;
+    const int64_t end = sequence.num_computed + slices_[i].count;
+    if (sequence.request.score_prompt) score_prompt(slices_[i], batch_.first_row(i));
+    if (sequence.request.pooling != Pooling::kNone) pool_prompt(slices_[i], batch_.first_row(i));
+    if (sequence.request.max_tokens == 0 && end >= prompt_size(sequence)) {
+      sequence.finish = Finish::kLength;
+    }
+  }
+}
+
+// Token p is scored by the logits after p - 1.
+void Engine::score_prompt(const Slice& slice, int64_t first_row) {
+  Sequence& sequence = *slice.sequence;
+  const int64_t end = std::min(sequence.num_computed + slice.count, prompt_size(sequence) - 1);
+  int64_t at = std::max(sequence.num_computed, sequence.num_scored);
+  while (at < end) {
+    const int64_t count = std::min(end - at, model_->max_rows());
+    rows_.resize(static_cast<size_t>(count));
+    std::iota(rows_.begin(), rows_.end(), first_row + at - sequence.num_computed);
+    const ConstTensor logits = model_->logits(rows_);
+    model_->pool().parallel_for(count, 1, [&](int64_t i, int64_t last) {
+      for (; i < last; ++i) {
+        events_[static_cast<size_t>(i)] =
+            score_event({logits.row<float>(i), static_cast<size_t>(vocab_size())},
+                        sequence.tokens[static_cast<size_t>(at + i + 1)],
+                        std::max(sequence.request.top_logprobs, 0));
+      }
+    });
+    for (int64_t i = 0; i < count; ++i) sequence.stream->put(events_[static_cast<size_t>(i)]);
+    at += count;
+  }
+  sequence.num_scored = std::max(sequence.num_scored, end);
+}
+
+void Engine::pool_prompt(const Slice& slice, int64_t first_row) {
+  Sequence& sequence = *slice.sequence;
+  const int64_t end = std::min(sequence.num_computed + slice.count, prompt_size(sequence));
+  const bool is_mean = sequence.request.pooling == Pooling::kMean;
+  const double weight = is_mean ? 1.0 / static_cast<double>(prompt_size(sequence)) : 1.0;
+  int64_t at = std::max(sequence.num_computed, sequence.num_scored);
+  if (!is_mean) at = std::max(at, prompt_size(sequence) - 1);
+  while (at < end) {
+    const int64_t count = std::min(end - at, model_->max_rows());
+    rows_.resize(static_cast<size_t>(count));
+    std::iota(rows_.begin(), rows_.end(), first_row + at - sequence.num_computed);
+    const ConstTensor hidden = model_->hidden(rows_);
+    for (int64_t i = 0; i < count; ++i) {
+      const float* row = hidden.row<float>(i);
+      for (double& sum : sequence.pooled) sum += weight * static_cast<double>(*row++);
+    }
+    at += count;
+  }
+  sequence.num_scored = std::max(sequence.num_scored, end);
+}
+
+// Draws the next tokens of all sequences whose known tokens have run, as many rows of logits at a
+// time as the model gives.
+void Engine::extend() {
+  rows_.clear();
+  endings_.clear();
+  for (size_t i = 0; i < slices_.size(); ++i) {
+    Sequence& sequence = *slices_[i].sequence;
+    const int64_t skipped = sequence.num_known - 1 - sequence.num_computed;
+    const int64_t count = slices_[i].count - skipped;
+    if (count <= 0 || sequence.request.max_tokens == 0) continue;
+    if (static_cast<int64_t>(rows_.size()) + count > model_->max_rows()) {
+      extend_group(rows_, endings_);
+      rows_.clear();
+      endings_.clear();
+    }
+    endings_.push_back({&sequence, static_cast<int64_t>(rows_.size()), count});
+    counts_.guessed_tokens += count - 1;
+    for (int64_t row = 0; row < count; ++row) {
+      rows_.push_back(batch_.first_row(i) + skipped + row);
+    }
+  }
+  extend_group(rows_, endings_);
+}
+
+void Engine::extend_group(std::span<const int64_t> rows, std::span<const Ending> endings) {
+  if (endings.empty()) return;
+  const ConstTensor logits = model_->logits(rows);
+  std::atomic<size_t> next_scratch{0};
+  const auto count = static_cast<int64_t>(endings.size());
+  model_->pool().parallel_for(count, 1, [&](int64_t i, int64_t last) {
+    SamplerScratch& scratch = scratch_[next_scratch.fetch_add(1, std::memory_order_relaxed)];
+    for (; i < last; ++i) extend_one(endings[static_cast<size_t>(i)], logits, scratch);
+  });
+  for (const Ending& ending : endings) {
+    counts_.generated_tokens += ending.sequence->num_new;
+    counts_.accepted_tokens += std::max<int64_t>(ending.sequence->num_new - 1, 0);
+  }
+}
+
+// Each token is drawn as if there were no guess; while the guess agrees, the logits after it are
+// those after the token.
+void Engine::extend_one(const Ending& ending, const ConstTensor& logits, SamplerScratch& scratch) {
+  Sequence& sequence = *ending.sequence;
+  sequence.num_new = 0;
+  for (int64_t row = ending.first_row; row < ending.first_row + ending.num_rows; ++row) {
+    const std::span<const float> scores(logits.row<float>(row), static_cast<size_t>(vocab_size()));
+    const bool too_early = sequence.usage.generated_tokens < sequence.request.min_tokens;
+    const int32_t token =
+        sequence.sampler.sample(scores, static_cast<uint64_t>(sequence.num_known), scratch,
+                                too_early ? sequence.request.stop_ids : std::span<const int32_t>());
+    const bool was_guessed = sequence.num_known < static_cast<int64_t>(sequence.tokens.size()) &&
+                             sequence.tokens[static_cast<size_t>(sequence.num_known)] == token;
+    sequence.finish = append(sequence, token, scores);
+    if (sequence.finish || !was_guessed) break;
+  }
+  sequence.tokens.resize(static_cast<size_t>(sequence.num_known));
+  if (!sequence.finish) guess(sequence);
+}
+
+std::optional<Finish> Engine::append(Sequence& sequence, int32_t token,
+                                     std::span<const float> logits) {
+  const auto& stop_ids = sequence.request.stop_ids;
+  if (std::find(stop_ids.begin(), stop_ids.end(), token) != stop_ids.end()) return Finish::kStop;
+  if (sequence.num_known == static_cast<int64_t>(sequence.tokens.size())) {
+    sequence.tokens.push_back(token);
+  } else {
+    sequence.tokens[static_cast<size_t>(sequence.num_known)] = token;
+  }
+  ++sequence.num_known;
+  ++sequence.num_new;
+  ++sequence.usage.generated_tokens;
+  sequence.sampler.observe(token);
+  TokenEvent event;
+  if (sequence.request.top_logprobs >= 0) {
+    event = score_event(logits, token, sequence.request.top_logprobs);
+  }
+  event.chosen.token = token;
+  sequence.stream->put(event);
+  if (sequence.num_known == sequence.max_tokens) return Finish::kLength;
+  return std::nullopt;
+}
+
+void Engine::guess(Sequence& sequence) {
+  const int64_t most =
+      std::min({options_.guess_tokens, sequence.max_tokens - sequence.num_known - 1,
+                sequence.stream->room() - 1});
+  if (most <= 0) return;
+  const auto guessed = guess_from(sequence.tokens, most);
+  // The guess is a part of the text that it is appended to; there is room.
+  for (const int32_t token : guessed) sequence.tokens.push_back(token);
+}
+
+void Engine::publish() {
+  counts_.running = static_cast<int64_t>(scheduler_.running().size());
+  counts_.waiting = static_cast<int64_t>(scheduler_.waiting().size());
+  counts_.num_pages = pages_.num_pages();
+  counts_.free_pages = pages_.num_free();
+  counts_.cached_pages = scheduler_.prefixes().size();
+  counts_.preemptions = scheduler_.preemptions();
+  counts_.evictions = scheduler_.prefixes().evictions();
+  counts_.prefix = scheduler_.prefix_counts();
+  stats_.store(counts_);
+}
+
+}  // namespace hachi::engine

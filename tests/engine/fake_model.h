@@ -1,0 +1,123 @@
+// FakeModel: a model that costs nothing and can tell when the engine hands it the wrong pages. What
+// it keeps in a page at a position is a hash of all tokens up to there, made from what it finds in
+// the page of the position before; its logits are a function of that hash.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "core/check.h"
+#include "core/random.h"
+#include "engine/step_model.h"
+
+namespace hachi::engine::testing {
+
+struct FakeModelOptions {
+  int64_t vocab_size = 50;
+  int64_t context_length = 1 << 20;
+  int64_t page_tokens = 4;
+  int64_t num_pages = 64;
+  int64_t max_tokens = 64;
+  int64_t max_rows = 8;
+  int threads = 1;
+  std::chrono::microseconds step_time{0};
+  // Called before each step with its tokens.
+  std::function<void(const ops::BatchView&)> on_step;
+};
+
+class FakeModel : public StepModel {
+ public:
+  static constexpr int64_t kHidden = 3;
+
+  explicit FakeModel(const FakeModelOptions& options)
+      : options_(options),
+        pool_(options.threads),
+        states_(static_cast<size_t>(options.num_pages * options.page_tokens)),
+        rows_(static_cast<size_t>(options.max_tokens)),
+        logits_(static_cast<size_t>(options.max_rows * options.vocab_size)),
+        hidden_(static_cast<size_t>(options.max_rows * kHidden)) {}
+
+  int64_t vocab_size() const override { return options_.vocab_size; }
+  int64_t hidden_size() const override { return kHidden; }
+  int64_t context_length() const override { return options_.context_length; }
+  int64_t page_tokens() const override { return options_.page_tokens; }
+  int64_t num_pages() const override { return options_.num_pages; }
+  int64_t max_tokens() const override { return options_.max_tokens; }
+  int64_t max_rows() const override { return options_.max_rows; }
+  ThreadPool& pool() override { return pool_; }
+
+  // The hash after `token` at the end of a text whose hash is `before` (0: no text).
+  static uint64_t next_state(uint64_t before, int32_t token) {
+    const auto words = philox4x32({static_cast<uint32_t>(token), static_cast<uint32_t>(before),
+                                   static_cast<uint32_t>(before >> 32), 1},
+                                  {0, 0});
+    return (static_cast<uint64_t>(words[0]) << 32 | words[1]) + 1;
+  }
+
+  // [V] of a text with this hash: few tokens are likely, so that texts repeat themselves.
+  static void fill_logits(uint64_t state, std::span<float> logits) {
+    for (size_t v = 0; v < logits.size(); ++v) {
+      const auto token = static_cast<uint64_t>(v);
+      logits[v] = static_cast<float>(8 * uniform(state % 64, token) + uniform(state, token));
+    }
+  }
+
+  static void fill_hidden(uint64_t state, std::span<float> hidden) {
+    for (size_t i = 0; i < hidden.size(); ++i) {
+      hidden[i] = static_cast<float>(uniform(state, i, 1)) - 0.5f;
+    }
+  }
+
+  void forward(const ops::BatchView& batch) override {
+    if (options_.on_step) options_.on_step(batch);
+    if (options_.step_time.count() > 0) std::this_thread::sleep_for(options_.step_time);
+    CHECK(static_cast<int64_t>(batch.ids.size()) <= options_.max_tokens);
+    for (const ops::SequenceSpan& span : batch.sequences) {
+      for (int64_t row = span.first_token; row < span.first_token + span.num_tokens; ++row) {
+        const int64_t position = batch.positions[static_cast<size_t>(row)];
+        const uint64_t before = position == 0 ? 0 : state(span, position - 1);
+        state(span, position) = next_state(before, batch.ids[static_cast<size_t>(row)]);
+        rows_[static_cast<size_t>(row)] = state(span, position);
+      }
+    }
+  }
+
+  ConstTensor logits(std::span<const int64_t> rows) override {
+    return fill(rows, logits_, options_.vocab_size, fill_logits);
+  }
+
+  ConstTensor hidden(std::span<const int64_t> rows) override {
+    return fill(rows, hidden_, kHidden, fill_hidden);
+  }
+
+ private:
+  uint64_t& state(const ops::SequenceSpan& span, int64_t position) {
+    const int64_t page = span.pages[static_cast<size_t>(position / options_.page_tokens)];
+    return states_[static_cast<size_t>(page * options_.page_tokens +
+                                       position % options_.page_tokens)];
+  }
+
+  ConstTensor fill(std::span<const int64_t> rows, std::vector<float>& values, int64_t width,
+                   void (*function)(uint64_t, std::span<float>)) {
+    const auto count = static_cast<int64_t>(rows.size());
+    CHECK(count > 0 && count <= options_.max_rows);
+    for (int64_t i = 0; i < count; ++i) {
+      const auto row = static_cast<size_t>(rows[static_cast<size_t>(i)]);
+      function(rows_[row], {&values[static_cast<size_t>(i * width)], static_cast<size_t>(width)});
+    }
+    return ConstTensor(values.data(), DType::kF32, {count, width});
+  }
+
+  FakeModelOptions options_;
+  ThreadPool pool_;
+  std::vector<uint64_t> states_;  // by page and position
+  std::vector<uint64_t> rows_;    // of the last batch
+  std::vector<float> logits_;
+  std::vector<float> hidden_;
+};
+
+}  // namespace hachi::engine::testing
