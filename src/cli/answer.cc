@@ -95,6 +95,8 @@ std::string_view finish_name(engine::Finish finish) {
       return "length";
     case engine::Finish::kCancelled:
       return "cancelled";
+    case engine::Finish::kDeadline:
+      return "deadline";
   }
   return "";
 }
