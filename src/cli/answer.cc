@@ -1,65 +1,10 @@
 #include "cli/answer.h"
 
 #include "cli/interrupt.h"
-#include "cli/stop_text.h"
 #include "cli/terminal.h"
+#include "output/answer_text.h"
 
 namespace hachi::cli {
-namespace {
-
-// Tokens -> text -> stop texts -> thinking and answer -> the caller.
-class AnswerStream {
- public:
-  AnswerStream(const LoadedModel& loaded, const AnswerRequest& request, const OnPiece& on_piece,
-               Answer& answer)
-      : decoder_(loaded.tokenizer, request.split_thinking),
-        stop_(request.sampling.stop),
-        splitter_(request.prompt_text),
-        split_(request.split_thinking),
-        on_piece_(on_piece),
-        answer_(answer) {}
-
-  // False once a stop text was seen.
-  bool push(tokenizer::TokenId token) {
-    answer_.ids.push_back(token);
-    emit(stop_.push(decoder_.push(token)));
-    return !stop_.found();
-  }
-
-  void finish() {
-    emit(stop_.push(decoder_.finish()));
-    emit(stop_.finish());
-    if (split_) pass_on(splitter_.finish());
-  }
-
- private:
-  void emit(const std::string& text) {
-    if (text.empty()) return;
-    if (split_) {
-      pass_on(splitter_.push(text));
-    } else {
-      answer_.text += text;
-      on_piece_(false, text);
-    }
-  }
-
-  void pass_on(const std::vector<chat::ThinkingSplitter::Piece>& pieces) {
-    for (const auto& [kind, text] : pieces) {
-      const bool thinking = kind == chat::ThinkingSplitter::Kind::kThinking;
-      (thinking ? answer_.thinking : answer_.text) += text;
-      on_piece_(thinking, text);
-    }
-  }
-
-  tokenizer::StreamDecoder decoder_;
-  StopText stop_;
-  chat::ThinkingSplitter splitter_;
-  bool split_;
-  const OnPiece& on_piece_;
-  Answer& answer_;
-};
-
-}  // namespace
 
 Result<Answer> answer(const LoadedModel& loaded, engine::Session& session,
                       const AnswerRequest& request, bool quiet, const OnPiece& on_piece) {
@@ -70,7 +15,18 @@ Result<Answer> answer(const LoadedModel& loaded, engine::Session& session,
   options.stop_ids = config.eos_ids;
   Answer answer;
   answer.seed = options.sampling.seed;
-  AnswerStream stream(loaded, request, on_piece, answer);
+  output::AnswerText text(loaded.tokenizer, {.skip_special = request.split_thinking,
+                                             .split_thinking = request.split_thinking,
+                                             .prompt = request.prompt_text,
+                                             .stops = request.sampling.stop});
+  std::vector<output::Piece> pieces;
+  const auto pass_on = [&] {
+    for (const auto& [is_thinking, piece] : pieces) {
+      (is_thinking ? answer.thinking : answer.text) += piece;
+      on_piece(is_thinking, piece);
+    }
+    pieces.clear();
+  };
   ProgressLine progress("reading the prompt", quiet);
   const InterruptGuard guard;
   const EchoGuard no_echo;
@@ -78,12 +34,16 @@ Result<Answer> answer(const LoadedModel& loaded, engine::Session& session,
                         session, request.prompt, options,
                         [&](tokenizer::TokenId token) {
                           progress.erase();
-                          return stream.push(token);
+                          answer.ids.push_back(token);
+                          text.push(token, pieces);
+                          pass_on();
+                          return !text.stopped();
                         },
                         [&](int64_t done, int64_t total) { progress.update(done, total); },
                         InterruptGuard::requested));
   progress.erase();
-  stream.finish();
+  text.finish(pieces);
+  pass_on();
   return answer;
 }
 

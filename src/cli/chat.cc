@@ -120,7 +120,7 @@ class Chat {
   }
 
   Result<void> reply() {
-    TRY(Conversation::Prompt prompt, conversation_.prompt());
+    TRY(chat::Prompter::TokenPrompt prompt, conversation_.prompt());
     const AnswerRequest request{std::move(prompt.tokens), sampling_, std::move(prompt.text)};
     AnswerPrinter printer(show_thinking_);
     TRY(last_,

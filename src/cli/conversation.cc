@@ -1,6 +1,5 @@
 #include "cli/conversation.h"
 
-#include "chat/families.h"
 #include "core/files.h"
 
 namespace hachi::cli {
@@ -8,49 +7,24 @@ namespace {
 
 constexpr uint64_t kMaxTemplateBytes = 1 << 20;
 
-// The text of a special token that templates may name, from tokenizer_config.json (a string or an
-// object with a "content") or from the vocabulary.
-std::string special_token(const LoadedModel& loaded, std::string_view key,
-                          std::optional<tokenizer::TokenId> id) {
-  const formats::Metadata& config = loaded.checkpoint->tokenizer_config();
-  for (const std::string& name : {std::string(key), std::string(key) + ".content"}) {
-    const auto value = config.string(name);
-    if (value && *value) return std::string(**value);
-  }
-  return id ? std::string(loaded.tokenizer.token(*id)) : std::string();
-}
-
-Result<chat::ChatTemplate> open_template(const LoadedModel& loaded,
-                                         const std::string& template_path) {
-  if (!template_path.empty()) {
-    TRY(const std::string source, read_file(template_path, kMaxTemplateBytes));
-    return chat::ChatTemplate::parse(source);
-  }
-  TRY(const std::string source,
-      chat::template_source(loaded.checkpoint->chat_template().value_or(""),
-                            loaded.tokenizer.id("<|im_start|>").has_value()));
-  return chat::ChatTemplate::parse(source);
-}
-
 }  // namespace
 
 Result<Conversation> Conversation::open(const LoadedModel& loaded,
                                         const std::string& template_path) {
-  TRY(chat::ChatTemplate chat_template, open_template(loaded, template_path));
-  return Conversation(loaded, std::move(chat_template));
+  std::string source;
+  if (!template_path.empty()) {
+    TRY(source, read_file(template_path, kMaxTemplateBytes));
+  }
+  TRY(chat::Prompter prompter, chat::Prompter::open(*loaded.checkpoint, loaded.tokenizer, source));
+  return Conversation(loaded, std::move(prompter));
 }
 
-Result<Conversation::Prompt> Conversation::prompt() const {
+Result<chat::Prompter::TokenPrompt> Conversation::prompt() const {
   chat::RenderInput input;
   if (!system_.empty()) input.messages.push_back({{"role", "system"}, {"content", system_}});
   for (const boost::json::value& message : messages_) input.messages.push_back(message);
-  input.add_generation_prompt = true;
   input.enable_thinking = enable_thinking;
-  input.bos_token = special_token(*loaded_, "bos_token", loaded_->tokenizer.bos());
-  input.eos_token = special_token(*loaded_, "eos_token", loaded_->tokenizer.eos());
-  TRY(chat::Prompt prompt, template_.render(input));
-  auto tokens = loaded_->tokenizer.encode(prompt.text, {.plain = prompt.untrusted});
-  return Prompt{std::move(tokens), std::move(prompt.text)};
+  return prompter_.prompt(loaded_->tokenizer, std::move(input));
 }
 
 void Conversation::set_system(std::string_view text) { system_ = text; }

@@ -9,7 +9,7 @@
 
 #include <boost/json.hpp>
 
-#include "chat/chat_template.h"
+#include "chat/prompter.h"
 #include "cli/loaded_model.h"
 #include "core/result.h"
 
@@ -20,12 +20,8 @@ class Conversation {
   // Of the model's own template, or of the file `template_path` if that is not empty.
   static Result<Conversation> open(const LoadedModel& loaded, const std::string& template_path);
 
-  struct Prompt {
-    std::vector<tokenizer::TokenId> tokens;
-    std::string text;
-  };
   // What users said is never read as special tokens. Fails if the template refuses the messages.
-  Result<Prompt> prompt() const;
+  Result<chat::Prompter::TokenPrompt> prompt() const;
 
   void set_system(std::string_view text);  // empty: none
   const std::string& system() const { return system_; }
@@ -43,11 +39,11 @@ class Conversation {
   std::optional<bool> enable_thinking;  // for templates that ask; nothing: the template's default
 
  private:
-  Conversation(const LoadedModel& loaded, chat::ChatTemplate chat_template)
-      : loaded_(&loaded), template_(std::move(chat_template)) {}
+  Conversation(const LoadedModel& loaded, chat::Prompter prompter)
+      : loaded_(&loaded), prompter_(std::move(prompter)) {}
 
   const LoadedModel* loaded_;
-  chat::ChatTemplate template_;
+  chat::Prompter prompter_;
   std::string system_;
   boost::json::array messages_;  // without the system message
 };

@@ -41,7 +41,7 @@ Result<AnswerRequest> request_for(const LoadedModel& loaded, const RunOptions& o
   if (options.no_think) conversation.enable_thinking = false;
   conversation.set_system(options.system);
   conversation.add_user(text);
-  TRY(Conversation::Prompt prompt, conversation.prompt());
+  TRY(chat::Prompter::TokenPrompt prompt, conversation.prompt());
   request.prompt = std::move(prompt.tokens);
   request.prompt_text = std::move(prompt.text);
   return request;

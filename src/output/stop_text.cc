@@ -1,9 +1,9 @@
-#include "cli/stop_text.h"
+#include "output/stop_text.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace hachi::cli {
+namespace hachi::output {
 
 StopText::StopText(std::vector<std::string> stops) : stops_(std::move(stops)) {
   std::erase(stops_, "");
@@ -32,4 +32,4 @@ std::string StopText::push(std::string_view text) {
 
 std::string StopText::finish() { return std::exchange(held_, ""); }
 
-}  // namespace hachi::cli
+}  // namespace hachi::output

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace hachi::cli {
+namespace hachi::output {
 
 class StopText {
  public:
@@ -24,4 +24,4 @@ class StopText {
   bool found_ = false;
 };
 
-}  // namespace hachi::cli
+}  // namespace hachi::output

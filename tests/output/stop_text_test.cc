@@ -1,8 +1,8 @@
-#include "cli/stop_text.h"
+#include "output/stop_text.h"
 
 #include <gtest/gtest.h>
 
-namespace hachi::cli {
+namespace hachi::output {
 namespace {
 
 // The answer that comes through when `text` arrives in pieces of `size` bytes.
@@ -38,4 +38,4 @@ TEST(StopText, HoldsBackOnlyWhatMayBecomeAStop) {
 }
 
 }  // namespace
-}  // namespace hachi::cli
+}  // namespace hachi::output

@@ -1,0 +1,77 @@
+#include "chat/prompter.h"
+
+#include <optional>
+
+#include "chat/families.h"
+
+namespace hachi::chat {
+namespace {
+
+// The text of a special token that templates may name, from tokenizer_config.json (a string or an
+// object with a "content") or from the vocabulary.
+std::string special_token(const formats::Checkpoint& checkpoint,
+                          const tokenizer::Tokenizer& tokenizer, const std::string& key,
+                          std::optional<tokenizer::TokenId> id) {
+  const formats::Metadata& config = checkpoint.tokenizer_config();
+  for (const std::string& name : {key, key + ".content"}) {
+    const auto value = config.string(name);
+    if (value && *value) return std::string(**value);
+  }
+  return id ? std::string(tokenizer.token(*id)) : std::string();
+}
+
+Prompter::TokenPrompt encode(const tokenizer::Tokenizer& tokenizer, Prompt prompt) {
+  auto tokens = tokenizer.encode(prompt.text, {.plain = prompt.untrusted});
+  return {std::move(tokens), std::move(prompt.text)};
+}
+
+}  // namespace
+
+Result<Prompter> Prompter::open(const formats::Checkpoint& checkpoint,
+                                const tokenizer::Tokenizer& tokenizer, const std::string& source) {
+  std::string text = source;
+  if (text.empty()) {
+    TRY(text, template_source(checkpoint.chat_template().value_or(""),
+                              tokenizer.id("<|im_start|>").has_value()));
+  }
+  TRY(ChatTemplate chat_template, ChatTemplate::parse(text));
+  return Prompter(std::move(chat_template),
+                  special_token(checkpoint, tokenizer, "bos_token", tokenizer.bos()),
+                  special_token(checkpoint, tokenizer, "eos_token", tokenizer.eos()));
+}
+
+Result<Prompt> Prompter::render(RenderInput input) const {
+  input.bos_token = bos_token_;
+  input.eos_token = eos_token_;
+  return template_.render(input);
+}
+
+Result<Prompter::TokenPrompt> Prompter::prompt(const tokenizer::Tokenizer& tokenizer,
+                                               RenderInput input) const {
+  TRY(Prompt prompt, render(std::move(input)));
+  return encode(tokenizer, std::move(prompt));
+}
+
+Result<Prompter::TokenPrompt> Prompter::continue_last(const tokenizer::Tokenizer& tokenizer,
+                                                      RenderInput input) const {
+  std::string last;
+  if (!input.messages.empty() && input.messages.back().is_object()) {
+    const auto* content = input.messages.back().get_object().if_contains("content");
+    if (content != nullptr && content->is_string()) last = std::string(content->get_string());
+  }
+  input.add_generation_prompt = false;
+  TRY(Prompt prompt, render(std::move(input)));
+  const size_t at = last.empty() ? std::string::npos : prompt.text.rfind(last);
+  if (at == std::string::npos) {
+    return fail(Code::kInvalidArgument,
+                "the last message cannot be continued: the model's chat template does not write "
+                "its content as it is");
+  }
+  prompt.text.resize(at + last.size());
+  std::erase_if(prompt.untrusted,
+                [&](const TextRange& range) { return range.begin >= prompt.text.size(); });
+  for (TextRange& range : prompt.untrusted) range.end = std::min(range.end, prompt.text.size());
+  return encode(tokenizer, std::move(prompt));
+}
+
+}  // namespace hachi::chat
