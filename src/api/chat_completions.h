@@ -56,13 +56,9 @@ struct ChatDelta {
   std::optional<FinishReason> finish_reason;  // in the last chunk of a choice
 };
 
-// include_usage: each chunk has "usage":null, as OpenAI's do when a last one with it follows.
 ChunkHead chat_chunk_head(const ResponseHead& head, bool include_usage);
 
 // One event of a stream, framed. Allocates nothing but out's growth.
 void append_chat_chunk(std::string& out, const ChunkHead& head, const ChatDelta& delta);
-
-// The chunk with no choices that ends a stream with include_usage, before append_done.
-void append_chat_usage_chunk(std::string& out, const ChunkHead& head, const Usage& usage);
 
 }  // namespace hachi::api

@@ -56,6 +56,4 @@ ChunkHead completion_chunk_head(const ResponseHead& head, bool include_usage);
 void append_completion_chunk(std::string& out, const ChunkHead& head,
                              const CompletionChoice& choice);
 
-void append_completion_usage_chunk(std::string& out, const ChunkHead& head, const Usage& usage);
-
 }  // namespace hachi::api

@@ -68,8 +68,8 @@ class FieldReader {
   // Fails unless the field is there. Call it before the field is read.
   void require(std::string_view name);
 
-  // A field that is part of the API and not of this release: it may be there with the one value
-  // that asks for nothing (`neutral`: null, false, an empty list or object, or one of `words`).
+  // A field of the API that this release does not do: only values that ask for nothing may stand
+  // there, which are null, false, an empty list or object, and `words`.
   void unsupported(std::string_view name, std::initializer_list<std::string_view> words = {});
 
   // Takes a field that has no effect here, whatever it is.
@@ -103,13 +103,30 @@ class FieldReader {
 // The number of `value` if it has no fraction and lies within [-2^63, 2^63).
 std::optional<int64_t> as_integer(const json::value& value);
 
-// "path" of an element of a list: "stop[2]".
+// "stop[2]"
 std::string element_path(std::string_view list_path, size_t index);
+
+// An element of a list as an object's fields, or as a text; both fail with the element's path.
+std::optional<FieldReader> read_element(const json::value& value, std::string_view list_path,
+                                        size_t index, FirstError& error);
+std::optional<std::string> text_element(const json::value& value, std::string_view list_path,
+                                        size_t index, size_t max_bytes, FirstError& error);
 
 // What a value is, for "got …": 3, 'text', null, a list, an object; long texts are cut.
 std::string shown(const json::value& value);
 
-// `text` as a request: one JSON object within limits. Null if that failed.
-std::optional<json::object> parse_request(std::string_view text, FirstError& error);
+// A list of token ids, 0 to 2^31 - 1; what stands at which index is in the message.
+std::vector<int32_t> token_elements(const json::array& list, std::string_view list_path,
+                                    FirstError& error);
+
+// `text` as a request: one JSON object within limits. Empty if that failed.
+json::object parse_request(std::string_view text, FirstError& error);
+
+// What a parse function returns: `value`, unless something failed.
+template <class T>
+ApiResult<T> value_or_error(T value, FirstError& error) {
+  if (error) return tl::unexpected<ApiError>(std::move(*error));
+  return value;
+}
 
 }  // namespace hachi::api

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <initializer_list>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include <boost/json/array.hpp>
@@ -24,6 +26,11 @@ inline constexpr size_t kMaxToolCalls = 128;     // of one message
 //   tool_calls         of an assistant, as they came: id, type, function.name, function.arguments
 //   tool_call_id       of a tool
 json::array read_messages(FieldReader& fields, std::string_view name);
+
+// A field of a message or a request that is a text or a list of parts, each {"type": one of
+// `part_types`, "text": …}; the parts' texts are joined by newlines. Null if it is not there.
+std::optional<std::string> read_content(FieldReader& fields, std::string_view name,
+                                        std::initializer_list<std::string_view> part_types);
 
 // How the template is to render them; chat completions and tokenize share it.
 struct TemplateFields {

@@ -12,9 +12,7 @@
 
 namespace hachi::api {
 
-inline constexpr size_t kMaxPrompts = 2048;          // OpenAI's limit for embeddings
-inline constexpr size_t kMaxPromptTokens = 4 << 20;  // of one prompt; as many values as JSON may
-                                                     // have, the context's length is checked later
+inline constexpr size_t kMaxPrompts = 2048;  // OpenAI's limit for embeddings
 
 using Prompt = std::variant<std::string, std::vector<int32_t>>;
 

@@ -48,13 +48,19 @@ struct TokenLogprob {
 // {"reasoning_tokens"}}
 void append_usage(std::string& out, const Usage& usage);
 
-// The end of a stream of chat or completion chunks.
-void append_done(std::string& out);
-
 // What all chunks of a stream have in common, rendered once.
 struct ChunkHead {
   std::string begin;  // `data: {"id":…,"model":…,"choices":[`
   std::string end;    // `]}` or `],"usage":null}` and the end of the event
 };
+
+// include_usage: each chunk has "usage":null, as OpenAI's do when a last one with it follows.
+ChunkHead chunk_head(const ResponseHead& head, std::string_view object, bool include_usage);
+
+// The chunk with no choices that follows the others of a stream with include_usage.
+void append_usage_chunk(std::string& out, const ChunkHead& head, const Usage& usage);
+
+// The end of a stream of chat or completion chunks.
+void append_done(std::string& out);
 
 }  // namespace hachi::api
