@@ -1,14 +1,11 @@
 #include "cli/sampling_options.h"
 
 #include <charconv>
-#include <random>
+
+#include "engine/sampling_defaults.h"
 
 namespace hachi::cli {
 namespace {
-
-// For models that do not say: what DeepSeek advises for its reasoning models, mild for any other.
-constexpr double kDefaultTemperature = 0.6;
-constexpr double kDefaultTopP = 0.95;
 
 template <class T>
 Result<T> parse_number(std::string_view name, std::string_view text) {
@@ -95,22 +92,19 @@ Result<void> set_sampling_option(SamplingOptions& options, std::string_view name
 
 Result<engine::SamplingParams> sampling_params(const SamplingOptions& options,
                                                const model::SamplingDefaults& defaults) {
-  engine::SamplingParams params;
-  const auto pick = [](const auto& asked, const auto& said, auto otherwise) {
-    return asked ? *asked : said.value_or(otherwise);
-  };
-  params.temperature = pick(options.temperature, defaults.temperature, kDefaultTemperature);
-  params.top_p = pick(options.top_p, defaults.top_p, kDefaultTopP);
-  params.top_k = pick(options.top_k, defaults.top_k, int64_t{0});
-  params.min_p = pick(options.min_p, defaults.min_p, 0.0);
-  params.repetition_penalty = pick(options.repetition_penalty, defaults.repetition_penalty, 1.0);
+  engine::SamplingParams params = engine::default_sampling(defaults);
+  params.temperature = options.temperature.value_or(params.temperature);
+  params.top_p = options.top_p.value_or(params.top_p);
+  params.top_k = options.top_k.value_or(params.top_k);
+  params.min_p = options.min_p.value_or(params.min_p);
+  params.repetition_penalty = options.repetition_penalty.value_or(params.repetition_penalty);
   params.presence_penalty = options.presence_penalty.value_or(0);
   params.frequency_penalty = options.frequency_penalty.value_or(0);
   for (const std::string& text : options.logit_bias) {
     TRY(const auto bias, parse_bias(text));
     params.logit_bias.push_back(bias);
   }
-  params.seed = options.seed ? *options.seed : std::random_device{}();
+  params.seed = options.seed ? *options.seed : engine::fresh_seed();
   return params;
 }
 

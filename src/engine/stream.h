@@ -26,6 +26,8 @@ class Stream {
   std::optional<Finish> finished() const;
   // Valid once finished.
   const Usage& usage() const { return usage_; }
+  // Tokens of the prompt that the cache held; 0 until the prompt has begun to run.
+  int64_t cached_tokens() const { return cached_.load(std::memory_order_relaxed); }
   // The pooled hidden states [C], if they were asked for; valid once finished.
   std::span<const float> embedding() const { return embedding_; }
   // The reader wants no more: the request ends within one step.
@@ -35,6 +37,7 @@ class Stream {
 
   // ---- The engine's side.
 
+  void set_cached_tokens(int64_t count) { cached_.store(count, std::memory_order_relaxed); }
   int64_t room() const;               // events that still fit
   void put(const TokenEvent& event);  // only if there is room
   void finish(Finish why, const Usage& usage, std::vector<float> embedding = {});
@@ -49,6 +52,7 @@ class Stream {
   std::vector<TokenLogprob> logprobs_;  // [capacity, num_logprobs]
   std::atomic<uint64_t> put_{0};
   std::atomic<uint64_t> taken_{0};
+  std::atomic<int64_t> cached_{0};
   std::atomic<int> finish_{kRunning};
   std::atomic<bool> cancelled_{false};
   Usage usage_;  // written before finish_

@@ -35,6 +35,8 @@ class AnswerText {
   void finish(std::vector<Piece>& out);
 
   bool stopped() const { return stop_.found(); }
+  // The stop text that did it; empty if none did.
+  std::string_view stop_text() const { return stop_.text(); }
   // Whether the next token is one of thinking, as far as is known.
   bool is_thinking() const { return splits_ && splitter_.is_thinking(); }
 

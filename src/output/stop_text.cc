@@ -13,7 +13,12 @@ std::string StopText::push(std::string_view text) {
   if (found_) return {};
   held_ += text;
   size_t end = std::string::npos;
-  for (const std::string& stop : stops_) end = std::min(end, held_.find(stop));
+  for (const std::string& stop : stops_) {
+    const size_t at = held_.find(stop);
+    if (at >= end) continue;
+    end = at;
+    text_ = stop;
+  }
   if (end != std::string::npos) {
     found_ = true;
     return std::exchange(held_, "").substr(0, end);

@@ -17,11 +17,14 @@ class StopText {
   std::string finish();  // what was held back, when the answer has ended
 
   bool found() const { return found_; }
+  // The text that was found; empty if none was.
+  std::string_view text() const { return text_; }
 
  private:
   std::vector<std::string> stops_;
   std::string held_;
   bool found_ = false;
+  std::string text_;
 };
 
 }  // namespace hachi::output

@@ -1,0 +1,75 @@
+#include "server/generation.h"
+
+#include <utility>
+
+namespace hachi::server {
+
+ScoredToken scored_token(const tokenizer::Tokenizer& tokenizer, const engine::TokenEvent& event) {
+  ScoredToken scored{tokenizer.token_bytes(event.chosen.token), event.chosen.logprob};
+  for (const engine::TokenLogprob& one : event.most_likely()) {
+    scored.top.push_back({tokenizer.token_bytes(one.token), one.logprob});
+  }
+  return scored;
+}
+
+Result<Generation> Generation::start(const std::shared_ptr<ServedModel>& model,
+                                     engine::Request request, TextOptions options) {
+  TRY(auto stream, model->engine.submit(request));
+  return Generation(model, std::move(stream), request, std::move(options));
+}
+
+Generation::Generation(std::shared_ptr<ServedModel> model, std::shared_ptr<engine::Stream> stream,
+                       const engine::Request& request, TextOptions options)
+    : model_(std::move(model)),
+      stream_(std::move(stream)),
+      text_(model_->parts.tokenizer, {.skip_special = options.skip_special,
+                                      .split_thinking = options.split_thinking,
+                                      .prompt = options.prompt_text,
+                                      .stops = std::move(options.stops)}),
+      with_logprobs_(options.with_logprobs),
+      prompt_tokens_(static_cast<int64_t>(request.prompt.size())),
+      num_prompt_events_(request.score_prompt ? prompt_tokens_ - 1 : 0) {}
+
+Generation::~Generation() {
+  if (stream_ && !end_) stream_->cancel();
+}
+
+void Generation::pull() {
+  if (end_) return;
+  // Before the events: once it has ended, all of them are there.
+  const auto end = stream_->finished();
+  engine::TokenEvent event;
+  while (!text_.stopped() && stream_->take(event)) take(event);
+  if (text_.stopped()) {
+    stream_->cancel();
+    end_ = engine::Finish::kStop;
+  } else if (end) {
+    text_.finish(pieces_);
+    // The end of the text may hold a stop text that no token completed.
+    end_ = text_.stopped() ? engine::Finish::kStop : *end;
+  }
+}
+
+void Generation::take(const engine::TokenEvent& event) {
+  if (with_logprobs_) scored_.push_back(scored_token(model_->parts.tokenizer, event));
+  if (num_prompt_events_ > 0) {
+    --num_prompt_events_;
+    return;
+  }
+  ++num_tokens_;
+  num_thinking_ += text_.is_thinking() ? 1 : 0;
+  text_.push(event.chosen.token, pieces_);
+}
+
+api::FinishReason Generation::finish_reason() const {
+  return *end_ == engine::Finish::kStop ? api::FinishReason::kStop : api::FinishReason::kLength;
+}
+
+api::Usage Generation::usage() const {
+  return {.prompt_tokens = prompt_tokens_,
+          .completion_tokens = num_tokens_,
+          .cached_tokens = stream_->cached_tokens(),
+          .reasoning_tokens = num_thinking_};
+}
+
+}  // namespace hachi::server

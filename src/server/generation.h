@@ -1,0 +1,86 @@
+// Generation: one answer on its way: a request in the engine and the text that comes of it.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/response_parts.h"
+#include "engine/stream.h"
+#include "output/answer_text.h"
+#include "server/served_model.h"
+
+namespace hachi::server {
+
+// A token's own text beside its logprob: what api::TokenLogprob views.
+struct ScoredToken {
+  struct Top {
+    std::string token;
+    float logprob;
+  };
+  std::string token;
+  float logprob = 0;
+  bool has_logprob = true;
+  std::vector<Top> top;
+};
+
+class Generation {
+ public:
+  // `prompt_text` is what the answer goes on from, for models that think. The model outlives it.
+  struct TextOptions {
+    std::string_view prompt_text;
+    bool split_thinking = false;
+    bool skip_special = true;
+    std::vector<std::string> stops;
+    bool with_logprobs = false;
+  };
+
+  // Submits the request. Fails as Engine::submit.
+  static Result<Generation> start(const std::shared_ptr<ServedModel>& model,
+                                  engine::Request request, TextOptions options);
+  Generation(Generation&&) noexcept = default;
+  Generation& operator=(Generation&&) noexcept = default;
+  // Nobody reads it any more: the engine stops.
+  ~Generation();
+
+  const std::shared_ptr<engine::Stream>& stream() const { return stream_; }
+
+  // Takes what has come since the last time. What it settled is added to pieces() and scored().
+  void pull();
+  std::vector<output::Piece>& pieces() { return pieces_; }
+  // With with_logprobs; those of a prompt that is scored come first.
+  std::vector<ScoredToken>& scored() { return scored_; }
+
+  bool is_done() const { return end_.has_value(); }
+  // Once done. A request that the server ended for its deadline ends as one of full length.
+  api::FinishReason finish_reason() const;
+  engine::Finish finish() const { return *end_; }
+  // The stop text that ended it; empty: none did.
+  std::string_view stop_text() const { return text_.stop_text(); }
+  // What was taken so far.
+  api::Usage usage() const;
+
+ private:
+  Generation(std::shared_ptr<ServedModel> model, std::shared_ptr<engine::Stream> stream,
+             const engine::Request& request, TextOptions options);
+
+  void take(const engine::TokenEvent& event);
+
+  std::shared_ptr<ServedModel> model_;
+  std::shared_ptr<engine::Stream> stream_;
+  output::AnswerText text_;
+  bool with_logprobs_;
+  std::vector<output::Piece> pieces_;
+  std::vector<ScoredToken> scored_;
+  int64_t prompt_tokens_;
+  int64_t num_prompt_events_;  // still to come: the prompt's tokens, scored
+  int64_t num_tokens_ = 0;
+  int64_t num_thinking_ = 0;
+  std::optional<engine::Finish> end_;
+};
+
+// `event` with the texts of its tokens.
+ScoredToken scored_token(const tokenizer::Tokenizer& tokenizer, const engine::TokenEvent& event);
+
+}  // namespace hachi::server

@@ -1,0 +1,13 @@
+#include "server/served_model.h"
+
+#include <utility>
+
+namespace hachi::server {
+
+ServedModel::ServedModel(std::string model_name, ModelParts model_parts,
+                         const engine::EngineOptions& options, std::function<void()> on_news)
+    : name(std::move(model_name)),
+      parts(std::move(model_parts)),
+      engine(std::move(parts.runner), options, std::move(on_news)) {}
+
+}  // namespace hachi::server

@@ -1,0 +1,41 @@
+// ServedModel: a model that answers: its engine, and what turns text into its tokens and back.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "chat/prompter.h"
+#include "core/result.h"
+#include "engine/engine.h"
+#include "model/config.h"
+#include "tokenizer/tokenizer.h"
+
+namespace hachi::server {
+
+// What a model brings along. The server does not ask where it is from.
+struct ModelParts {
+  tokenizer::Tokenizer tokenizer;
+  std::optional<chat::Prompter> prompter;  // none: it has no chat template
+  model::SamplingDefaults sampling;
+  std::vector<int32_t> end_ids;         // end an answer
+  std::shared_ptr<const void> weights;  // what `runner` reads
+  std::unique_ptr<engine::StepModel> runner;
+};
+
+// Opens a model by its name; may take long, and is called on a thread of its own.
+using ModelLoader = std::function<Result<ModelParts>(const std::string& name)>;
+
+struct ServedModel {
+  ServedModel(std::string model_name, ModelParts model_parts, const engine::EngineOptions& options,
+              std::function<void()> on_news);
+
+  std::string name;
+  ModelParts parts;  // without the runner, which the engine has
+  engine::Engine engine;
+};
+
+}  // namespace hachi::server
