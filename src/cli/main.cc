@@ -34,7 +34,7 @@ int report(const Error& error) {
 
 int run_program(int argc, char** argv) {
   CLI::App program("Run, chat with and measure open language models on your own machine.", "hachi");
-  program.set_version_flag("--version", "hachi 0.1.0");
+  program.set_version_flag("--version", "hachi " HACHI_VERSION);
   program.require_subcommand(0, 1);
   program.footer(kFooter);
   program.failure_message([](const CLI::App* app, const CLI::Error& error) {

@@ -48,11 +48,29 @@ Engine::Engine(std::unique_ptr<StepModel> model, const EngineOptions& options,
 }
 
 Engine::~Engine() {
+  close();
+  end_all();  // what came while it closed
+}
+
+void Engine::close() {
+  if (!thread_.joinable()) return;
   stop_and_check();
+  end_all();
+  publish();
+  if (on_news_) on_news_();
+}
+
+void Engine::end_all() {
+  take_inbox();
   for (const auto list : {&Scheduler::running, &Scheduler::waiting}) {
     while (!(scheduler_.*list)().empty()) end(*(scheduler_.*list)().back(), Finish::kCancelled);
   }
-  if (on_news_) on_news_();
+}
+
+bool Engine::is_stuck(Clock::duration time) const {
+  if (num_open() == 0) return false;
+  const Clock::time_point busy_since{Clock::duration(busy_since_.load())};
+  return Clock::now() - std::max(stats_.load().last_step, busy_since) > time;
 }
 
 bool Engine::stop_and_check() {
@@ -93,7 +111,10 @@ Result<void> Engine::check(const Request& request) const {
 
 Result<std::shared_ptr<Stream>> Engine::submit(Request request) {
   TRY(check(request));
-  if (num_open_.fetch_add(1) >= options_.scheduler.max_sequences + options_.max_waiting) {
+  if (stopping_) return fail(Code::kCancelled, "the engine is closing");
+  const int64_t num_open = num_open_.fetch_add(1);
+  if (num_open == 0) busy_since_ = Clock::now().time_since_epoch().count();
+  if (num_open >= options_.scheduler.max_sequences + options_.max_waiting) {
     --num_open_;
     return fail(Code::kLimit, "{} requests are waiting already: try again later",
                 options_.max_waiting);

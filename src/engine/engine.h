@@ -43,7 +43,8 @@ struct EngineStats {
   int64_t guessed_tokens = 0, accepted_tokens = 0;
   int64_t preemptions = 0, evictions = 0;
   PrefixCounts prefix;
-  Clock::time_point last_step{};  // when it ended
+  // When the last one ended, or it was seen that all requests wait for their readers.
+  Clock::time_point last_step{};
 };
 
 class Engine {
@@ -52,8 +53,7 @@ class Engine {
   // must be quick.
   Engine(std::unique_ptr<StepModel> model, const EngineOptions& options,
          std::function<void()> on_news = {});
-  // Ends all requests as cancelled.
-  ~Engine();
+  ~Engine();  // closes it
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
@@ -71,6 +71,12 @@ class Engine {
   int64_t vocab_size() const { return model_->vocab_size(); }
   // Tokens that a request may have, prompt and answer together.
   int64_t context_length() const { return limits_.context; }
+
+  // Work waits, and no step has finished for so long.
+  bool is_stuck(Clock::duration time) const;
+
+  // Ends all requests as cancelled; more are refused. `on_news` is not called any more after it.
+  void close();
 
   // Stops the loop and tells whether every page is free or accounted for; for tests.
   bool stop_and_check();
@@ -91,9 +97,11 @@ class Engine {
   void take_inbox();
   void end_unwanted();
   void end(Sequence& sequence, Finish why);
+  void end_all();
 
   // One turn of it (step.cc).
   bool step();
+  bool all_wait_for_readers() const;
   void read_prompts();
   void score_prompt(const Slice& slice, int64_t first_row);
   void pool_prompt(const Slice& slice, int64_t first_row);
@@ -122,6 +130,7 @@ class Engine {
   std::atomic<Submission*> inbox_{nullptr};  // the latest first
   std::atomic<int64_t> num_open_{0};
   std::atomic<int64_t> num_submitted_{0};
+  std::atomic<Clock::rep> busy_since_{0};  // since the clock's epoch
   std::atomic<bool> stopping_{false};
   std::atomic<bool> asleep_{false};
   std::mutex mutex_;  // of woken_

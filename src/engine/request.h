@@ -64,7 +64,7 @@ struct Request {
   int top_logprobs = -1;          // 0 to kMaxTopLogprobs: logprobs are wanted, with so many others
   bool score_prompt = false;      // the prompt's tokens come as events too, from the second on
   Pooling pooling = Pooling::kNone;  // needs max_tokens = 0
-  int priority = 0;                  // higher goes first
+  int64_t priority = 0;              // higher goes first
   uint64_t user = 0;                 // users share the machine fairly, not their requests
   uint64_t salt = 0;                 // requests of different salts share no cached prefixes
   std::optional<Clock::time_point> deadline;

@@ -162,7 +162,7 @@ void Scheduler::take_known_prefix(Sequence& sequence) {
 
 void Scheduler::count_prefix(Sequence& sequence) {
   sequence.usage.cached_tokens = sequence.num_computed;
-  sequence.stream->set_cached_tokens(sequence.num_computed);
+  sequence.stream->start(sequence.num_computed);
   prefix_counts_.hit += sequence.num_computed;
   const int64_t missed = sequence.num_known - sequence.num_computed;
   if (!options_.share_prefixes || !sequence.can_share()) {

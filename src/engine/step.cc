@@ -21,6 +21,7 @@ int64_t prompt_size(const Sequence& sequence) {
 bool Engine::step() {
   slices_ = scheduler_.plan();
   if (slices_.empty()) {
+    if (all_wait_for_readers()) counts_.last_step = Clock::now();
     publish();
     return false;
   }
@@ -40,6 +41,12 @@ bool Engine::step() {
   publish();
   if (on_news_) on_news_();
   return true;
+}
+
+bool Engine::all_wait_for_readers() const {
+  const auto waits = [](const auto& one) { return one->stream->room() == 0; };
+  return std::all_of(scheduler_.running().begin(), scheduler_.running().end(), waits) &&
+         std::all_of(scheduler_.waiting().begin(), scheduler_.waiting().end(), waits);
 }
 
 // What is asked of each token of a prompt, and the end of requests that want no answer.

@@ -31,6 +31,17 @@ bool Stream::take(TokenEvent& event) {
   return true;
 }
 
+std::optional<Clock::time_point> Stream::started() const {
+  const Clock::rep since_epoch = started_.load(std::memory_order_acquire);
+  if (since_epoch == 0) return std::nullopt;
+  return Clock::time_point(Clock::duration(since_epoch));
+}
+
+void Stream::start(int64_t cached_tokens) {
+  cached_.store(cached_tokens, std::memory_order_relaxed);
+  started_.store(Clock::now().time_since_epoch().count(), std::memory_order_release);
+}
+
 std::optional<Finish> Stream::finished() const {
   const int why = finish_.load(std::memory_order_acquire);
   if (why == kRunning) return std::nullopt;

@@ -26,7 +26,8 @@ class Stream {
   std::optional<Finish> finished() const;
   // Valid once finished.
   const Usage& usage() const { return usage_; }
-  // Tokens of the prompt that the cache held; 0 until the prompt has begun to run.
+  // When the prompt began to run, and how many of its tokens the cache held; none before.
+  std::optional<Clock::time_point> started() const;
   int64_t cached_tokens() const { return cached_.load(std::memory_order_relaxed); }
   // The pooled hidden states [C], if they were asked for; valid once finished.
   std::span<const float> embedding() const { return embedding_; }
@@ -37,7 +38,7 @@ class Stream {
 
   // ---- The engine's side.
 
-  void set_cached_tokens(int64_t count) { cached_.store(count, std::memory_order_relaxed); }
+  void start(int64_t cached_tokens);
   int64_t room() const;               // events that still fit
   void put(const TokenEvent& event);  // only if there is room
   void finish(Finish why, const Usage& usage, std::vector<float> embedding = {});
@@ -52,6 +53,7 @@ class Stream {
   std::vector<TokenLogprob> logprobs_;  // [capacity, num_logprobs]
   std::atomic<uint64_t> put_{0};
   std::atomic<uint64_t> taken_{0};
+  std::atomic<Clock::rep> started_{0};  // since the clock's epoch; 0: not yet
   std::atomic<int64_t> cached_{0};
   std::atomic<int> finish_{kRunning};
   std::atomic<bool> cancelled_{false};

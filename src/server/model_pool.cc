@@ -13,7 +13,16 @@ ModelPool::ModelPool(std::vector<OfferedModel> offered, ModelPoolOptions options
       on_news_(std::move(on_news)),
       slots_(offered_.size()) {}
 
-ModelPool::~ModelPool() = default;
+ModelPool::~ModelPool() { close(); }
+
+void ModelPool::close() {
+  const std::lock_guard lock(mutex_);
+  is_closed_ = true;
+  for (Slot& slot : slots_) {
+    if (slot.model) slot.model->engine.close();
+    slot.model.reset();
+  }
+}
 
 api::ApiResult<size_t> ModelPool::place_of(std::string_view name) const {
   if (name.empty()) return size_t{0};
@@ -46,6 +55,9 @@ api::ApiResult<std::shared_ptr<ServedModel>> ModelPool::load(std::string_view na
     Slot& slot = slots_[*place];
     slot.last_used = Clock::now();
     if (slot.model) return slot.model;
+    if (is_closed_) {
+      return tl::unexpected(api::ApiError{503, "the server is stopping", "", ""});
+    }
     if (!make_room(offered_[*place].bytes, unloaded)) {
       return tl::unexpected(api::ApiError{
           503,

@@ -49,6 +49,9 @@ class ModelPool {
   // Those loaded at the moment, in the order of offered(); null: not loaded.
   std::vector<std::shared_ptr<ServedModel>> loaded() const;
 
+  // Ends the requests of all models, whoever holds them; none is loaded from then on.
+  void close();
+
   // Unloads what has been idle for long enough. Called from time to time.
   void unload_idle();
 
@@ -71,6 +74,7 @@ class ModelPool {
   std::mutex load_mutex_;  // held while a model loads; taken before the other
   mutable std::mutex mutex_;
   std::vector<Slot> slots_;
+  bool is_closed_ = false;
 };
 
 }  // namespace hachi::server

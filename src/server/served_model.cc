@@ -8,6 +8,7 @@ ServedModel::ServedModel(std::string model_name, ModelParts model_parts,
                          const engine::EngineOptions& options, std::function<void()> on_news)
     : name(std::move(model_name)),
       parts(std::move(model_parts)),
-      engine(std::move(parts.runner), options, std::move(on_news)) {}
+      engine(std::move(parts.runner), options, std::move(on_news)),
+      metrics(name, engine.context_length()) {}
 
 }  // namespace hachi::server

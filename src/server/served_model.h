@@ -12,6 +12,7 @@
 #include "core/result.h"
 #include "engine/engine.h"
 #include "model/config.h"
+#include "server/metrics.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hachi::server {
@@ -36,6 +37,7 @@ struct ServedModel {
   std::string name;
   ModelParts parts;  // without the runner, which the engine has
   engine::Engine engine;
+  ModelMetrics metrics;
 };
 
 }  // namespace hachi::server

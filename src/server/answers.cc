@@ -1,0 +1,283 @@
+#include "server/answers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/sampling_defaults.h"
+#include "server/off_thread.h"
+
+namespace hachi::server {
+namespace {
+
+// Texts shorter than this are tokenized at once: going to another thread costs more.
+constexpr size_t kShortText = 4096;
+// How long a stream may be silent before its reader is told that it is alive.
+constexpr auto kSilence = std::chrono::seconds(10);
+
+engine::SamplingParams sampling_params(const api::SamplingFields& fields,
+                                       const model::SamplingDefaults& defaults) {
+  engine::SamplingParams params = engine::default_sampling(defaults);
+  params.temperature = fields.temperature.value_or(params.temperature);
+  params.top_p = fields.top_p.value_or(params.top_p);
+  params.top_k = fields.top_k.value_or(params.top_k);
+  params.min_p = fields.min_p.value_or(params.min_p);
+  params.repetition_penalty = fields.repetition_penalty.value_or(params.repetition_penalty);
+  params.presence_penalty = fields.presence_penalty;
+  params.frequency_penalty = fields.frequency_penalty;
+  params.logit_bias = fields.logit_bias;
+  params.seed = fields.seed ? static_cast<uint64_t>(*fields.seed) : engine::fresh_seed();
+  return params;
+}
+
+engine::Request engine_request(const Visit& visit, Visit::Clock::time_point start,
+                               const ServedModel& model, const AnswerAsk& ask, bool has_keys,
+                               std::chrono::seconds timeout) {
+  engine::Request request;
+  request.sampling = sampling_params(ask.sampling, model.parts.sampling);
+  request.max_tokens = ask.max_tokens.value_or(-1);
+  request.min_tokens = ask.sampling.min_tokens;
+  if (!ask.sampling.ignore_eos) request.stop_ids = model.parts.end_ids;
+  request.stop_ids.insert(request.stop_ids.end(), ask.sampling.stop_token_ids.begin(),
+                          ask.sampling.stop_token_ids.end());
+  request.top_logprobs = static_cast<int>(ask.top_logprobs.value_or(-1));
+  request.score_prompt = ask.score_prompt;
+  request.user = visit.user();
+  request.salt = visit.salt(ask.schedule.cache_salt);
+  // vLLM's order: lower goes first. Who shares the server with others may only step back.
+  const int64_t own =
+      has_keys ? std::max<int64_t>(ask.schedule.priority, 0) : ask.schedule.priority;
+  request.priority = (static_cast<int64_t>(visit.priority()) << 32) - own;
+  if (timeout.count() > 0) request.deadline = start + timeout;
+  return request;
+}
+
+size_t text_bytes(const AnswerAsk& ask) {
+  size_t bytes = 0;
+  if (const auto* chat = std::get_if<ChatPrompt>(&ask.prompt)) {
+    for (const auto& message : chat->messages) {
+      const auto* content = message.get_object().if_contains("content");
+      if (content != nullptr && content->is_string()) bytes += content->get_string().size();
+    }
+    return bytes;
+  }
+  for (const api::Prompt& prompt : std::get<std::vector<api::Prompt>>(ask.prompt)) {
+    if (const auto* text = std::get_if<std::string>(&prompt)) bytes += text->size();
+  }
+  return bytes;
+}
+
+api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& chat) {
+  if (!model.parts.prompter) {
+    return tl::unexpected(api::ApiError{
+        400, fmt::format("the model '{}' has no chat template: use /v1/completions", model.name),
+        "messages", "no_chat_template"});
+  }
+  chat::RenderInput input;
+  input.messages = chat.messages;
+  input.add_generation_prompt = chat.fields.add_generation_prompt;
+  input.enable_thinking = chat.fields.enable_thinking;
+  input.extra = chat.fields.variables;
+  const chat::Prompter& prompter = *model.parts.prompter;
+  auto prompt = chat.fields.continue_final_message
+                    ? prompter.continue_last(model.parts.tokenizer, std::move(input))
+                    : prompter.prompt(model.parts.tokenizer, std::move(input));
+  if (!prompt) {
+    api::ApiError error = api::to_api_error(prompt.error());
+    if (error.status < 500) error.param = "messages";
+    return tl::unexpected(std::move(error));
+  }
+  return TokenPrompt{std::move(prompt->tokens), std::move(prompt->text)};
+}
+
+}  // namespace
+
+bool Answers::is_done() const {
+  return std::all_of(generations.begin(), generations.end(),
+                     [](const Generation& one) { return one.is_done(); });
+}
+
+api::Usage Answers::usage() const {
+  api::Usage total;
+  const size_t n = generations.size() / std::max<size_t>(prompts.size(), 1);
+  for (size_t i = 0; i < generations.size(); ++i) {
+    const api::Usage one = generations[i].usage();
+    if (i % n == 0) total.prompt_tokens += one.prompt_tokens;
+    if (i % n == 0) total.cached_tokens += one.cached_tokens;
+    total.completion_tokens += one.completion_tokens;
+    total.reasoning_tokens += one.reasoning_tokens;
+  }
+  return total;
+}
+
+net::awaitable<api::ApiResult<std::shared_ptr<ServedModel>>> acquire_model(Visit& visit,
+                                                                           std::string name) {
+  auto model = visit.app().models().find(name);
+  if (model && *model == nullptr) {
+    auto load = [&] { model = visit.app().models().load(name); };
+    co_await run_on(visit.app().load_pool(), visit.exchange().executor(), load);
+  }
+  if (model) visit.notes().model = (*model)->name;
+  co_return model;
+}
+
+api::ApiResult<std::vector<TokenPrompt>> tokenize(const ServedModel& model, const AnswerAsk& ask) {
+  std::vector<TokenPrompt> prompts;
+  if (const auto* chat = std::get_if<ChatPrompt>(&ask.prompt)) {
+    auto prompt = render(model, *chat);
+    if (!prompt) return tl::unexpected(std::move(prompt).error());
+    prompts.push_back(*std::move(prompt));
+    return prompts;
+  }
+  for (const api::Prompt& prompt : std::get<std::vector<api::Prompt>>(ask.prompt)) {
+    if (const auto* text = std::get_if<std::string>(&prompt)) {
+      prompts.push_back(
+          {model.parts.tokenizer.encode(*text, {.add_special = ask.add_special_tokens}), *text});
+    } else {
+      prompts.push_back({std::get<std::vector<int32_t>>(prompt), ""});
+    }
+  }
+  return prompts;
+}
+
+net::awaitable<api::ApiResult<Answers>> begin_answers(Visit& visit, AnswerAsk ask) {
+  if (auto refused = visit.admit()) co_return tl::unexpected(*std::move(refused));
+  auto model = co_await acquire_model(visit, ask.model);
+  if (!model) co_return tl::unexpected(std::move(model).error());
+  Answers answers;
+  answers.model = *std::move(model);
+  api::ApiResult<std::vector<TokenPrompt>> prompts;
+  auto work = [&] { prompts = tokenize(*answers.model, ask); };
+  if (text_bytes(ask) < kShortText) {
+    work();
+  } else {
+    co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
+  }
+  if (!prompts) co_return tl::unexpected(std::move(prompts).error());
+  answers.prompts = *std::move(prompts);
+  const bool is_chat = std::holds_alternative<ChatPrompt>(ask.prompt);
+  const engine::Request common =
+      engine_request(visit, visit.start(), *answers.model, ask, visit.app().keys().get() != nullptr,
+                     visit.app().options().request_timeout);
+  for (const TokenPrompt& prompt : answers.prompts) {
+    for (int64_t choice = 0; choice < ask.sampling.n; ++choice) {
+      engine::Request request = common;
+      request.prompt = prompt.tokens;
+      request.sampling.seed += static_cast<uint64_t>(choice);
+      auto generation = Generation::start(answers.model, std::move(request),
+                                          {.prompt_text = prompt.text,
+                                           .split_thinking = ask.split_thinking,
+                                           .skip_special = ask.sampling.skip_special_tokens,
+                                           .stops = ask.sampling.stop,
+                                           .with_logprobs = ask.top_logprobs.has_value()});
+      if (!generation) {
+        api::ApiError error = api::to_api_error(generation.error());
+        if (error.status == 429) visit.app().metrics().count_rejected("queue_full");
+        if (error.code == "context_length_exceeded") error.param = is_chat ? "messages" : "prompt";
+        co_return tl::unexpected(std::move(error));
+      }
+      answers.generations.push_back(*std::move(generation));
+    }
+  }
+  co_return answers;
+}
+
+AnswerReader::AnswerReader(Visit& visit, Answers& answers)
+    : visit_(visit), answers_(answers), waiter_(visit.hub()), last_news_(Visit::Clock::now()) {
+  for (const Generation& one : answers.generations) open_.push_back(one.stream());
+  visit_.exchange().on_client_gone([this] { waiter_.wake(); });
+}
+
+AnswerReader::~AnswerReader() {
+  visit_.exchange().on_client_gone({});
+  note_end();
+}
+
+net::awaitable<bool> AnswerReader::next() {
+  if (open_.empty()) co_return false;
+  for (int i = 0; i < 2; ++i) {
+    if (visit_.exchange().client_gone()) co_return false;
+    if (pull()) co_return true;
+    if (i == 0) co_await waiter_.wait(open_, kSilence);
+  }
+  co_return !visit_.exchange().client_gone();
+}
+
+net::awaitable<bool> AnswerReader::read_all() {
+  while (co_await next()) {
+  }
+  co_return answers_.is_done();
+}
+
+bool AnswerReader::pull() {
+  bool any = false;
+  int64_t tokens = 0;
+  for (Generation& one : answers_.generations) {
+    if (one.is_done() || !one.stream()->has_news()) continue;
+    tokens -= one.usage().completion_tokens;
+    one.pull();
+    tokens += one.usage().completion_tokens;
+    any = true;
+    if (one.is_done()) std::erase(open_, one.stream());
+  }
+  if (tokens > 0) note_tokens(tokens);
+  return any;
+}
+
+void AnswerReader::note_tokens(int64_t count) {
+  const auto now = Visit::Clock::now();
+  ModelMetrics& metrics = answers_.model->metrics;
+  const std::chrono::duration<double> since_start = now - visit_.start();
+  if (num_tokens_ == 0) {
+    metrics.time_to_first_token.observe(since_start.count());
+    visit_.notes().ttft_ms = 1000 * since_start.count();
+  } else {
+    const std::chrono::duration<double> since_last = now - last_news_;
+    metrics.inter_token_latency.observe(since_last.count() / static_cast<double>(count));
+  }
+  num_tokens_ += count;
+  last_news_ = now;
+}
+
+void AnswerReader::note_end() {
+  const auto seconds = [](auto duration) {
+    return std::chrono::duration<double>(duration).count();
+  };
+  const auto now = Visit::Clock::now();
+  VisitNotes& notes = visit_.notes();
+  const double until_first = notes.ttft_ms.value_or(0) / 1000;
+  for (const Generation& one : answers_.generations) {
+    const api::Usage usage = one.usage();
+    RequestSummary summary{.outcome = Outcome::kAbort,
+                           .total_s = seconds(now - visit_.start()),
+                           .prompt_tokens = usage.prompt_tokens,
+                           .generated_tokens = usage.completion_tokens,
+                           .n = static_cast<int64_t>(answers_.generations.size())};
+    if (one.is_done()) {
+      const bool is_stop = one.finish_reason() == api::FinishReason::kStop;
+      summary.outcome = is_stop ? Outcome::kStop : Outcome::kLength;
+      notes.finish = api::to_string(one.finish_reason());
+    }
+    if (const auto started = one.stream()->started()) {
+      summary.queue_s = seconds(*started - visit_.start());
+      summary.prefill_s = std::max(until_first - summary.queue_s, 0.0);
+      summary.decode_s = std::max(summary.total_s - until_first, 0.0);
+    }
+    answers_.model->metrics.record(summary);
+  }
+  const api::Usage usage = answers_.usage();
+  notes.prompt_tokens = usage.prompt_tokens;
+  notes.cached_tokens = usage.cached_tokens;
+  notes.completion_tokens = usage.completion_tokens;
+  visit_.settle(usage.prompt_tokens + usage.completion_tokens);
+}
+
+LogprobViews::LogprobViews(const std::vector<ScoredToken>& scored) {
+  tops_.reserve(scored.size());
+  for (const ScoredToken& one : scored) {
+    auto& top = tops_.emplace_back();
+    for (const ScoredToken::Top& other : one.top) top.push_back({other.token, other.logprob});
+    views_.push_back({one.token, one.logprob, top, one.has_logprob});
+  }
+}
+
+}  // namespace hachi::server

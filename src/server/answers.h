@@ -1,0 +1,99 @@
+// The road that all requests for answers take: model -> tokens -> engine -> text, one or several
+// answers at a time.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "api/messages.h"
+#include "api/prompts.h"
+#include "api/sampling.h"
+#include "server/generation.h"
+#include "server/visit.h"
+
+namespace hachi::server {
+
+// A conversation to be rendered.
+struct ChatPrompt {
+  boost::json::array messages;
+  api::TemplateFields fields;
+};
+
+struct AnswerAsk {
+  std::string model;
+  std::variant<ChatPrompt, std::vector<api::Prompt>> prompt;
+  bool add_special_tokens = true;  // to prompts that are texts
+  api::SamplingFields sampling;
+  api::ScheduleFields schedule;
+  std::optional<int64_t> max_tokens;  // not set: what the context holds
+  std::optional<int64_t> top_logprobs;
+  bool score_prompt = false;
+  bool split_thinking = false;
+};
+
+struct TokenPrompt {
+  std::vector<int32_t> tokens;
+  std::string text;  // only of conversations and of prompts given as text
+};
+
+// Answers on their way. The answers to prompt p are generations [p * n, (p + 1) * n).
+struct Answers {
+  std::shared_ptr<ServedModel> model;
+  std::vector<TokenPrompt> prompts;
+  std::vector<Generation> generations;
+  bool is_done() const;
+  // Counts a prompt once, whatever the number of its answers.
+  api::Usage usage() const;
+};
+
+// The model that a request names, loaded.
+net::awaitable<api::ApiResult<std::shared_ptr<ServedModel>>> acquire_model(Visit& visit,
+                                                                           std::string name);
+
+// The tokens of what is asked; on the calling thread, which is not the network's for long texts.
+api::ApiResult<std::vector<TokenPrompt>> tokenize(const ServedModel& model, const AnswerAsk& ask);
+
+// Loads the model, makes the tokens on the text threads, and submits.
+net::awaitable<api::ApiResult<Answers>> begin_answers(Visit& visit, AnswerAsk ask);
+
+// Follows answers to their ends, or until the client goes. Tells the metrics and the visit's notes.
+class AnswerReader {
+ public:
+  AnswerReader(Visit& visit, Answers& answers);
+  ~AnswerReader();
+  AnswerReader(const AnswerReader&) = delete;
+  AnswerReader& operator=(const AnswerReader&) = delete;
+
+  // Waits until something has come, and pulls it; also returns when nothing has come for a while,
+  // so that a stream can show that it is alive. False once all are done or the client has gone.
+  net::awaitable<bool> next();
+  // All of it.
+  net::awaitable<bool> read_all();
+
+ private:
+  bool pull();
+  void note_tokens(int64_t count);
+  void note_end();
+
+  Visit& visit_;
+  Answers& answers_;
+  NewsHub::Waiter waiter_;
+  std::vector<std::shared_ptr<engine::Stream>> open_;  // of the answers that are not done
+  Visit::Clock::time_point last_news_;
+  int64_t num_tokens_ = 0;
+};
+
+// `scored` as the API's views of it.
+class LogprobViews {
+ public:
+  explicit LogprobViews(const std::vector<ScoredToken>& scored);
+  std::span<const api::TokenLogprob> span() const { return views_; }
+
+ private:
+  std::vector<std::vector<api::TopLogprob>> tops_;
+  std::vector<api::TokenLogprob> views_;
+};
+
+}  // namespace hachi::server

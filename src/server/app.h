@@ -1,0 +1,95 @@
+// App: what all exchanges of a server share, and the life of an exchange from its head to its line
+// in the log.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <boost/asio/thread_pool.hpp>
+
+#include "api/error.h"
+#include "net/http_server.h"
+#include "server/access_log.h"
+#include "server/api_keys.h"
+#include "server/metrics.h"
+#include "server/model_pool.h"
+#include "server/news_hub.h"
+
+namespace hachi::server {
+
+struct AppOptions {
+  net::ServerOptions http;
+  ModelPoolOptions models;
+  std::vector<std::string> cors_origins;    // that pages may ask from; "*": any; none: only our own
+  std::chrono::seconds request_timeout{0};  // for an answer; 0: none
+  uint64_t max_body_bytes = 16 << 20;       // of a request
+  uint64_t max_file_bytes = 512 << 20;      // of an uploaded file
+  engine::Pooling pooling = engine::Pooling::kMean;  // of embeddings
+  bool open_metrics = true;                          // /metrics without a key
+  int text_threads = 2;                              // for JSON, templates and tokenizing
+};
+
+class App {
+ public:
+  // Listens and answers when it returns; models load when they are asked for. `load` and `offered`
+  // as ModelPool's. `log` may be null, `keys` may hold no ring.
+  static Result<std::unique_ptr<App>> start(AppOptions options, std::vector<OfferedModel> offered,
+                                            std::function<Result<ModelParts>(size_t)> load,
+                                            std::shared_ptr<const KeyRing> keys,
+                                            std::unique_ptr<AccessLog> log);
+  ~App();
+  App(const App&) = delete;
+  App& operator=(const App&) = delete;
+
+  uint16_t port() const { return http_->port(); }
+  // Accepts no more, lets what runs finish for at most `grace`, and stops. Once.
+  void stop(std::chrono::milliseconds grace);
+  // Any thread, from time to time: unloads what is idle.
+  void tidy() { models_.unload_idle(); }
+
+  const AppOptions& options() const { return options_; }
+  ModelPool& models() { return models_; }
+  CurrentKeys& keys() { return keys_; }
+  AccessLog* log() { return log_.get(); }
+  ServerMetrics& metrics() { return metrics_; }
+  // All of /metrics.
+  std::string metrics_text();
+  // The engines make progress wherever work waits.
+  bool is_healthy() const;
+
+  boost::asio::thread_pool& text_pool() { return text_pool_; }
+  boost::asio::thread_pool& load_pool() { return load_pool_; }
+  NewsHub& hub_of(const net::Exchange& exchange);
+  // A number that only this process knows, for salts and ids.
+  uint64_t secret() const { return secret_; }
+
+ private:
+  App(AppOptions options, std::vector<OfferedModel> offered,
+      std::function<Result<ModelParts>(size_t)> load, std::shared_ptr<const KeyRing> keys,
+      std::unique_ptr<AccessLog> log);
+
+  net::awaitable<void> handle(net::Exchange& exchange);
+  std::variant<uint64_t, net::HttpResponse> check_head(const net::HttpRequest& head);
+
+  AppOptions options_;
+  uint64_t secret_;
+  CurrentKeys keys_;
+  std::unique_ptr<AccessLog> log_;
+  ServerMetrics metrics_;
+  boost::asio::thread_pool text_pool_;
+  boost::asio::thread_pool load_pool_{1};
+  std::atomic<bool> is_ready_{false};
+  std::vector<std::unique_ptr<NewsHub>> hubs_;  // one a network thread
+  ModelPool models_;
+  std::unique_ptr<net::HttpServer> http_;
+  bool is_stopped_ = false;
+};
+
+}  // namespace hachi::server

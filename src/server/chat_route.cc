@@ -1,0 +1,131 @@
+// POST /v1/chat/completions
+#include <utility>
+
+#include "api/chat_completions.h"
+#include "server/answers.h"
+#include "server/parse_body.h"
+#include "server/routes.h"
+
+namespace hachi::server {
+namespace {
+
+AnswerAsk ask_for(api::ChatRequest& request) {
+  return {.model = request.model,
+          .prompt = ChatPrompt{std::move(request.messages), request.prompt},
+          .sampling = request.sampling,
+          .schedule = request.schedule,
+          .max_tokens = request.max_tokens,
+          .top_logprobs = request.logprobs ? std::optional(request.top_logprobs) : std::nullopt,
+          .split_thinking = true};
+}
+
+// What has come of one choice, as chunks.
+void append_news(std::string& out, const api::ChunkHead& head, const api::ChatRequest& request,
+                 int64_t index, Generation& generation) {
+  const LogprobViews logprobs(generation.scored());
+  api::ChatDelta delta{.index = index};
+  // With logprobs that text did not come for yet: it is held back, and they are not.
+  if (generation.pieces().empty() && !generation.scored().empty()) {
+    delta.logprobs = logprobs.span();
+    api::append_chat_chunk(out, head, delta);
+    delta.logprobs.reset();
+  }
+  bool first = true;
+  for (const output::Piece& piece : generation.pieces()) {
+    if (piece.is_thinking && !request.include_reasoning) continue;
+    delta.content = piece.is_thinking ? std::string_view() : std::string_view(piece.text);
+    delta.reasoning = piece.is_thinking ? std::string_view(piece.text) : std::string_view();
+    if (first && request.logprobs) delta.logprobs = logprobs.span();
+    api::append_chat_chunk(out, head, delta);
+    delta.logprobs.reset();
+    first = false;
+  }
+  generation.pieces().clear();
+  generation.scored().clear();
+  if (!generation.is_done()) return;
+  api::append_chat_chunk(out, head, {.index = index, .finish_reason = generation.finish_reason()});
+}
+
+net::awaitable<void> stream_chat(Visit& visit, const api::ChatRequest& request,
+                                 const api::ResponseHead& head, Answers& answers) {
+  const api::ChunkHead chunks = api::chat_chunk_head(head, request.stream.include_usage);
+  if (!co_await visit.begin_events()) co_return;
+  std::string out;
+  for (size_t i = 0; i < answers.generations.size(); ++i) {
+    api::append_chat_chunk(out, chunks, {.index = static_cast<int64_t>(i), .role = true});
+  }
+  AnswerReader reader(visit, answers);
+  std::vector<bool> has_ended(answers.generations.size());
+  bool goes_on = true;
+  while (goes_on) {
+    if (!co_await visit.exchange().write(out)) co_return;
+    out.clear();
+    goes_on = co_await reader.next();
+    for (size_t i = 0; i < answers.generations.size(); ++i) {
+      if (has_ended[i]) continue;
+      append_news(out, chunks, request, static_cast<int64_t>(i), answers.generations[i]);
+      has_ended[i] = answers.generations[i].is_done();
+    }
+    if (out.empty()) out = kStillAlive;
+  }
+  if (!answers.is_done()) co_return;
+  out.clear();
+  if (request.stream.include_usage) api::append_usage_chunk(out, chunks, answers.usage());
+  api::append_done(out);
+  if (co_await visit.exchange().write(out)) co_await visit.exchange().end_stream();
+}
+
+net::awaitable<void> send_chat(Visit& visit, const api::ChatRequest& request,
+                               const api::ResponseHead& head, Answers& answers) {
+  {
+    AnswerReader reader(visit, answers);
+    if (!co_await reader.read_all()) co_return;
+  }
+  struct Texts {
+    std::string content, reasoning;
+    LogprobViews logprobs;
+  };
+  std::vector<Texts> texts;
+  std::vector<api::ChatChoice> choices;
+  texts.reserve(answers.generations.size());
+  for (Generation& one : answers.generations) {
+    Texts& text = texts.emplace_back(Texts{"", "", LogprobViews(one.scored())});
+    for (const output::Piece& piece : one.pieces()) {
+      (piece.is_thinking ? text.reasoning : text.content) += piece.text;
+    }
+    api::ChatChoice choice{.index = static_cast<int64_t>(choices.size()),
+                           .content = text.content,
+                           .finish_reason = one.finish_reason()};
+    if (request.include_reasoning) choice.reasoning = text.reasoning;
+    if (request.logprobs) choice.logprobs = text.logprobs.span();
+    choices.push_back(choice);
+  }
+  std::string body;
+  api::append_chat_response(body, head, choices, answers.usage());
+  co_await visit.send_json(std::move(body));
+}
+
+}  // namespace
+
+net::awaitable<void> answer_chat(Visit& visit, std::string) {
+  auto request = co_await parse_body(visit, api::parse_chat_request);
+  if (!request) {
+    co_await visit.send_error(std::move(request).error());
+    co_return;
+  }
+  visit.notes().stream = request->stream.stream;
+  AnswerAsk ask = ask_for(*request);
+  auto answers = co_await begin_answers(visit, std::move(ask));
+  if (!answers) {
+    co_await visit.send_error(std::move(answers).error());
+    co_return;
+  }
+  const api::ResponseHead head{"chatcmpl-" + visit.id(), visit.created(), answers->model->name};
+  if (request->stream.stream) {
+    co_await stream_chat(visit, *request, head, *answers);
+  } else {
+    co_await send_chat(visit, *request, head, *answers);
+  }
+}
+
+}  // namespace hachi::server
