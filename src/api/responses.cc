@@ -74,8 +74,7 @@ json::array read_input(FieldReader& fields, const std::optional<std::string>& in
     read_items(fields, *items, messages);
   }
   if (instructions) {
-    messages.insert(messages.begin(),
-                    json::object{{"role", "system"}, {"content", *instructions}});
+    messages.insert(messages.begin(), json::object{{"role", "system"}, {"content", *instructions}});
   }
   return messages;
 }
