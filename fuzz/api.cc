@@ -2,6 +2,7 @@
 // be refused with a message that is UTF-8 and no longer than a few lines, whatever the body is.
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 

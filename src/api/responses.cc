@@ -184,7 +184,6 @@ std::string echo_of(const ResponsesRequest& request, const std::optional<std::st
       .boolean("parallel_tool_calls", true)
       .null("previous_response_id")
       .boolean("background", false)
-      .boolean("store", false)
       .text("truncation", "disabled");
   return out.substr(1);
 }

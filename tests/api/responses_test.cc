@@ -56,7 +56,7 @@ TEST(ResponsesRequest, ReadsEachField) {
     "metadata": {"k": "v"}, "reasoning": {"effort": "none", "summary": null},
     "text": {"format": {"type": "text"}}, "tools": [], "tool_choice": "auto",
     "parallel_tool_calls": true, "previous_response_id": null, "background": false,
-    "store": false, "truncation": "disabled"})"));
+    "truncation": "disabled"})"));
 }
 
 TEST(Response, HasThoughtsAndAMessage) {
