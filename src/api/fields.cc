@@ -45,6 +45,8 @@ std::string shown(const json::value& value) {
       return value.get_array().empty() ? "an empty list" : "a list";
     case json::kind::object:
       return "an object";
+    case json::kind::double_:
+      return fmt::format("{}", value.get_double());
     default:
       return json::serialize(value);
   }

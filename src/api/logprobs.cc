@@ -79,22 +79,27 @@ int64_t code_points(std::string_view text) {
                        [](char byte) { return (static_cast<uint8_t>(byte) & 0xC0) != 0x80; });
 }
 
-// `append` for each token, as a list.
+// `append` for each token, as the elements of a list.
 template <class Append>
-void append_list(std::string& out, std::span<const TokenLogprob> tokens, Append append) {
-  out += '[';
+void append_items(std::string& out, std::span<const TokenLogprob> tokens, Append append) {
   Separator comma;
   for (const TokenLogprob& token : tokens) {
     comma(out);
     append(token);
   }
+}
+
+template <class Append>
+void append_list(std::string& out, std::span<const TokenLogprob> tokens, Append append) {
+  out += '[';
+  append_items(out, tokens, append);
   out += ']';
 }
 
 }  // namespace
 
-void append_logprob_list(std::string& out, std::span<const TokenLogprob> tokens) {
-  append_list(out, tokens, [&](const TokenLogprob& token) {
+void append_logprob_items(std::string& out, std::span<const TokenLogprob> tokens) {
+  append_items(out, tokens, [&](const TokenLogprob& token) {
     append_chat_token(out, token.token, token.logprob);
     out += R"(,"top_logprobs":[)";
     Separator comma;
@@ -108,9 +113,9 @@ void append_logprob_list(std::string& out, std::span<const TokenLogprob> tokens)
 }
 
 void append_chat_logprobs(std::string& out, std::span<const TokenLogprob> tokens) {
-  out += R"({"content":)";
-  append_logprob_list(out, tokens);
-  out += '}';
+  out += R"({"content":[)";
+  append_logprob_items(out, tokens);
+  out += "]}";
 }
 
 void append_completion_logprobs(std::string& out, std::span<const TokenLogprob> tokens,

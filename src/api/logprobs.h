@@ -13,8 +13,8 @@ namespace hachi::api {
 // UTF-8 text is written as "\xe2\x80", OpenAI's way; `bytes` has it exactly.
 void append_chat_logprobs(std::string& out, std::span<const TokenLogprob> tokens);
 
-// The list alone: responses.
-void append_logprob_list(std::string& out, std::span<const TokenLogprob> tokens);
+// The elements of that list, without the brackets: responses.
+void append_logprob_items(std::string& out, std::span<const TokenLogprob> tokens);
 
 // {"tokens", "token_logprobs", "top_logprobs", "text_offset"}: completions, with offsets in code
 // points from `text_offset` on. top_logprobs always has the token itself, so it may have one more

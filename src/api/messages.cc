@@ -103,8 +103,8 @@ std::optional<std::string> read_content(FieldReader& fields, std::string_view na
     (void)part->word("type", part_types);
     part->require("text");
     const auto text = part->text("text", kMaxTextBytes);
-    part->unsupported("annotations");
-    part->unsupported("logprobs");
+    part->ignore("annotations");  // these two come with an answer that is sent back
+    part->ignore("logprobs");
     part->finish();
     if (!text) return std::nullopt;
     if (i > 0) out += '\n';

@@ -43,17 +43,16 @@ std::vector<std::pair<int32_t, float>> read_logit_bias(FieldReader& fields) {
   return out;
 }
 
-// -1 is vLLM's older word for all tokens.
-std::optional<int64_t> read_top_k(FieldReader& fields) {
-  const auto top_k = fields.integer("top_k", {-1, 1'000'000'000});
-  return top_k == -1 ? 0 : top_k;
-}
-
 }  // namespace
 
 void read_temperature_and_top_p(FieldReader& fields, double max_temperature, SamplingFields& out) {
   out.temperature = fields.number("temperature", {0, max_temperature});
   out.top_p = fields.number("top_p", {0, 1});
+}
+
+std::optional<int64_t> read_top_k(FieldReader& fields) {
+  const auto top_k = fields.integer("top_k", {-1, 1'000'000'000});
+  return top_k == -1 ? 0 : top_k;
 }
 
 SamplingFields read_sampling(FieldReader& fields) {

@@ -47,6 +47,9 @@ SamplingFields read_sampling(FieldReader& fields);
 // temperature and top_p alone, for the APIs that have no more.
 void read_temperature_and_top_p(FieldReader& fields, double max_temperature, SamplingFields& out);
 
+// top_k, with -1 (vLLM's older word for all tokens) as 0.
+std::optional<int64_t> read_top_k(FieldReader& fields);
+
 // `name` as a text or a list of up to kMaxStopTexts of them.
 std::vector<std::string> read_stop(FieldReader& fields, std::string_view name);
 
