@@ -41,6 +41,7 @@ engine::Request engine_request(const Visit& visit, Visit::Clock::time_point star
                           ask.sampling.stop_token_ids.end());
   request.top_logprobs = static_cast<int>(ask.top_logprobs.value_or(-1));
   request.score_prompt = ask.score_prompt;
+  request.pooling = ask.pooling;
   request.user = visit.user();
   request.salt = visit.salt(ask.schedule.cache_salt);
   // vLLM's order: lower goes first. Who shares the server with others may only step back.
@@ -95,6 +96,14 @@ bool Answers::is_done() const {
   return std::all_of(generations.begin(), generations.end(),
                      [](const Generation& one) { return one.is_done(); });
 }
+
+bool Answers::were_cut() const {
+  return std::any_of(generations.begin(), generations.end(), [](const Generation& one) {
+    return one.is_done() && one.finish() == engine::Finish::kCancelled;
+  });
+}
+
+api::ApiError stopping_error() { return {503, "the server is stopping", "", "server_stopping"}; }
 
 api::Usage Answers::usage() const {
   api::Usage total;
@@ -205,7 +214,9 @@ net::awaitable<bool> AnswerReader::next() {
 net::awaitable<bool> AnswerReader::read_all() {
   while (co_await next()) {
   }
-  co_return answers_.is_done();
+  if (!answers_.were_cut()) co_return answers_.is_done();
+  co_await visit_.send_error(stopping_error());
+  co_return false;
 }
 
 bool AnswerReader::pull() {

@@ -31,6 +31,7 @@ struct AnswerAsk {
   std::optional<int64_t> top_logprobs;
   bool score_prompt = false;
   bool split_thinking = false;
+  engine::Pooling pooling = engine::Pooling::kNone;
 };
 
 struct TokenPrompt {
@@ -44,9 +45,14 @@ struct Answers {
   std::vector<TokenPrompt> prompts;
   std::vector<Generation> generations;
   bool is_done() const;
+  // The engine closed before they were done.
+  bool were_cut() const;
   // Counts a prompt once, whatever the number of its answers.
   api::Usage usage() const;
 };
+
+// What clients are told whose answers were cut.
+api::ApiError stopping_error();
 
 // The model that a request names, loaded.
 net::awaitable<api::ApiResult<std::shared_ptr<ServedModel>>> acquire_model(Visit& visit,
@@ -69,7 +75,7 @@ class AnswerReader {
   // Waits until something has come, and pulls it; also returns when nothing has come for a while,
   // so that a stream can show that it is alive. False once all are done or the client has gone.
   net::awaitable<bool> next();
-  // All of it.
+  // To the end. False if the client has gone, or the answers were cut and it was told so.
   net::awaitable<bool> read_all();
 
  private:

@@ -132,16 +132,13 @@ net::awaitable<void> App::handle(net::Exchange& exchange) {
     visit.set_route(match.route->pattern, match.route->style);
     // The keys may have changed while the body came.
     if (visit.identify() || !match.route->needs_key) {
-      co_await match.route->answer(visit, std::move(match.id));
-      co_return;
+      co_return co_await match.route->answer(visit, std::move(match.id));
     }
     api::ApiError error{401, "the API key is not valid any more", "", "invalid_api_key"};
-    co_await visit.send_error(std::move(error));
-    co_return;
+    co_return co_await visit.send_error(std::move(error));
   }
   if (exchange.request().method == "OPTIONS" && !options_.cors_origins.empty()) {
-    co_await visit.send(204, "text/plain", "");
-    co_return;
+    co_return co_await visit.send(204, "text/plain", "");
   }
   api::ApiError error{404, fmt::format("there is nothing at {}", exchange.request().path), "", ""};
   if (!match.allowed.empty()) {

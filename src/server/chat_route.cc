@@ -3,7 +3,7 @@
 
 #include "api/chat_completions.h"
 #include "server/answers.h"
-#include "server/parse_body.h"
+#include "server/exchange_steps.h"
 #include "server/routes.h"
 
 namespace hachi::server {
@@ -49,30 +49,19 @@ void append_news(std::string& out, const api::ChunkHead& head, const api::ChatRe
 net::awaitable<void> stream_chat(Visit& visit, const api::ChatRequest& request,
                                  const api::ResponseHead& head, Answers& answers) {
   const api::ChunkHead chunks = api::chat_chunk_head(head, request.stream.include_usage);
-  if (!co_await visit.begin_events()) co_return;
-  std::string out;
+  std::string first;
   for (size_t i = 0; i < answers.generations.size(); ++i) {
-    api::append_chat_chunk(out, chunks, {.index = static_cast<int64_t>(i), .role = true});
+    api::append_chat_chunk(first, chunks, {.index = static_cast<int64_t>(i), .role = true});
   }
-  AnswerReader reader(visit, answers);
-  std::vector<bool> has_ended(answers.generations.size());
-  bool goes_on = true;
-  while (goes_on) {
-    if (!co_await visit.exchange().write(out)) co_return;
-    out.clear();
-    goes_on = co_await reader.next();
-    for (size_t i = 0; i < answers.generations.size(); ++i) {
-      if (has_ended[i]) continue;
-      append_news(out, chunks, request, static_cast<int64_t>(i), answers.generations[i]);
-      has_ended[i] = answers.generations[i].is_done();
-    }
-    if (out.empty()) out = kStillAlive;
-  }
-  if (!answers.is_done()) co_return;
-  out.clear();
-  if (request.stream.include_usage) api::append_usage_chunk(out, chunks, answers.usage());
-  api::append_done(out);
-  if (co_await visit.exchange().write(out)) co_await visit.exchange().end_stream();
+  auto news = [&](std::string& out, size_t i) {
+    append_news(out, chunks, request, static_cast<int64_t>(i), answers.generations[i]);
+  };
+  auto end = [&](std::string& out) {
+    if (request.stream.include_usage) api::append_usage_chunk(out, chunks, answers.usage());
+    api::append_done(out);
+  };
+  co_await stream_events(visit, answers, std::move(first), news, end,
+                         api::append_openai_error_event);
 }
 
 net::awaitable<void> send_chat(Visit& visit, const api::ChatRequest& request,
@@ -109,17 +98,11 @@ net::awaitable<void> send_chat(Visit& visit, const api::ChatRequest& request,
 
 net::awaitable<void> answer_chat(Visit& visit, std::string) {
   auto request = co_await parse_body(visit, api::parse_chat_request);
-  if (!request) {
-    co_await visit.send_error(std::move(request).error());
-    co_return;
-  }
+  if (!request) co_return co_await visit.send_error(std::move(request).error());
   visit.notes().stream = request->stream.stream;
   AnswerAsk ask = ask_for(*request);
   auto answers = co_await begin_answers(visit, std::move(ask));
-  if (!answers) {
-    co_await visit.send_error(std::move(answers).error());
-    co_return;
-  }
+  if (!answers) co_return co_await visit.send_error(std::move(answers).error());
   const api::ResponseHead head{"chatcmpl-" + visit.id(), visit.created(), answers->model->name};
   if (request->stream.stream) {
     co_await stream_chat(visit, *request, head, *answers);

@@ -4,7 +4,7 @@
 #include "api/models.h"
 #include "api/tokenize.h"
 #include "server/answers.h"
-#include "server/parse_body.h"
+#include "server/exchange_steps.h"
 #include "server/routes.h"
 
 namespace hachi::server {
@@ -46,8 +46,7 @@ net::awaitable<void> answer_model(Visit& visit, std::string id) {
     if (pool.offered()[i].name != id) continue;
     std::string body;
     api::append_model(body, card_of(pool.offered()[i], loaded[i]));
-    co_await visit.send_json(std::move(body));
-    co_return;
+    co_return co_await visit.send_json(std::move(body));
   }
   api::ApiError error{404, fmt::format("the model '{}' is not served here", id), "model",
                       "model_not_found"};
@@ -56,15 +55,9 @@ net::awaitable<void> answer_model(Visit& visit, std::string id) {
 
 net::awaitable<void> answer_tokenize(Visit& visit, std::string) {
   auto request = co_await parse_body(visit, api::parse_tokenize_request);
-  if (!request) {
-    co_await visit.send_error(std::move(request).error());
-    co_return;
-  }
+  if (!request) co_return co_await visit.send_error(std::move(request).error());
   auto model = co_await acquire_model(visit, request->model);
-  if (!model) {
-    co_await visit.send_error(std::move(model).error());
-    co_return;
-  }
+  if (!model) co_return co_await visit.send_error(std::move(model).error());
   AnswerAsk ask;
   ask.add_special_tokens = request->add_special_tokens;
   if (request->is_chat) {
@@ -87,24 +80,15 @@ net::awaitable<void> answer_tokenize(Visit& visit, std::string) {
     api::append_tokenize_response(body, tokens, texts, (*model)->engine.context_length());
   };
   co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
-  if (prompts) {
-    co_await visit.send_json(std::move(body));
-  } else {
-    co_await visit.send_error(std::move(prompts).error());
-  }
+  if (!prompts) co_return co_await visit.send_error(std::move(prompts).error());
+  co_await visit.send_json(std::move(body));
 }
 
 net::awaitable<void> answer_detokenize(Visit& visit, std::string) {
   auto request = co_await parse_body(visit, api::parse_detokenize_request);
-  if (!request) {
-    co_await visit.send_error(std::move(request).error());
-    co_return;
-  }
+  if (!request) co_return co_await visit.send_error(std::move(request).error());
   auto model = co_await acquire_model(visit, request->model);
-  if (!model) {
-    co_await visit.send_error(std::move(model).error());
-    co_return;
-  }
+  if (!model) co_return co_await visit.send_error(std::move(model).error());
   std::string body;
   auto work = [&] {
     api::append_detokenize_response(body, (*model)->parts.tokenizer.decode(request->tokens));

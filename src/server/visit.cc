@@ -42,7 +42,7 @@ Visit::~Visit() {
   if (app_.log() == nullptr) return;
   const std::chrono::duration<double, std::milli> ms = Clock::now() - start_;
   const net::HttpRequest& request = exchange_.request();
-  const std::string request_id = "req_" + id_;
+  const std::string request_id = fmt::format("req_{}", id_);
   app_.log()->write({.time = time_,
                      .client = request.peer,
                      .key = key_ == nullptr ? std::string_view() : key_->name,
@@ -107,7 +107,7 @@ uint64_t Visit::salt(std::string_view cache_salt) const {
 }
 
 void Visit::add_headers(net::Headers& headers) const {
-  headers.add("x-request-id", "req_" + id_);
+  headers.add("x-request-id", fmt::format("req_{}", id_));
   headers.add("X-Content-Type-Options", "nosniff");
   add_cors_headers(headers, exchange_.request(), app_.options().cors_origins);
   if (!retry_after_.empty()) headers.set("Retry-After", retry_after_);
@@ -128,12 +128,13 @@ net::awaitable<void> Visit::send(int status, std::string_view content_type, std:
 net::awaitable<void> Visit::send_response(net::HttpResponse response) {
   status_ = response.status;
   add_headers(response.headers);
+  const bool is_busy = status_ == 429 || status_ == 503;
+  if (is_busy && !response.headers.find("Retry-After")) response.headers.add("Retry-After", "1");
   co_await exchange_.send(std::move(response));
 }
 
 net::awaitable<void> Visit::send_error(api::ApiError error) {
-  notes_.error = error.code.empty() ? fmt::format("{}", error.status) : error.code;
-  if (retry_after_.empty() && (error.status == 429 || error.status == 503)) retry_after_ = "1";
+  notes_.error = fmt::format("{}", error.code.empty() ? std::to_string(error.status) : error.code);
   std::string body;
   if (style_ == ErrorStyle::kAnthropic) {
     api::append_anthropic_error(body, error);

@@ -1,0 +1,102 @@
+#include "cli/serve_models.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "core/memory.h"
+#include "engine/model_runner.h"
+
+namespace hachi::cli {
+namespace {
+
+constexpr int64_t kMaxLogitRows = 64;
+
+// A quarter of the memory that the weights leave, for as many tokens as all requests could have, and
+// in any case for one request of the whole context.
+uint64_t default_kv_cache_bytes(uint64_t weights, uint64_t bytes_per_token, int64_t context,
+                                int64_t max_sequences) {
+  const uint64_t available = available_memory();
+  const uint64_t left = available - std::min(available, weights);
+  const uint64_t one = bytes_per_token * static_cast<uint64_t>(context);
+  return std::clamp(left / 4, one, std::max(one, one * static_cast<uint64_t>(max_sequences)));
+}
+
+struct Opened {
+  std::shared_ptr<const formats::Checkpoint> checkpoint;
+  model::Model model;
+};
+
+}  // namespace
+
+ServedName parse_served_name(const std::string& text) {
+  const size_t equals = text.find('=');
+  if (equals != std::string::npos && equals > 0 && !std::filesystem::exists(text)) {
+    return {text.substr(0, equals), text.substr(equals + 1)};
+  }
+  const std::filesystem::path path(text);
+  std::filesystem::path last = path.has_filename() ? path.filename() : path.parent_path().filename();
+  if (last.extension() == ".gguf") last = last.stem();
+  return {last.string(), text};
+}
+
+Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& options) {
+  TRY(const auto checkpoint, open_checkpoint(model));
+  TRY(const model::ModelConfig config,
+      model::read_config(*checkpoint, config_options(options.model)));
+  ModelPlan plan;
+  for (const formats::TensorEntry& tensor : checkpoint->tensors()) {
+    plan.weight_bytes += tensor.bytes();
+  }
+  const int64_t asked = options.model.context;
+  if (asked > config.context_length) {
+    return fail(Code::kInvalidArgument, "{}: the context must be at most the model's {} tokens, got {}",
+                model, config.context_length, asked);
+  }
+  plan.context = asked > 0 ? asked : std::min(config.context_length, engine::kDefaultContext);
+  const DType kv_type = *dtype_from_name(options.model.kv_type);
+  const auto per_token = static_cast<uint64_t>(config.kv_bytes_per_token(kv_type));
+  plan.kv_cache_bytes = options.kv_cache_bytes > 0
+                            ? options.kv_cache_bytes
+                            : default_kv_cache_bytes(plan.weight_bytes, per_token, plan.context,
+                                                     options.engine.scheduler.max_sequences);
+  plan.cache_tokens = static_cast<int64_t>(plan.kv_cache_bytes / per_token);
+  if (plan.cache_tokens < plan.context) {
+    return fail(Code::kInvalidArgument,
+                "{}: a KV cache of {} bytes holds {} tokens, less than the context of {}: raise "
+                "--kv-cache or lower --context",
+                model, plan.kv_cache_bytes, plan.cache_tokens, plan.context);
+  }
+  return plan;
+}
+
+Result<server::ModelParts> open_served_model(const std::string& model, const ModelPlan& plan,
+                                             const ServeModelOptions& options) {
+  ModelOptions model_options = options.model;
+  model_options.model = model;
+  TRY(LoadedModel loaded, load_model(model_options));
+  auto opened = std::make_shared<Opened>(
+      Opened{std::move(loaded.checkpoint), std::move(loaded.model)});
+  const engine::SchedulerOptions& scheduler = options.engine.scheduler;
+  TRY(auto runner,
+      engine::ModelRunner::create(
+          opened->model, {.threads = options.model.threads,
+                          .pinning = options.model.pin ? Pinning::kCores : Pinning::kFree,
+                          .cache_tokens = plan.cache_tokens,
+                          .max_tokens = scheduler.step_tokens,
+                          .max_rows = std::max(options.engine.guess_tokens + 1,
+                                               std::min(scheduler.max_sequences, kMaxLogitRows)),
+                          .kv_dtype = *dtype_from_name(options.model.kv_type)}));
+  server::ModelParts parts{.tokenizer = std::move(loaded.tokenizer),
+                           .sampling = opened->model.config().sampling,
+                           .end_ids = opened->model.config().eos_ids,
+                           .runner = std::move(runner)};
+  // A model without a template still serves completions.
+  if (auto prompter = chat::Prompter::open(*opened->checkpoint, parts.tokenizer)) {
+    parts.prompter = *std::move(prompter);
+  }
+  parts.weights = std::move(opened);
+  return parts;
+}
+
+}  // namespace hachi::cli

@@ -1,0 +1,44 @@
+// The models of `hachi serve`: found at the start, opened when they are asked for.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/loaded_model.h"
+#include "core/result.h"
+#include "engine/engine.h"
+#include "server/model_pool.h"
+
+namespace hachi::cli {
+
+// What all of them run with.
+struct ServeModelOptions {
+  ModelOptions model;            // without the name
+  uint64_t kv_cache_bytes = 0;   // for the KV cache of a model; 0: as kv_cache_bytes_for says
+  engine::EngineOptions engine;  // with the context that a request may have
+};
+
+struct ServedName {
+  std::string name;   // as requests name it
+  std::string model;  // as hachi opens it
+};
+
+// "MODEL" or "NAME=MODEL"; without a name, that of the store, or of the file or folder.
+ServedName parse_served_name(const std::string& text);
+
+// What a model will take, from its file and its config alone.
+struct ModelPlan {
+  uint64_t weight_bytes = 0;
+  uint64_t kv_cache_bytes = 0;
+  int64_t cache_tokens = 0;  // that the KV cache holds, of all requests together
+  int64_t context = 0;       // of a request
+};
+
+// Fails as opening the model would, but reads none of its weights.
+Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& options);
+
+// Opens it, repacks it, and allocates its KV cache.
+Result<server::ModelParts> open_served_model(const std::string& model, const ModelPlan& plan,
+                                             const ServeModelOptions& options);
+
+}  // namespace hachi::cli

@@ -1,0 +1,99 @@
+// POST /v1/messages and /v1/messages/count_tokens, Anthropic's API.
+#include <utility>
+
+#include "api/anthropic_messages.h"
+#include "api/message_stream.h"
+#include "server/exchange_steps.h"
+#include "server/routes.h"
+
+namespace hachi::server {
+namespace {
+
+AnswerAsk ask_for(const api::MessagesRequest& request) {
+  ChatPrompt prompt;
+  prompt.messages = request.messages;
+  prompt.fields.enable_thinking = request.enable_thinking;
+  prompt.fields.continue_final_message = request.continue_final_message;
+  prompt.fields.add_generation_prompt = !request.continue_final_message;
+  return {.model = request.model,
+          .prompt = std::move(prompt),
+          .sampling = request.sampling,
+          .max_tokens = request.max_tokens,
+          .split_thinking = true};
+}
+
+api::MessageEnd end_of(const Generation& generation) {
+  return {generation.finish_reason(), generation.stop_text()};
+}
+
+net::awaitable<void> stream_message(Visit& visit, const api::MessagesRequest& request,
+                                    const api::ResponseHead& head, Answers& answers) {
+  api::MessageStream stream;
+  Generation& generation = answers.generations.front();
+  std::string first;
+  stream.start(first, head, answers.usage());
+  auto news = [&](std::string& out, size_t) {
+    for (const output::Piece& piece : generation.pieces()) {
+      if (!piece.is_thinking) {
+        stream.text_delta(out, piece.text);
+      } else if (request.show_thinking) {
+        stream.thinking_delta(out, piece.text);
+      }
+    }
+    generation.pieces().clear();
+  };
+  auto end = [&](std::string& out) { stream.finish(out, end_of(generation), answers.usage()); };
+  co_await stream_events(visit, answers, std::move(first), news, end,
+                         api::append_anthropic_error_event);
+}
+
+net::awaitable<void> send_message(Visit& visit, const api::MessagesRequest& request,
+                                  const api::ResponseHead& head, Answers& answers) {
+  {
+    AnswerReader reader(visit, answers);
+    if (!co_await reader.read_all()) co_return;
+  }
+  Generation& generation = answers.generations.front();
+  std::string thinking, text;
+  for (const output::Piece& piece : generation.pieces()) {
+    if (piece.is_thinking && !request.show_thinking) continue;
+    (piece.is_thinking ? thinking : text) += piece.text;
+  }
+  std::string body;
+  api::append_message(body, head, thinking, text, end_of(generation), answers.usage());
+  co_await visit.send_json(std::move(body));
+}
+
+}  // namespace
+
+net::awaitable<void> answer_messages(Visit& visit, std::string) {
+  auto request = co_await parse_body(visit, api::parse_messages_request);
+  if (!request) co_return co_await visit.send_error(std::move(request).error());
+  visit.notes().stream = request->stream;
+  AnswerAsk ask = ask_for(*request);
+  auto answers = co_await begin_answers(visit, std::move(ask));
+  if (!answers) co_return co_await visit.send_error(std::move(answers).error());
+  const api::ResponseHead head{"msg_" + visit.id(), visit.created(), answers->model->name};
+  if (request->stream) {
+    co_await stream_message(visit, *request, head, *answers);
+  } else {
+    co_await send_message(visit, *request, head, *answers);
+  }
+}
+
+net::awaitable<void> answer_count_tokens(Visit& visit, std::string) {
+  auto request = co_await parse_body(visit, api::parse_count_tokens_request);
+  if (!request) co_return co_await visit.send_error(std::move(request).error());
+  auto model = co_await acquire_model(visit, request->model);
+  if (!model) co_return co_await visit.send_error(std::move(model).error());
+  const AnswerAsk ask = ask_for(*request);
+  api::ApiResult<std::vector<TokenPrompt>> prompts;
+  auto work = [&] { prompts = tokenize(**model, ask); };
+  co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
+  if (!prompts) co_return co_await visit.send_error(std::move(prompts).error());
+  std::string body;
+  api::append_count_tokens_response(body, static_cast<int64_t>(prompts->front().tokens.size()));
+  co_await visit.send_json(std::move(body));
+}
+
+}  // namespace hachi::server

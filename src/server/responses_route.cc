@@ -1,0 +1,86 @@
+// POST /v1/responses
+#include <utility>
+
+#include "api/response_stream.h"
+#include "api/responses.h"
+#include "server/exchange_steps.h"
+#include "server/routes.h"
+
+namespace hachi::server {
+namespace {
+
+AnswerAsk ask_for(const api::ResponsesRequest& request) {
+  return {.model = request.model,
+          .prompt = ChatPrompt{request.messages, request.prompt},
+          .sampling = request.sampling,
+          .schedule = request.schedule,
+          .max_tokens = request.max_output_tokens,
+          .top_logprobs = request.logprobs ? std::optional(request.top_logprobs) : std::nullopt,
+          .split_thinking = true};
+}
+
+net::awaitable<void> stream_response(Visit& visit, const api::ResponsesRequest& request,
+                                     const api::ResponseHead& head, Answers& answers) {
+  api::ResponseStream stream(head, request);
+  Generation& generation = answers.generations.front();
+  std::string first;
+  stream.start(first);
+  auto news = [&](std::string& out, size_t) {
+    const LogprobViews logprobs(generation.scored());
+    bool is_first = true;
+    for (const output::Piece& piece : generation.pieces()) {
+      if (piece.is_thinking) {
+        stream.reasoning_delta(out, piece.text);
+        continue;
+      }
+      stream.text_delta(out, piece.text, is_first ? logprobs.span() : decltype(logprobs.span())());
+      is_first = false;
+    }
+    // Those of text that is held back come with it.
+    if (!generation.pieces().empty()) generation.scored().clear();
+    generation.pieces().clear();
+  };
+  auto end = [&](std::string& out) {
+    stream.finish(out, generation.finish_reason(), answers.usage());
+  };
+  co_await stream_events(visit, answers, std::move(first), news, end,
+                         api::append_openai_error_event);
+}
+
+net::awaitable<void> send_response(Visit& visit, const api::ResponsesRequest& request,
+                                   const api::ResponseHead& head, Answers& answers) {
+  {
+    AnswerReader reader(visit, answers);
+    if (!co_await reader.read_all()) co_return;
+  }
+  Generation& generation = answers.generations.front();
+  std::string reasoning, text;
+  for (const output::Piece& piece : generation.pieces()) {
+    (piece.is_thinking ? reasoning : text) += piece.text;
+  }
+  const LogprobViews logprobs(generation.scored());
+  api::ResponseOutput output{.reasoning = reasoning, .text = text};
+  if (request.logprobs) output.logprobs = logprobs.span();
+  std::string body;
+  api::append_response(body, head, request, output, generation.finish_reason(), answers.usage());
+  co_await visit.send_json(std::move(body));
+}
+
+}  // namespace
+
+net::awaitable<void> answer_responses(Visit& visit, std::string) {
+  auto request = co_await parse_body(visit, api::parse_responses_request);
+  if (!request) co_return co_await visit.send_error(std::move(request).error());
+  visit.notes().stream = request->stream;
+  AnswerAsk ask = ask_for(*request);
+  auto answers = co_await begin_answers(visit, std::move(ask));
+  if (!answers) co_return co_await visit.send_error(std::move(answers).error());
+  const api::ResponseHead head{"resp_" + visit.id(), visit.created(), answers->model->name};
+  if (request->stream) {
+    co_await stream_response(visit, *request, head, *answers);
+  } else {
+    co_await send_response(visit, *request, head, *answers);
+  }
+}
+
+}  // namespace hachi::server
