@@ -1,5 +1,6 @@
-// A request body: the first byte chooses the endpoint, the rest is the body. What is refused must
-// be refused with a message that is UTF-8 and no longer than a few lines, whatever the body is.
+// A request: the first byte chooses the endpoint, the rest is the body (or the query of a list).
+// What is refused must be refused with a message that is UTF-8 and no longer than a few lines,
+// whatever the body is.
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -11,6 +12,7 @@
 #include "api/chat_completions.h"
 #include "api/completions.h"
 #include "api/embeddings.h"
+#include "api/list_query.h"
 #include "api/responses.h"
 #include "api/tokenize.h"
 #include "core/check.h"
@@ -51,6 +53,10 @@ constexpr void (*kEndpoints[])(std::string_view) = {
     parse_and_check<hachi::api::parse_detokenize_request>,
     parse_and_check<hachi::api::parse_batch_request>,
     parse_line,
+    [](std::string_view query) {
+      const auto parsed = hachi::api::parse_list_query(query, 20, 100);
+      if (!parsed) check_error(parsed.error());
+    },
 };
 
 void parse_line(std::string_view body) {

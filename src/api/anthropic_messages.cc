@@ -137,8 +137,8 @@ void read_message(FieldReader& fields, json::array& messages) {
   const json::value* content = fields.any("content");
   if (!role || !content) return;
   if (content->is_string()) {
-    auto text = fields.text("content", kMaxTextBytes);
-    if (text) messages.push_back({{"role", *role}, {"content", std::move(*text)}});
+    const auto text = fields.text("content", kMaxTextBytes);
+    if (text) messages.push_back({{"role", *role}, {"content", *text}});
   } else if (!content->is_array()) {
     fields.fail("content", "must be a string or a list of blocks, got {}", shown(*content));
   } else if (const json::array* blocks = fields.list("content", kMaxParts)) {
@@ -156,8 +156,8 @@ void read_message(FieldReader& fields, json::array& messages) {
 
 json::array read_conversation(FieldReader& fields) {
   json::array out;
-  if (auto system = read_texts(fields, "system")) {
-    out.push_back({{"role", "system"}, {"content", std::move(*system)}});
+  if (const auto system = read_texts(fields, "system")) {
+    out.push_back({{"role", "system"}, {"content", *system}});
   }
   fields.require("messages");
   const json::array* messages = fields.list("messages", kMaxMessages);

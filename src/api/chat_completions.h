@@ -32,8 +32,8 @@ struct ChatRequest {
 
 ApiResult<ChatRequest> parse_chat_request(std::string_view body);
 
-// Thoughts go out as `reasoning_content`: the name of DeepSeek, SGLang and llama.cpp, which the
-// clients that know of vLLM's newer `reasoning` read too.
+// Thoughts go out as `reasoning_content`: the name of DeepSeek, SGLang and llama.cpp, which most
+// clients that know vLLM's newer `reasoning` read too. A request may use either.
 struct ChatChoice {
   int64_t index = 0;
   std::string_view content;

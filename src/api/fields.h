@@ -126,7 +126,7 @@ json::object parse_request(std::string_view text, FirstError& error);
 template <class T>
 ApiResult<T> value_or_error(T value, FirstError& error) {
   if (error) return tl::unexpected<ApiError>(std::move(*error));
-  return value;
+  return ApiResult<T>(std::move(value));
 }
 
 }  // namespace hachi::api

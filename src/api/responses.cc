@@ -66,8 +66,8 @@ json::array read_input(FieldReader& fields, const std::optional<std::string>& in
   const json::value* input = fields.any("input");
   if (!input) return messages;
   if (input->is_string()) {
-    auto text = fields.text("input", kMaxTextBytes);
-    if (text) messages.push_back({{"role", "user"}, {"content", std::move(*text)}});
+    const auto text = fields.text("input", kMaxTextBytes);
+    if (text) messages.push_back({{"role", "user"}, {"content", *text}});
   } else if (!input->is_array()) {
     fields.fail("input", "must be a string or a list of items, got {}", shown(*input));
   } else if (const json::array* items = fields.list("input", kMaxMessages)) {

@@ -1,9 +1,13 @@
 #include "api/batches.h"
 
+#include <algorithm>
+#include <limits>
+
 #include <boost/json/parse.hpp>
 #include <gtest/gtest.h>
 
 #include "api/chat_completions.h"
+#include "api/list_query.h"
 
 namespace hachi::api {
 namespace {
@@ -53,6 +57,44 @@ TEST(Batches, HaveOpenAisShape) {
     "completed_at": null, "failed_at": 2, "expired_at": null, "cancelling_at": null,
     "cancelled_at": null, "request_counts": {"total": 3, "completed": 0, "failed": 0},
     "metadata": {"k": "v"}})"));
+}
+
+TEST(ListQuery, ReadsAPage) {
+  const auto first = parse_list_query("", 20, 100);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->limit, 20);
+  EXPECT_EQ(first->after, "");
+  EXPECT_FALSE(first->ascending);
+  const auto page = parse_list_query("after=file%2D1&limit=100&order=asc&purpose=a+b", 20, 100);
+  ASSERT_TRUE(page) << page.error().message;
+  EXPECT_EQ(page->limit, 100);
+  EXPECT_EQ(page->after, "file-1");
+  EXPECT_TRUE(page->ascending);
+  EXPECT_EQ(page->purpose, "a b");
+  EXPECT_TRUE(parse_list_query("&after=&&", 20, 100));
+}
+
+TEST(ListQuery, RefusesWhatItDoesNotKnow) {
+  const std::pair<std::string, std::string> cases[] = {
+      {"limit=101", "limit must be at most 100, got 101"},
+      {"limit=0", "limit must be at least 1, got 0"},
+      {"limit=", "limit must be an integer, got ''"},
+      {"limit=1x", "limit must be an integer, got '1x'"},
+      {"limit=99999999999999999999", "limit must be an integer, got '99999999999999999999'"},
+      {"order=up", "order must be one of 'asc', 'desc', got 'up'"},
+      {"colour", "colour is not a field that is known here"},
+      {"%ff=1", "\\xFF is not a field that is known here"},
+      {"after=%f", "the query of the URL is not well formed or too long"},
+      {"after=%", "the query of the URL is not well formed or too long"},
+      {"after=%-1", "the query of the URL is not well formed or too long"},
+      {"after=" + std::string(1000, 'a'), "the query of the URL is not well formed or too long"},
+  };
+  for (const auto& [query, message] : cases) {
+    const auto page = parse_list_query(query, 20, 100);
+    ASSERT_FALSE(page) << query;
+    EXPECT_EQ(page.error().message, message);
+    EXPECT_EQ(page.error().status, 400);
+  }
 }
 
 TEST(Batches, HaveAWordForEachStatus) {
