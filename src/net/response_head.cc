@@ -14,14 +14,6 @@ bool is_token_char(char c) {
          (c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos);
 }
 
-bool is_ours(std::string_view name) {
-  for (const std::string_view ours :
-       {"Content-Length", "Transfer-Encoding", "Connection", "Date"}) {
-    if (equal_ignoring_case(name, ours)) return true;
-  }
-  return false;
-}
-
 // The Date field of this second (RFC 9110 section 5.6.7), made once a second and thread.
 const std::string& date_field() {
   thread_local std::time_t second = -1;
@@ -42,6 +34,14 @@ const std::string& date_field() {
 
 }  // namespace
 
+bool is_written_by_net(std::string_view name) {
+  for (const std::string_view ours :
+       {"Content-Length", "Transfer-Encoding", "Connection", "Date"}) {
+    if (equal_ignoring_case(name, ours)) return true;
+  }
+  return false;
+}
+
 void append_field(std::string& head, std::string_view name, std::string_view value) {
   if (name.empty() || !std::all_of(name.begin(), name.end(), is_token_char)) return;
   head.append(name).append(": ");
@@ -58,7 +58,7 @@ std::string response_head(const HeadFacts& facts, const Headers& headers) {
   fmt::format_to(std::back_inserter(head), "HTTP/1.1 {} {}\r\n", facts.status,
                  status_text(facts.status));
   for (const Header& field : headers) {
-    if (!is_ours(field.name)) append_field(head, field.name, field.value);
+    if (!is_written_by_net(field.name)) append_field(head, field.name, field.value);
   }
   head += date_field();
   if (facts.chunked) head += "Transfer-Encoding: chunked\r\n";

@@ -21,6 +21,9 @@ struct HeadFacts {
 // write, and names that are no names, are left out of `headers`.
 std::string response_head(const HeadFacts& facts, const Headers& headers);
 
+// True for the names of fields that net writes itself in each message.
+bool is_written_by_net(std::string_view name);
+
 // Appends "name: value" with control characters of the value as spaces; nothing if `name` is not a
 // header's name.
 void append_field(std::string& head, std::string_view name, std::string_view value);

@@ -121,6 +121,12 @@ void Stream::set_deadline(Time deadline) {
 
 void Stream::clear_deadline() { deadline_ = Time::max(); }
 
+void Stream::stop_timer() {
+  clear_deadline();
+  armed_ = Time::max();
+  timer_.cancel();
+}
+
 void Stream::arm(Time expiry) {
   armed_ = expiry;
   timer_.expires_at(expiry);
@@ -155,7 +161,7 @@ void Stream::shutdown_send() {
 
 void Stream::close() {
   ++watch_id_;
-  timer_.cancel();
+  stop_timer();
   error_code ignored;
   if (!is_open()) return;
   if (tls_) tls_.close_notify();

@@ -70,6 +70,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   // Waits end with false from then on, until the next one is set.
   void set_deadline(Time deadline);
   void clear_deadline();
+  // The same, with no timer left: a context that has nothing else to do may end.
+  void stop_timer();
   bool timed_out() const { return timed_out_; }
 
   // Ends the waits of this moment.

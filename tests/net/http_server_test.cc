@@ -11,31 +11,6 @@
 namespace hachi::net {
 namespace {
 
-const std::string kHost = "Host: localhost\r\n";
-
-std::string get(const std::string& target, const std::string& headers = "") {
-  return "GET " + target + " HTTP/1.1\r\n" + kHost + headers + "\r\n";
-}
-
-bool has(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
-// The whole answer to `request`, after which the server closes.
-std::string answer(const TestServer& server, const std::string& request) {
-  RawClient client(server.port());
-  client.send(request);
-  const std::string text = client.read_all();
-  EXPECT_TRUE(client.ended()) << request;
-  return text;
-}
-
-int status_of(const std::string& answer) {
-  return answer.size() < 12 ? 0 : std::stoi(answer.substr(9, 3));
-}
-
-const std::string kClose = "Connection: close\r\n";
-
 TEST(HttpServer, AnswersARequest) {
   const TestServer server;
   const std::string text = answer(server, get("/echo?a=b%20c", kClose));

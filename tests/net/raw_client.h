@@ -59,6 +59,17 @@ class RawClient {
     return received_;
   }
 
+  // Takes what comes within `time`. False: nothing did, or the end.
+  bool read_within(std::chrono::milliseconds time) {
+    pollfd ready = {fd_, POLLIN, 0};
+    if (ended_ || ::poll(&ready, 1, static_cast<int>(time.count())) <= 0) return false;
+    char buffer[16384];
+    const ssize_t count = ::recv(fd_, buffer, sizeof buffer, 0);
+    ended_ = count <= 0;
+    if (count > 0) received_.append(buffer, static_cast<size_t>(count));
+    return count > 0;
+  }
+
   const std::string& received() const { return received_; }
   void forget() { received_.clear(); }
   bool ended() const { return ended_; }
@@ -76,15 +87,7 @@ class RawClient {
   }
 
  private:
-  bool read_piece() {
-    pollfd ready = {fd_, POLLIN, 0};
-    if (ended_ || ::poll(&ready, 1, 10'000) <= 0) return false;
-    char buffer[16384];
-    const ssize_t count = ::recv(fd_, buffer, sizeof buffer, 0);
-    ended_ = count <= 0;
-    if (count > 0) received_.append(buffer, static_cast<size_t>(count));
-    return count > 0;
-  }
+  bool read_piece() { return read_within(std::chrono::seconds(10)); }
 
   int fd_ = -1;
   bool connected_ = false;

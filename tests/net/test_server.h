@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "net/http_server.h"
+#include "net/raw_client.h"
 
 namespace hachi::net {
 
@@ -157,5 +158,29 @@ struct TestServer {
   Counters counters;  // outlives the server
   std::unique_ptr<HttpServer> server;
 };
+
+inline const std::string kHost = "Host: localhost\r\n";
+inline const std::string kClose = "Connection: close\r\n";
+
+inline std::string get(const std::string& target, const std::string& headers = "") {
+  return "GET " + target + " HTTP/1.1\r\n" + kHost + headers + "\r\n";
+}
+
+inline bool has(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+// The whole answer to `request`, after which the server closes.
+inline std::string answer(const TestServer& server, const std::string& request) {
+  RawClient client(server.port());
+  client.send(request);
+  const std::string text = client.read_all();
+  EXPECT_TRUE(client.ended()) << request;
+  return text;
+}
+
+inline int status_of(const std::string& answer) {
+  return answer.size() < 12 ? 0 : std::stoi(answer.substr(9, 3));
+}
 
 }  // namespace hachi::net
