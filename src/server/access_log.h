@@ -17,6 +17,8 @@
 
 namespace hachi::server {
 
+class LogWriter;
+
 // One request. What is empty or absent is left out of the line. Strings from outside are cut to
 // AccessLog::kMaxFieldBytes and escaped.
 struct AccessRecord {
@@ -46,10 +48,10 @@ class AccessLog {
  public:
   static constexpr size_t kMaxFieldBytes = 256;
   static constexpr size_t kMaxTextBytes = 64 << 10;  // of a prompt or an answer
-  static constexpr size_t kMaxPendingBytes = 4 << 20;
 
   static Result<std::unique_ptr<AccessLog>> open(const AccessLogOptions& options);
-  // Writes what is pending, but waits no longer than a second for a pipe that nobody reads.
+  // Writes what is pending, but waits no longer than LogWriter::kPatience for a pipe that nobody
+  // reads.
   ~AccessLog();
   AccessLog(const AccessLog&) = delete;
   AccessLog& operator=(const AccessLog&) = delete;
@@ -67,11 +69,10 @@ class AccessLog {
   int64_t dropped() const;  // lines
 
  private:
-  class Writer;
-  AccessLog(AccessLogOptions options, std::unique_ptr<Writer> writer);
+  AccessLog(AccessLogOptions options, std::unique_ptr<LogWriter> writer);
 
   AccessLogOptions options_;
-  std::unique_ptr<Writer> writer_;
+  std::unique_ptr<LogWriter> writer_;
 };
 
 // `record` as a line of JSON, with its line feed.

@@ -21,7 +21,9 @@ namespace hachi::server {
 // What one engine counted, as its statistics have it.
 struct EngineCounts {
   int64_t running = 0, waiting = 0;
-  int64_t num_pages = 0, free_pages = 0, cached_pages = 0;
+  int64_t num_pages = 0, free_pages = 0;
+  int64_t cached_pages = 0;  // known to the prefix cache
+  int64_t idle_pages = 0;    // of those, held by no request: free for whoever needs them
   int64_t steps = 0;
   int64_t prompt_tokens = 0;  // that were run, so without prefix_hit
   int64_t generated_tokens = 0;
