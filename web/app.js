@@ -287,11 +287,10 @@ function wire() {
   };
   document.addEventListener('keydown', onKey);
   addEventListener('popstate', openFromAddress);
+  // The database does not finish while the page goes; what it has not got waits here for the next start.
   addEventListener('pagehide', () => {
-    for (const { conversation, node } of answers.values()) {
-      node.state = 'stopped';
-      save(conversation);
-    }
+    const unsaved = [...answers.values()].map(({ conversation }) => conversation);
+    if (unsaved.length) setPreference('unsaved', [...preference('unsaved', []), ...unsaved]);
   });
   kNarrow.onchange = () => toggleSidebar(!kNarrow.matches && preference('sidebar', true));
   onForeignChange((id, conversation) => {
@@ -303,18 +302,27 @@ function wire() {
   });
 }
 
-async function start() {
-  wire();
-  toggleSidebar(!kNarrow.matches && preference('sidebar', true));
+async function loadConversations() {
+  let kept = [];
   try {
-    for (const conversation of await openStorage()) {
-      // What was being written when the page was closed is as good as stopped.
-      for (const node of Object.values(conversation.nodes)) if (node.state === 'running') node.state = 'stopped';
-      conversations.set(conversation.id, conversation);
-    }
+    kept = await openStorage();
   } catch (error) {
     notice(`The browser keeps no conversations for this page (${error.message}).`);
   }
+  const unsaved = preference('unsaved', []);
+  for (const conversation of [...kept, ...unsaved]) {
+    // What was being written when the page was closed is as good as stopped.
+    for (const node of Object.values(conversation.nodes)) if (node.state === 'running') node.state = 'stopped';
+    conversations.set(conversation.id, conversation);
+  }
+  for (const { id } of unsaved) keep(conversations.get(id));
+  setPreference('unsaved', []);
+}
+
+async function start() {
+  wire();
+  toggleSidebar(!kNarrow.matches && preference('sidebar', true));
+  await loadConversations();
   openFromAddress();
   await loadModels();
 }

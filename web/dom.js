@@ -4,12 +4,12 @@
 export function element(name, properties = {}, ...children) {
   const [tag, ...classes] = name.split('.');
   const made = document.createElement(tag);
-  made.classList.add(...classes);
+  if (classes.length) made.classList.add(...classes);
   for (const [key, value] of Object.entries(properties)) {
     if (key in made && !key.startsWith('aria')) made[key] = value;
     else made.setAttribute(key, value);
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
+  made.append(...children.filter((child) => child !== null));
   return made;
 }
 

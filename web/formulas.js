@@ -28,7 +28,7 @@ export function formulaAt(text) {
 
 const token = (type, formula) => formula && { type, ...formula };
 
-export function formulaExtensions(renderer) {
+export function formulaExtensions() {
   return [{
     // On lines of its own, where a line of the formula that begins with "-" must not become a list.
     name: 'formulaBlock',
@@ -41,13 +41,11 @@ export function formulaExtensions(renderer) {
       const after = /^[ \t]*(?:\n|$)/.exec(text.slice(indent.length + formula.raw.length));
       return after ? token('formulaBlock', { ...formula, raw: indent + formula.raw + after[0] }) : undefined;
     },
-    renderer,
   }, {
     name: 'formula',
     level: 'inline',
     // Not behind a letter or a digit, as in "US$5".
     start: (text) => text.match(/(?<![A-Za-z0-9\\])\$|\\[([]/)?.index,
     tokenizer: (text) => token('formula', formulaAt(text)),
-    renderer,
   }];
 }

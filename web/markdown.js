@@ -1,48 +1,23 @@
 // Markdown to DOM, for text that nobody vouches for.
 //
-//   text → marked's tokens → HTML with numbered places for code and formulas → DOMPurify → DOM
-//   → the places are filled by code that sets text, never HTML
+//   text → marked's tokens → elements
 //
-// Raw HTML is shown as text, links go to http, https and mailto only, images become links: the page
+// No HTML text is ever made of it, so there is nothing to sanitise: what is no token known here is shown
+// as it was written, raw HTML too. Links go to http, https and mailto only, images become links: the page
 // loads nothing from elsewhere.
 
-import { element, copyButton } from './dom.js';
+import { codeBlock, decoded } from './code.js';
+import { element } from './dom.js';
+import { formulaElement } from './formula_view.js';
 import { formulaExtensions } from './formulas.js';
-import { highlighter, katex } from './library.js';
 
-const { marked, DOMPurify } = window;
+const { marked } = window;
 
-const kTags = ['a', 'blockquote', 'br', 'code', 'del', 'em', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'hr', 'input',
-  'li', 'ol', 'p', 'pre', 'span', 'strong', 'table', 'tbody', 'td', 'th', 'thead', 'tr', 'ul'];
-const kAttributes = ['align', 'checked', 'data-place', 'disabled', 'href', 'start', 'title', 'type'];
-const kMostHighlighted = 100_000;  // characters; longer code stays plain, so that the page stays quick
-const kTab = '\uE000';  // of the private use area
+const kDeepest = 40;      // quotes and lists in each other; deeper ones stay as written
+const kTab = '\uE000';    // of the private use area: stands for a tab in code
+const kHeadingsBelow = 2; // the page's own headings end with this level
 
-let places = [];  // what the HTML being written has left open: tokens of code and formulas
-
-const escaped = (text) => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-
-function place(tag, token) {
-  places.push(token);
-  return `<${tag} data-place="${places.length - 1}"></${tag}>`;
-}
-
-function link(href, title, text) {
-  if (!/^(?:https?:\/\/|mailto:)/i.test(href ?? '')) return text;
-  return `<a href="${escaped(href)}"${title ? ` title="${escaped(title)}"` : ''}>${text}</a>`;
-}
-
-marked.use({
-  gfm: true, headerIds: false, mangle: false,
-  extensions: formulaExtensions((token) => place('span', token)),
-  renderer: {
-    code: (text, info) => place('pre', {
-      type: 'code', text: text.replaceAll(kTab, '\t'), language: (info ?? '').trim().split(/\s/, 1)[0] }),
-    html: escaped,
-    image: (href, title, text) => link(href, title, escaped(text || href)),
-    link,
-  },
-});
+marked.use({ gfm: true, extensions: formulaExtensions() });
 
 // The text as marked's lexer makes it for itself, so that the lengths of its tokens count in it: line
 // ends as \n, tabs before a line as spaces. But code keeps its tabs, behind a stand-in.
@@ -57,77 +32,87 @@ export function normalized(text) {
   }).join('\n');
 }
 
-// The blocks of a normalized text; each token's `raw` is its part of the text.
-export const parseBlocks = (text) => marked.lexer(text);
+// The blocks of a normalized text; each token's `raw` is its part of the text. A text that the lexer
+// gives up, as thousands of quotes in each other, is one block as it stands. The line end makes code of
+// a fence that is still open; it counts in the last token only.
+export function parseBlocks(text) {
+  try {
+    return marked.lexer(`${text}\n`);
+  } catch {
+    return Object.assign([{ type: 'unread', raw: text }], { links: {} });
+  }
+}
 
-export function renderBlocks(blocks) {
-  places = [];
-  const fragment = DOMPurify.sanitize(marked.parser(blocks), {
-    ALLOWED_TAGS: kTags, ALLOWED_ATTR: kAttributes, ALLOW_DATA_ATTR: false, RETURN_DOM_FRAGMENT: true });
-  for (const open of fragment.querySelectorAll('[data-place]')) {
-    const token = places[Number(open.dataset.place)];
-    open.replaceWith(token.type === 'code' ? codeBlock(token) : formula(token));
-  }
-  for (const anchor of fragment.querySelectorAll('a')) {
-    anchor.rel = 'noopener noreferrer nofollow';
-    anchor.target = '_blank';
-  }
-  for (const box of fragment.querySelectorAll('input')) box.ariaLabel = 'task';
-  for (const table of fragment.querySelectorAll('table')) {
-    const frame = element('div.table-frame', { tabIndex: 0, role: 'region', 'aria-label': 'Table' });
-    table.replaceWith(frame);
-    frame.append(table);
+export const renderBlocks = (tokens) => all(tokens, kBlocks, 0);
+
+function all(tokens, kinds, depth) {
+  const fragment = document.createDocumentFragment();
+  for (const token of tokens ?? []) {
+    const render = depth < kDeepest && Object.hasOwn(kinds, token.type) ? kinds[token.type] : asWritten;
+    fragment.append(render(token, depth + 1));
   }
   return fragment;
 }
 
-function codeBlock({ text, language }) {
-  const code = element('code', {}, text);
-  highlight(code, language);
-  return element('figure.code', {},
-    element('figcaption', {}, element('span', {}, language || 'text'), copyButton('Copy code', () => text)),
-    element('pre', { tabIndex: 0, role: 'region', 'aria-label': `Code, ${language || 'text'}` }, code));
+const asWritten = ({ raw }) => raw;
+const nothing = () => '';
+const inline = ({ tokens }, depth) => all(tokens, kInline, depth);
+const wrap = (name) => (token, depth) => element(name, {}, inline(token, depth));
+
+const kBlocks = {
+  space: nothing,
+  def: nothing,
+  code: ({ text, lang }) => codeBlock(text.replaceAll(kTab, '\t'), (lang ?? '').trim().split(/\s/, 1)[0]),
+  heading: (token, depth) => element(`h${Math.min(6, token.depth + kHeadingsBelow)}`, {}, inline(token, depth)),
+  hr: () => element('hr'),
+  html: ({ raw }) => element('p', {}, raw.trim()),
+  blockquote: ({ tokens }, depth) => element('blockquote', {}, all(tokens, kBlocks, depth)),
+  paragraph: wrap('p'),
+  text: (token, depth) => (token.tokens ? inline(token, depth) : decoded(token.text)),
+  list, table,
+  formulaBlock: formulaElement,
+};
+
+const kInline = {
+  escape: ({ text }) => decoded(text),
+  text: (token, depth) => (token.tokens ? inline(token, depth) : decoded(token.text)),
+  strong: wrap('strong'),
+  em: wrap('em'),
+  del: wrap('del'),
+  br: () => element('br'),
+  codespan: ({ text }) => element('code', {}, decoded(text)),
+  link: (token, depth) => link(token, inline(token, depth)),
+  image: (token) => link(token, decoded(token.text) || token.href),
+  formula: formulaElement,
+};
+
+function link({ href, title }, content) {
+  const address = decoded(href ?? '');
+  if (!/^(?:https?:\/\/|mailto:)/i.test(address)) return content;
+  const anchor = element('a', { href: address, rel: 'noopener noreferrer nofollow', target: '_blank' }, content);
+  if (title) anchor.title = decoded(title);
+  return anchor;
 }
 
-async function highlight(code, language) {
-  const text = code.textContent;
-  if (!language || text.length > kMostHighlighted) return;
-  const write = (hljs) => {
-    if (!hljs.getLanguage(language)) return;
-    const { value } = hljs.highlight(language, text, true);
-    code.replaceChildren(DOMPurify.sanitize(value, {
-      ALLOWED_TAGS: ['span'], ALLOWED_ATTR: ['class'], ALLOW_DATA_ATTR: false, RETURN_DOM_FRAGMENT: true }));
-  };
-  // At once where the library is there, so that code does not flicker while it is streamed.
-  if (window.hljs) write(window.hljs);
-  else highlighter().then(write, () => {});
-}
-
-function formula({ tex, display, raw }) {
-  const made = element('span', { className: display ? 'formula display' : 'formula' }, raw);
-  if (display) Object.assign(made, { tabIndex: 0, role: 'group', ariaLabel: 'Formula' });
-  const write = (library) => {
-    try {
-      made.replaceChildren(typeset(library, tex, display));
-    } catch {
-      made.classList.add('wrong');  // the source stays
-    }
-  };
-  if (window.katex) write(window.katex);
-  else katex().then(write, () => {});
+function list({ ordered, start, items }, depth) {
+  const made = element(ordered ? 'ol' : 'ul');
+  if (ordered) made.start = start;
+  for (const item of items) {
+    const kinds = item.loose ? { ...kBlocks, text: wrap('p') } : kBlocks;
+    const box = item.task &&
+      element('input', { type: 'checkbox', checked: item.checked, disabled: true, 'aria-label': 'task' });
+    made.append(element('li', {}, box || null, all(item.tokens, kinds, depth)));
+  }
   return made;
 }
 
-// As katex.render does, which sets style *properties*, as the Content-Security-Policy wants it; only
-// some MathML comes with style *attributes*, and they go: it is for screen readers.
-function typeset(library, tex, displayMode) {
-  const tree = library.__renderToDomTree(tex, {
-    displayMode, throwOnError: true, trust: false, strict: 'ignore', maxSize: 20, maxExpand: 500 });
-  const nodes = [tree];
-  while (nodes.length) {
-    const node = nodes.pop();
-    if (node.attributes) delete node.attributes.style;
-    nodes.push(...(node.children ?? []));
-  }
-  return tree.toNode();
+function table({ header, align, rows }, depth) {
+  const row = (name, cells) => element('tr', {}, ...cells.map((token, column) => {
+    const cell = element(name, {}, inline(token, depth));
+    if (align[column]) cell.align = align[column];
+    return cell;
+  }));
+  return element('div.table-frame', { tabIndex: 0, role: 'region', 'aria-label': 'Table' },
+    element('table', {}, element('thead', {}, row('th', header)),
+      element('tbody', {}, ...rows.map((cells) => row('td', cells)))));
 }

@@ -3,6 +3,8 @@
 
 import { normalized, parseBlocks, renderBlocks } from './markdown.js';
 
+const kMarker = 12;  // characters; "2" may yet become "2. next" and belong to the list before it
+
 export class StreamedText {
   #element;
   #text = '';
@@ -21,17 +23,24 @@ export class StreamedText {
     if (!text.startsWith(this.#text)) this.#restart();
     this.#text = text;
     const blocks = parseBlocks(text.slice(this.#fixed));
-    const last = blocks.findLastIndex((block) => block.type !== 'space');
-    const standing = blocks.slice(0, Math.max(0, last));
-    this.#hasDefinitions ||= blocks.some((block) => block.type === 'def');
+    const first = this.#firstOpen(blocks);
     for (const node of this.#tail) node.remove();
-    if (standing.length) {
-      this.#fixed += standing.reduce((length, block) => length + block.raw.length, 0);
-      this.#element.append(renderBlocks(standing));
-    }
-    const tail = renderBlocks(blocks.slice(Math.max(0, last)));
+    this.#fixed += blocks.slice(0, first).reduce((length, block) => length + block.raw.length, 0);
+    this.#element.append(renderBlocks(blocks.slice(0, first)));
+    const tail = renderBlocks(blocks.slice(first));
     this.#tail = [...tail.childNodes];
     this.#element.append(tail);
+  }
+
+  // The index of the first block that more text could change: the last one, but for empty lines.
+  #firstOpen(blocks) {
+    // marked keeps definitions of links apart, so that lengths no longer tell where a block stands.
+    this.#hasDefinitions ||= Object.keys(blocks.links).length > 0;
+    if (this.#hasDefinitions) return 0;
+    const last = blocks.findLastIndex((block) => block.type !== 'space');
+    const before = blocks.slice(0, Math.max(0, last)).findLastIndex((block) => block.type !== 'space');
+    const isShort = blocks[last]?.raw.trim().length < kMarker;
+    return Math.max(0, isShort && blocks[before]?.type === 'list' ? before : last);
   }
 
   // After the last update. Links may be defined below the place where they stand, so only now are

@@ -5,8 +5,8 @@
 The page comes from web/ and the libraries where Debian puts them, or with --page from a running
 server. What the last message says chooses the answer:
 
-    think      thoughts, then a short answer          rich     table, formulas, code, task list
-    slow       300 words, 20 ms apart                 long     5,000 words as fast as they go
+    think      thoughts, then a short answer          rich     table, formulas, code, a task list
+    slow       120 words, 10 ms a token               long     5,000 words as fast as they go
     attack     HTML, links and formulas that attack   echo X   X as it is
     busy       429 with Retry-After: 7                full     400, context too long
     break      the connection ends in the middle      fail     an error inside the stream
@@ -30,9 +30,16 @@ MODELS = ["hachi-scripted", "hachi-other"]
 
 THOUGHTS = "The user asks for a thought.\n\nSo I compute $a^2 + b^2 = c^2$ and **weigh** it."
 
+RICH_THOUGHTS = r"""They want the heat equation with a formula, a table and code, so: the PDE first, then
+how to step it.
+
+The explicit scheme is stable only for $\alpha \Delta t \le \tfrac{1}{2} \Delta x^2$; that belongs in
+the table.
+"""
+
 RICH = r"""## The heat equation
 
-It says how the temperature $u(x, t)$ of a rod changes; it costs \$5, or between $5 and $6.
+It says how the temperature $u(x, t)$ of a rod changes. (The rod costs between $5 and $6.)
 
 \[
 \frac{\partial u}{\partial t}
@@ -87,10 +94,10 @@ def script_of(text):
     word = text.split()[0].lower() if text.split() else ""
     if word == "think":
         return THOUGHTS, "It is **five**.", 0.01
-    if word == "rich":
-        return "A table, a formula and code.", RICH, 0.0
+    if word == "rich" or "heat equation" in text:
+        return RICH_THOUGHTS, RICH, 0.002
     if word == "slow":
-        return "", " ".join(f"word{i}" for i in range(300)), 0.02
+        return "", " ".join(f"word{i}" for i in range(120)), 0.01
     if word == "long":
         return "", "\n\n".join(f"Part {i}. " + "A *word* and `code`. " * 25 for i in range(50)), 0.0
     if word == "attack":
@@ -110,6 +117,7 @@ def tokens(text, size=4):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each small answer waits 40 ms for the browser
 
     def log_message(self, *_):
         pass
