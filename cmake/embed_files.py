@@ -75,10 +75,10 @@ def write(manifest, blob, source):
         # The first page stays plain, for whoever looks at it with a bare client.
         is_packed = url != "/" and len(packed) < len(data)
         part = packed if is_packed else data
-        rows.append(
-            f'    {{"{url}", "{CONTENT_TYPES[file.suffix]}", {{hachi_page_bytes + {size}, {len(part)}}},'
-            f' "\\"{etag}\\"", {str(is_packed).lower()}}},'
-        )
+        content_type = CONTENT_TYPES[file.suffix]
+        view = f"{{hachi_page_bytes + {size}, {len(part)}}}"
+        flag = str(is_packed).lower()
+        rows.append(f'    {{"{url}", "{content_type}", {view}, "\\"{etag}\\"", {flag}}},')
         parts.append(part)
         size += len(part)
     blob.write_bytes(b"".join(parts))

@@ -1,34 +1,40 @@
 // The page: wires the conversations, the views and the server to each other.
 
-import { Answer } from './answer.js';
-import { listModels } from './api.js';
-import { ChatView } from './chat_view.js';
-import { download, exported, imported } from './conversation_files.js';
-import { askKey, notice, showShortcuts } from './dialogs.js';
-import { announce, byId } from './dom.js';
-import { preference, setPreference } from './preferences.js';
-import { editSettings } from './settings_view.js';
-import { Sidebar } from './sidebar.js';
-import { onForeignChange, openStorage, remove, save } from './storage.js';
-import { addMessage, branches, kRoot, newConversation, path, stepBranch } from './tree.js';
+import {Answer} from './answer.js';
+import {listModels} from './api.js';
+import {ChatView} from './chat_view.js';
+import {download, exported, imported} from './conversation_files.js';
+import {askKey, notice, showShortcuts} from './dialogs.js';
+import {announce, byId} from './dom.js';
+import {preference, setPreference} from './preferences.js';
+import {editSettings} from './settings_view.js';
+import {Sidebar} from './sidebar.js';
+import {onForeignChange, openStorage, remove, save} from './storage.js';
+import {addMessage, branches, kRoot, newConversation, path, stepBranch} from './tree.js';
 
-const kSaveEvery = 2000;        // ms between saves while an answer is written
-const kSpokenLength = 300;      // characters of an answer that are read out when it is finished
+const kSaveEvery = 2000;    // ms between saves while an answer is written
+const kSpokenLength = 300;  // characters of an answer that are read out when it is finished
 const kNarrow = matchMedia('(max-width: 52rem)');
 
 const conversations = new Map();
-const answers = new Map();      // conversation id → the Answer being written
-let current = null;             // a new one is in `conversations` only once it has a message
+const answers = new Map();  // conversation id → the Answer being written
+let current = null;         // a new one is in `conversations` only once it has a message
 
 const input = byId('message');
 const models = byId('model');
 const sidebar = new Sidebar({
-  rename(conversation, title) { conversation.title = title; keep(conversation); showChrome(); },
+  rename(conversation, title) {
+    conversation.title = title;
+    keep(conversation);
+    showChrome();
+  },
   remove: removeConversation,
 });
 const chat = new ChatView({
-  list: byId('messages'), scroller: byId('scroller'), toEnd: byId('to-end'),
-  actions: { edit, regenerate, proceed, stepBranch: chooseBranch, enterKey: () => enterKey('') },
+  list: byId('messages'),
+  scroller: byId('scroller'),
+  toEnd: byId('to-end'),
+  actions: {edit, regenerate, proceed, stepBranch: chooseBranch, enterKey: () => enterKey('')},
 });
 
 // --- Conversations
@@ -45,24 +51,28 @@ function open(conversation) {
 
 function openNew() {
   open(newConversation(preference('settings', {}), preference('model')));
-  input.focus();
+  if (!kNarrow.matches) input.focus();  // a phone would cover half the page with its keyboard
 }
 
 function openFromAddress() {
   const conversation = conversations.get(location.hash.slice(1));
-  if (conversation) open(conversation);
-  else openNew();
+  if (conversation)
+    open(conversation);
+  else
+    openNew();
 }
 
 function keep(conversation) {
   conversations.set(conversation.id, conversation);
-  save(conversation).catch((error) => notice(`The conversation could not be kept: ${error.message}`));
+  save(conversation)
+      .catch((error) => notice(`The conversation could not be kept: ${error.message}`));
 }
 
 function removeConversation(conversation) {
   answers.get(conversation.id)?.stop();
   conversations.delete(conversation.id);
-  remove(conversation.id).catch((error) => notice(`The conversation could not be deleted: ${error.message}`));
+  remove(conversation.id)
+      .catch((error) => notice(`The conversation could not be deleted: ${error.message}`));
   if (current === conversation) openNew();
   showChrome();
 }
@@ -133,7 +143,8 @@ async function proceed(node) {
   chat.changed(node);
   showChrome();
   if (conversation === current) announce(spoken(node));
-  if (node.error?.status === 401 && await enterKey(node.error.message)) proceedIfShown(conversation, node);
+  if (node.error?.status === 401 && await enterKey(node.error.message))
+    proceedIfShown(conversation, node);
 
   function onChange() {
     let saved = performance.now();
@@ -154,7 +165,8 @@ function spoken(node) {
   if (node.state === 'failed') return '';  // the error is an alert of its own
   const state = node.state === 'stopped' ? 'Stopped.' : 'The answer is complete.';
   const words = node.content.split(/\s+/).length;
-  return node.content.length <= kSpokenLength ? `${state} ${node.content}` : `${state} ${words} words.`;
+  return node.content.length <= kSpokenLength ? `${state} ${node.content}` :
+                                                `${state} ${words} words.`;
 }
 
 function chooseBranch(node, step) {
@@ -163,7 +175,7 @@ function chooseBranch(node, step) {
   keep(current);
   chat.show(current);
   chat.viewOf(id).focusBranch(step);
-  const { ids, index } = branches(current, id);
+  const {ids, index} = branches(current, id);
   announce(`Version ${index + 1} of ${ids.length}`);
 }
 
@@ -193,8 +205,10 @@ async function loadModels() {
 
 function chooseModel(name) {
   const known = [...models.options].some((option) => option.value === name);
-  if (known) models.value = name;
-  else if (models.options.length) models.selectedIndex = 0;
+  if (known)
+    models.value = name;
+  else if (models.options.length)
+    models.selectedIndex = 0;
 }
 
 // --- Controls
@@ -238,13 +252,21 @@ function onKey(event) {
   const isTyping = event.target.closest?.('input, textarea, select');
   if (inDialog) return;
   if (event.key === 'Escape') {
-    if (kNarrow.matches && sidebarShown()) toggleSidebar(false);
-    else stop();
-  } else if (command && event.shiftKey && event.code === 'KeyO') openNew();
-  else if (command && event.code === 'KeyK') { toggleSidebar(true); byId('search').focus(); }
-  else if (command && event.code === 'Comma') byId('settings').click();
-  else if ((command && event.code === 'Slash') || (event.key === '?' && !isTyping)) showShortcuts();
-  else return;
+    if (kNarrow.matches && sidebarShown())
+      toggleSidebar(false);
+    else
+      stop();
+  } else if (command && event.shiftKey && event.code === 'KeyO')
+    openNew();
+  else if (command && event.code === 'KeyK') {
+    toggleSidebar(true);
+    byId('search').focus();
+  } else if (command && event.code === 'Comma')
+    byId('settings').click();
+  else if ((command && event.code === 'Slash') || (event.key === '?' && !isTyping))
+    showShortcuts();
+  else
+    return;
   event.preventDefault();
 }
 
@@ -254,51 +276,79 @@ function onInputKey(event) {
     send();
   } else if (event.key === 'ArrowUp' && !input.value && !answers.has(current.id)) {
     const last = path(current).findLast((node) => node.role === 'user');
-    if (last) { event.preventDefault(); chat.viewOf(last.id).edit(); }
+    if (last) {
+      event.preventDefault();
+      chat.viewOf(last.id).edit();
+    }
   }
 }
 
 function wire() {
-  byId('composer').onsubmit = (event) => { event.preventDefault(); send(); };
+  byId('composer').onsubmit = (event) => {
+    event.preventDefault();
+    send();
+  };
   input.onkeydown = onInputKey;
-  input.oninput = () => { input.style.height = ''; input.style.height = `${input.scrollHeight + 2}px`; };
-  models.onchange = () => { setPreference('model', models.value); current.model = models.value; };
-  byId('skip').onclick = (event) => { event.preventDefault(); input.focus(); };
+  input.oninput = () => {
+    input.style.height = '';
+    input.style.height = `${input.scrollHeight + 2}px`;
+  };
+  models.onchange = () => {
+    setPreference('model', models.value);
+    current.model = models.value;
+  };
+  byId('skip').onclick = (event) => {
+    event.preventDefault();
+    input.focus();
+  };
   byId('stop').onclick = stop;
   byId('new').onclick = openNew;
   byId('theme').onclick = switchTheme;
   byId('shortcuts').onclick = showShortcuts;
-  byId('enter-key').onclick = () => enterKey('The browser keeps it and sends it to this server only.');
+  byId('enter-key').onclick = () =>
+      enterKey('The browser keeps it and sends it to this server only.');
   byId('server-retry').onclick = loadModels;
-  byId('menu').onclick = () => { toggleSidebar(!sidebarShown()); if (sidebarShown()) byId('search').focus(); };
+  byId('menu').onclick = () => {
+    toggleSidebar(!sidebarShown());
+    if (sidebarShown()) byId('new').focus();
+  };
   byId('veil').onclick = () => toggleSidebar(false);
-  byId('close-sidebar').onclick = () => { toggleSidebar(false); byId('menu').focus(); };
+  byId('close-sidebar').onclick = () => {
+    toggleSidebar(false);
+    byId('menu').focus();
+  };
   byId('settings').onclick = () => editSettings(current.settings, (settings, alsoForNew) => {
     current.settings = settings;
     if (alsoForNew) setPreference('settings', settings);
     if (conversations.has(current.id)) keep(current);
   });
   byId('export').onclick = () => download('conversation.json', exported([current]));
-  byId('export-all').onclick = () => download('conversations.json', exported([...conversations.values()]));
+  byId('export-all').onclick = () =>
+      download('conversations.json', exported([...conversations.values()]));
   byId('import').onclick = () => byId('import-file').click();
-  byId('import-file').onchange = ({ target }) => {
+  byId('import-file').onchange = ({target}) => {
     if (target.files[0]) importFile(target.files[0]);
     target.value = '';
   };
   document.addEventListener('keydown', onKey);
   addEventListener('popstate', openFromAddress);
-  // The database does not finish while the page goes; what it has not got waits here for the next start.
+  // The database does not finish while the page goes; what it has not got waits here for the next
+  // start.
   addEventListener('pagehide', () => {
-    const unsaved = [...answers.values()].map(({ conversation }) => conversation);
+    const unsaved = [...answers.values()].map(({conversation}) => conversation);
     if (unsaved.length) setPreference('unsaved', [...preference('unsaved', []), ...unsaved]);
   });
   kNarrow.onchange = () => toggleSidebar(!kNarrow.matches && preference('sidebar', true));
   onForeignChange((id, conversation) => {
     if (answers.has(id)) return;
-    if (conversation) conversations.set(id, conversation);
-    else conversations.delete(id);
-    if (id === current.id) open(conversation ?? current);
-    else showChrome();
+    if (conversation)
+      conversations.set(id, conversation);
+    else
+      conversations.delete(id);
+    if (id === current.id)
+      open(conversation ?? current);
+    else
+      showChrome();
   });
 }
 
@@ -312,10 +362,11 @@ async function loadConversations() {
   const unsaved = preference('unsaved', []);
   for (const conversation of [...kept, ...unsaved]) {
     // What was being written when the page was closed is as good as stopped.
-    for (const node of Object.values(conversation.nodes)) if (node.state === 'running') node.state = 'stopped';
+    for (const node of Object.values(conversation.nodes))
+      if (node.state === 'running') node.state = 'stopped';
     conversations.set(conversation.id, conversation);
   }
-  for (const { id } of unsaved) keep(conversations.get(id));
+  for (const {id} of unsaved) keep(conversations.get(id));
   setPreference('unsaved', []);
 }
 

@@ -1,11 +1,11 @@
-// The messages of the conversation that is shown, and the scrolling: it follows the answer until the
-// reader scrolls up, and again once the reader is back at the end.
+// The messages of the conversation that is shown, and the scrolling: it follows the answer until
+// the reader scrolls up, and again once the reader is back at the end.
 
-import { MessageView } from './message_view.js';
-import { path } from './tree.js';
+import {MessageView} from './message_view.js';
+import {path} from './tree.js';
 
-const kNearEnd = 48;   // pixels from the end that still count as the end
-const kRest = 3;       // after a render that took t, the page is left alone for this times t
+const kNearEnd = 48;  // pixels from the end that still count as the end
+const kRest = 3;      // after a render that took t, the page is left alone for this times t
 
 export class ChatView {
   #list;
@@ -13,18 +13,18 @@ export class ChatView {
   #toEnd;
   #actions;
   #conversation = null;
-  #views = new Map();     // message id → MessageView
+  #views = new Map();  // message id → MessageView
   #following = true;
   #lastTop = 0;
-  #waiting = new Set();   // views that have changed since the last frame
+  #waiting = new Set();  // views that have changed since the last frame
   #restUntil = 0;
 
-  constructor({ list, scroller, toEnd, actions }) {
+  constructor({list, scroller, toEnd, actions}) {
     this.#list = list;
     this.#scroller = scroller;
     this.#toEnd = toEnd;
     this.#actions = actions;
-    scroller.addEventListener('scroll', () => this.#onScroll(), { passive: true });
+    scroller.addEventListener('scroll', () => this.#onScroll(), {passive: true});
     new ResizeObserver(() => this.#follow()).observe(list);
     toEnd.onclick = () => this.scrollToEnd();
   }
@@ -39,9 +39,11 @@ export class ChatView {
     const nodes = path(conversation);
     const views = nodes.map((node) => this.#view(node));
     const elements = views.map((view) => view.element);
-    for (const child of [...this.#list.children]) if (!elements.includes(child)) child.remove();
+    for (const child of [...this.#list.children])
+      if (!elements.includes(child)) child.remove();
     elements.forEach((child, index) => {
-      if (this.#list.children[index] !== child) this.#list.insertBefore(child, this.#list.children[index] ?? null);
+      if (this.#list.children[index] !== child)
+        this.#list.insertBefore(child, this.#list.children[index] ?? null);
     });
     for (const view of views) view.update();
     this.#follow();
@@ -87,9 +89,11 @@ export class ChatView {
   }
 
   #onScroll() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
-    if (scrollHeight - scrollTop - clientHeight < kNearEnd) this.#following = true;
-    else if (scrollTop < this.#lastTop) this.#following = false;
+    const {scrollTop, scrollHeight, clientHeight} = this.#scroller;
+    if (scrollHeight - scrollTop - clientHeight < kNearEnd)
+      this.#following = true;
+    else if (scrollTop < this.#lastTop)
+      this.#following = false;
     this.#lastTop = scrollTop;
     this.#toEnd.hidden = this.#following;
   }

@@ -1,11 +1,11 @@
 // Conversations as a JSON file, out of the browser and back.
 
-import { checkedConversation } from './tree.js';
+import {checkedConversation} from './tree.js';
 
 const kFormat = 'hachi-conversations';
 
 export function exported(conversations) {
-  return JSON.stringify({ format: kFormat, version: 1, conversations }, null, 1);
+  return JSON.stringify({format: kFormat, version: 1, conversations}, null, 1);
 }
 
 // The conversations of a file's text, with new ids. Throws an Error that says what is wrong.
@@ -28,7 +28,7 @@ export function imported(text) {
 
 export function download(name, text) {
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([text], { type: 'application/json' }));
+  link.href = URL.createObjectURL(new Blob([text], {type: 'application/json'}));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

@@ -6,15 +6,17 @@ export function element(name, properties = {}, ...children) {
   const made = document.createElement(tag);
   if (classes.length) made.classList.add(...classes);
   for (const [key, value] of Object.entries(properties)) {
-    if (key in made && !key.startsWith('aria')) made[key] = value;
-    else made.setAttribute(key, value);
+    if (key in made && !key.startsWith('aria'))
+      made[key] = value;
+    else
+      made.setAttribute(key, value);
   }
   made.append(...children.filter((child) => child !== null));
   return made;
 }
 
 export function button(text, onclick, properties = {}) {
-  return element('button', { type: 'button', onclick, ...properties }, text);
+  return element('button', {type: 'button', onclick, ...properties}, text);
 }
 
 // Copies text; where the page is not served from this machine or with TLS, browsers have no
@@ -22,7 +24,7 @@ export function button(text, onclick, properties = {}) {
 export async function copyText(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const focused = document.activeElement;
-  const area = element('textarea.visually-hidden', { value: text });
+  const area = element('textarea.visually-hidden', {value: text});
   (document.querySelector('dialog[open]') ?? document.body).append(area);
   area.select();
   const copied = document.execCommand('copy');
@@ -40,8 +42,10 @@ export function copyButton(label, text) {
     } catch {
       made.textContent = 'Not copied';
     }
-    setTimeout(() => { made.textContent = 'Copy'; }, 1500);
-  }, { 'aria-label': label, title: label });
+    setTimeout(() => {
+      made.textContent = 'Copy';
+    }, 1500);
+  }, {'aria-label': label, title: label});
   return made;
 }
 

@@ -5,12 +5,15 @@ const loading = new Map();
 function script(path) {
   if (!loading.has(path)) {
     loading.set(path, new Promise((resolve, reject) => {
-      const element = document.createElement('script');
-      element.src = new URL(path, import.meta.url);
-      element.onload = resolve;
-      element.onerror = () => { loading.delete(path); reject(new Error(`${path} could not be loaded`)); };
-      document.head.append(element);
-    }));
+                  const element = document.createElement('script');
+                  element.src = new URL(path, import.meta.url);
+                  element.onload = resolve;
+                  element.onerror = () => {
+                    loading.delete(path);
+                    reject(new Error(`${path} could not be loaded`));
+                  };
+                  document.head.append(element);
+                }));
   }
   return loading.get(path);
 }
@@ -18,7 +21,7 @@ function script(path) {
 export async function katex() {
   if (!document.getElementById('katex-style')) {
     const link = document.createElement('link');
-    Object.assign(link, { id: 'katex-style', rel: 'stylesheet' });
+    Object.assign(link, {id: 'katex-style', rel: 'stylesheet'});
     link.href = new URL('lib/katex/katex.min.css', import.meta.url);
     document.head.append(link);
   }

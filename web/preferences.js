@@ -17,5 +17,7 @@ export function setPreference(name, value) {
   held.set(name, value);
   try {
     localStorage.setItem(kPrefix + name, JSON.stringify(value));
-  } catch { /* it is held */ }
+  } catch {
+    // It is held.
+  }
 }

@@ -1,28 +1,32 @@
 // The settings of a conversation: what they are called, their ranges, and the request's fields.
 // An empty setting is left out of the request, so that the server's default holds.
 
+const decimal = (key, label, min, max, help) => ({key, label, min, max, help, isWhole: false});
+const whole = (key, label, min, help) => ({key, label, min, max: Infinity, help, isWhole: true});
+
 export const kNumbers = [
-  { key: 'temperature', label: 'Temperature', min: 0, max: 2, step: 0.05, help: '0 always takes the likeliest token' },
-  { key: 'top_p', label: 'Top p', min: 0, max: 1, step: 0.01, help: 'Keeps the likeliest tokens up to this share' },
-  { key: 'top_k', label: 'Top k', min: 0, step: 1, help: 'Keeps this many tokens; 0 keeps all' },
-  { key: 'min_p', label: 'Min p', min: 0, max: 1, step: 0.01, help: 'Drops tokens below this share of the likeliest' },
-  { key: 'max_completion_tokens', label: 'Most tokens', min: 1, step: 1, help: 'Thinking included' },
-  { key: 'seed', label: 'Seed', min: 0, step: 1, help: 'The same seed gives the same answer' },
-  { key: 'presence_penalty', label: 'Presence penalty', min: -2, max: 2, step: 0.1, help: 'Against any repeated token' },
-  { key: 'frequency_penalty', label: 'Frequency penalty', min: -2, max: 2, step: 0.1, help: 'Grows with each repetition' },
-  { key: 'repetition_penalty', label: 'Repetition penalty', min: 0.01, max: 10, step: 0.01, help: '1 is none' },
+  decimal('temperature', 'Temperature', 0, 2, '0 always takes the likeliest token'),
+  decimal('top_p', 'Top p', 0, 1, 'Keeps the likeliest tokens up to this share'),
+  whole('top_k', 'Top k', 0, 'Keeps this many tokens; 0 keeps all'),
+  decimal('min_p', 'Min p', 0, 1, 'Drops tokens below this share of the likeliest'),
+  whole('max_completion_tokens', 'Most tokens', 1, 'Thinking included'),
+  whole('seed', 'Seed', 0, 'The same seed gives the same answer'),
+  decimal('presence_penalty', 'Presence penalty', -2, 2, 'Against any repeated token'),
+  decimal('frequency_penalty', 'Frequency penalty', -2, 2, 'Grows with each repetition'),
+  decimal('repetition_penalty', 'Repetition penalty', 0.01, 10, '1 is none'),
 ];
 
 const kMostStops = 4;  // as many as OpenAI's API takes
 
 // What is wrong with a number that was typed, or nothing.
-export function numberProblem({ label, min, max = Infinity, step }, text) {
+export function numberProblem({label, min, max, isWhole}, text) {
   if (text.trim() === '') return '';
   const value = Number(text);
   if (!Number.isFinite(value)) return `${label} is a number.`;
-  if (step === 1 && !Number.isSafeInteger(value)) return `${label} is a whole number.`;
+  if (isWhole && !Number.isSafeInteger(value)) return `${label} is a whole number.`;
   if (value < min || value > max) {
-    return max === Infinity ? `${label} is at least ${min}.` : `${label} goes from ${min} to ${max}.`;
+    return max === Infinity ? `${label} is at least ${min}.` :
+                              `${label} goes from ${min} to ${max}.`;
   }
   return '';
 }
@@ -30,7 +34,7 @@ export function numberProblem({ label, min, max = Infinity, step }, text) {
 export const stopsOf = (text) => text.split('\n').filter((line) => line !== '');
 
 export const stopProblem = (text) =>
-  (stopsOf(text).length > kMostStops ? `At most ${kMostStops} stop texts, one a line.` : '');
+    (stopsOf(text).length > kMostStops ? `At most ${kMostStops} stop texts, one a line.` : '');
 
 // The fields of a request from settings as they are kept: texts, as they were typed.
 export function requestFields(settings) {
@@ -42,7 +46,7 @@ export function requestFields(settings) {
   const stop = stopsOf(String(settings.stop ?? ''));
   if (stop.length) fields.stop = stop;
   if (settings.thinking === 'on' || settings.thinking === 'off') {
-    fields.chat_template_kwargs = { enable_thinking: settings.thinking === 'on' };
+    fields.chat_template_kwargs = {enable_thinking: settings.thinking === 'on'};
   }
   return fields;
 }

@@ -1,8 +1,8 @@
 // The list of conversations: newest first, searched, renamed in place, deleted after a question.
 
-import { ask } from './dialogs.js';
-import { button, byId, element } from './dom.js';
-import { matches } from './tree.js';
+import {ask} from './dialogs.js';
+import {button, byId, element} from './dom.js';
+import {matches} from './tree.js';
 
 export class Sidebar {
   #list = byId('conversations');
@@ -38,18 +38,26 @@ export class Sidebar {
   }
 
   #row(conversation) {
-    const { id, title } = conversation;
-    const link = element('a', { href: `#${id}`, title }, title || 'New chat');
+    const {id, title} = conversation;
+    const link = element('a', {href: `#${id}`, title}, title || 'New chat');
     if (id === this.#chosen) link.setAttribute('aria-current', 'page');
-    const row = element('li', {}, link,
-      this.#running.has(id) ? element('span.running', { role: 'img', 'aria-label': 'being answered' }) : null,
-      button('✎', () => this.#rename(conversation, row), { 'aria-label': `Rename ${title}`, title: 'Rename' }),
-      button('✕', () => this.#remove(conversation), { 'aria-label': `Delete ${title}`, title: 'Delete' }));
+    const row = element(
+        'li', {}, link,
+        this.#running.has(id) ?
+            element('span.running', {role: 'img', 'aria-label': 'being answered'}) :
+            null,
+        button(
+            '✎', () => this.#rename(conversation, row),
+            {'aria-label': `Rename ${title}`, title: 'Rename'}),
+        button(
+            '✕', () => this.#remove(conversation),
+            {'aria-label': `Delete ${title}`, title: 'Delete'}));
     return row;
   }
 
   #rename(conversation, row) {
-    const input = element('input', { value: conversation.title, 'aria-label': 'Title', maxLength: 200 });
+    const input =
+        element('input', {value: conversation.title, 'aria-label': 'Title', maxLength: 200});
     let done = false;
     const leave = (keep) => {
       if (done) return;
@@ -62,14 +70,18 @@ export class Sidebar {
     input.onblur = () => leave(true);
     input.onkeydown = (event) => {
       if (event.key === 'Enter') leave(true);
-      if (event.key === 'Escape') { event.stopPropagation(); leave(false); }
+      if (event.key === 'Escape') {
+        event.stopPropagation();
+        leave(false);
+      }
     };
     row.replaceChildren(input);
     input.select();
   }
 
   async #remove(conversation) {
-    if (!await ask(`Delete “${conversation.title || 'New chat'}” with all its versions?`, 'Delete')) return;
+    const title = conversation.title || 'New chat';
+    if (!await ask(`Delete “${title}” with all its versions?`, 'Delete')) return;
     this.#actions.remove(conversation);
     this.#search.focus();
   }

@@ -13,11 +13,11 @@ const settled = (request) => new Promise((resolve, reject) => {
 
 const store = (mode) => database.transaction(kStore, mode).objectStore(kStore);
 
-// Opens the database and returns all conversations. Throws where the browser keeps nothing for pages;
-// then saving and removing do nothing.
+// Opens the database and returns all conversations. Throws where the browser keeps nothing for
+// pages; then saving and removing do nothing.
 export async function openStorage() {
   const request = indexedDB.open(kName, 1);
-  request.onupgradeneeded = () => request.result.createObjectStore(kStore, { keyPath: 'id' });
+  request.onupgradeneeded = () => request.result.createObjectStore(kStore, {keyPath: 'id'});
   database = await settled(request);
   return settled(store('readonly').getAll());
 }
@@ -34,10 +34,10 @@ export async function remove(id) {
   channel.postMessage(id);
 }
 
-// Calls `handle(id, conversation)` when another tab has saved a conversation, without one when it has
-// removed it.
+// Calls `handle(id, conversation)` when another tab has saved a conversation, without one when it
+// has removed it.
 export function onForeignChange(handle) {
-  channel.onmessage = async ({ data: id }) => {
+  channel.onmessage = async ({data: id}) => {
     if (database) handle(id, await settled(store('readonly').get(id)));
   };
 }

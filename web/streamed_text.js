@@ -1,15 +1,15 @@
 // Markdown that grows: only its last block is parsed and rendered again. Blocks before it cannot
 // change any more, so an answer's cost stays in proportion to its length.
 
-import { normalized, parseBlocks, renderBlocks } from './markdown.js';
+import {normalized, parseBlocks, renderBlocks} from './markdown.js';
 
 const kMarker = 12;  // characters; "2" may yet become "2. next" and belong to the list before it
 
 export class StreamedText {
   #element;
   #text = '';
-  #fixed = 0;       // characters whose blocks stand
-  #tail = [];       // the nodes of the last block
+  #fixed = 0;  // characters whose blocks stand
+  #tail = [];  // the nodes of the last block
   #hasDefinitions = false;
 
   constructor(element) {
@@ -38,7 +38,8 @@ export class StreamedText {
     this.#hasDefinitions ||= Object.keys(blocks.links).length > 0;
     if (this.#hasDefinitions) return 0;
     const last = blocks.findLastIndex((block) => block.type !== 'space');
-    const before = blocks.slice(0, Math.max(0, last)).findLastIndex((block) => block.type !== 'space');
+    const before =
+        blocks.slice(0, Math.max(0, last)).findLastIndex((block) => block.type !== 'space');
     const isShort = blocks[last]?.raw.trim().length < kMarker;
     return Math.max(0, isShort && blocks[before]?.type === 'list' ? before : last);
   }

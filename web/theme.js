@@ -4,4 +4,6 @@
 try {
   const theme = JSON.parse(localStorage.getItem('hachi.theme'));
   if (theme) document.documentElement.dataset.theme = theme;
-} catch { /* the system's choice holds */ }
+} catch {
+  // The system's choice holds.
+}

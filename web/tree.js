@@ -10,18 +10,36 @@ export const kRoot = 'root';
 const kTitleLength = 60;
 const kStates = ['done', 'running', 'stopped', 'failed'];
 
-export const newId = () =>
-  [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+export const newId = () => [...crypto.getRandomValues(new Uint8Array(12))]
+                               .map((byte) => byte.toString(16).padStart(2, '0'))
+                               .join('');
 
 function newNode(id, parent, role) {
-  return { id, parent, role, content: '', reasoning: '', children: [], chosen: null,
-           state: 'done', stats: null, error: null };
+  return {
+    id,
+    parent,
+    role,
+    content: '',
+    reasoning: '',
+    children: [],
+    chosen: null,
+    state: 'done',
+    stats: null,
+    error: null
+  };
 }
 
 export function newConversation(settings = {}, model = '') {
   const now = Date.now();
-  return { id: newId(), title: '', created: now, updated: now, model, settings: { ...settings },
-           nodes: { [kRoot]: newNode(kRoot, null, 'root') } };
+  return {
+    id: newId(),
+    title: '',
+    created: now,
+    updated: now,
+    model,
+    settings: {...settings},
+    nodes: {[kRoot]: newNode(kRoot, null, 'root')}
+  };
 }
 
 // Adds a message below `parent` and chooses it.
@@ -54,12 +72,12 @@ export function pathTo(conversation, id) {
 // Where a message stands among its siblings: {ids, index}.
 export function branches(conversation, id) {
   const ids = conversation.nodes[conversation.nodes[id].parent].children;
-  return { ids, index: ids.indexOf(id) };
+  return {ids, index: ids.indexOf(id)};
 }
 
 // Chooses the sibling `step` places on, if there is one.
 export function stepBranch(conversation, id, step) {
-  const { ids, index } = branches(conversation, id);
+  const {ids, index} = branches(conversation, id);
   const target = ids[index + step];
   if (target) conversation.nodes[conversation.nodes[id].parent].chosen = target;
   return target ?? id;
@@ -69,8 +87,8 @@ export function stepBranch(conversation, id, step) {
 // here: the models' templates drop those of earlier turns.
 export function requestMessages(conversation, id) {
   const system = conversation.settings.system?.trim();
-  const messages = system ? [{ role: 'system', content: system }] : [];
-  for (const { role, content } of pathTo(conversation, id)) messages.push({ role, content });
+  const messages = system ? [{role: 'system', content: system}] : [];
+  for (const {role, content} of pathTo(conversation, id)) messages.push({role, content});
   return messages;
 }
 
@@ -83,7 +101,7 @@ export function titleFrom(text) {
 export function matches(conversation, words) {
   const wanted = words.trim().toLowerCase();
   return conversation.title.toLowerCase().includes(wanted) ||
-    Object.values(conversation.nodes).some((node) => node.content.toLowerCase().includes(wanted));
+      Object.values(conversation.nodes).some((node) => node.content.toLowerCase().includes(wanted));
 }
 
 // A conversation from a file that anyone may have written: the fields that are known, each of its
@@ -93,7 +111,8 @@ export function checkedConversation(data) {
     throw new Error('a conversation has no messages');
   }
   const text = (value) => (typeof value === 'string' ? value : '');
-  const plain = (value) => (value && typeof value === 'object' && !Array.isArray(value) ? value : null);
+  const plain = (value) =>
+      (value && typeof value === 'object' && !Array.isArray(value) ? value : null);
   const conversation = newConversation(plain(data.settings) ?? {}, text(data.model));
   conversation.title = text(data.title);
   if (Number.isFinite(data.created)) conversation.created = data.created;
@@ -108,11 +127,13 @@ export function checkedConversation(data) {
     seen.add(oldId);
     for (const childId of Array.isArray(old.children) ? old.children : []) {
       const child = source.get(childId);
-      if (child?.role !== 'user' && child?.role !== 'assistant') throw new Error('a message has no role');
+      if (child?.role !== 'user' && child?.role !== 'assistant')
+        throw new Error('a message has no role');
       const node = newNode(newId(), id, child.role);
       node.content = text(child.content);
       node.reasoning = text(child.reasoning);
-      node.state = kStates.includes(child.state) && child.state !== 'running' ? child.state : 'stopped';
+      node.state =
+          kStates.includes(child.state) && child.state !== 'running' ? child.state : 'stopped';
       node.stats = plain(child.stats);
       node.error = plain(child.error);
       conversation.nodes[node.id] = node;

@@ -30,11 +30,11 @@ MODELS = ["hachi-scripted", "hachi-other"]
 
 THOUGHTS = "The user asks for a thought.\n\nSo I compute $a^2 + b^2 = c^2$ and **weigh** it."
 
-RICH_THOUGHTS = r"""They want the heat equation with a formula, a table and code, so: the PDE first, then
-how to step it.
+RICH_THOUGHTS = r"""They want the heat equation with a table and code, so: the PDE first, then how to
+step it.
 
-The explicit scheme is stable only for $\alpha \Delta t \le \tfrac{1}{2} \Delta x^2$; that belongs in
-the table.
+The explicit scheme is stable only for $\alpha \Delta t \le \tfrac{1}{2} \Delta x^2$; that
+belongs in the table.
 """
 
 RICH = r"""## The heat equation
@@ -74,7 +74,8 @@ ATTACK = r"""<script>window.attacked = 'script'</script>
 
 [ref]: javascript:window.attacked='ref'
 
-$\href{javascript:window.attacked='tex'}{x}$ $\htmlStyle{color:red}{y}$ $\includegraphics{https://example.org/y.png}$
+$\href{javascript:window.attacked='tex'}{x}$ $\htmlStyle{color:red}{y}$
+$\includegraphics{https://example.org/y.png}$
 $\fcolorbox{red}{white}{z}$ $\pmb{b}$
 
 ```html"><script>window.attacked='fence'</script>
@@ -93,7 +94,7 @@ def script_of(text):
     """(thoughts, answer, seconds between tokens) for the text of the last message."""
     word = text.split()[0].lower() if text.split() else ""
     if word == "think":
-        return THOUGHTS, "It is **five**.", 0.01
+        return THOUGHTS, "It is **five**.", 0.03
     if word == "rich" or "heat equation" in text:
         return RICH_THOUGHTS, RICH, 0.002
     if word == "slow":
@@ -112,7 +113,7 @@ def script_of(text):
 
 
 def tokens(text, size=4):
-    return [text[i:i + size] for i in range(0, len(text), size)]
+    return [text[i : i + size] for i in range(0, len(text), size)]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -151,7 +152,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if text.startswith("busy"):
             self.send_json(429, {"error": {"message": "Too many requests."}}, {"Retry-After": "7"})
         elif text.startswith("full"):
-            self.send_json(400, {"error": {"message": "The prompt has 9000 tokens and the context 4096."}})
+            self.send_json(
+                400, {"error": {"message": "The prompt has 9000 tokens and the context 4096."}}
+            )
         else:
             self.answer(text, messages[-1]["content"] if is_continued else "")
 
@@ -166,7 +169,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         thoughts, content, pause = script_of(text)
         thought_tokens, content_tokens = tokens(thoughts), tokens(content)
         if begun:
-            thought_tokens, content_tokens = [], tokens(content[len(begun):])
+            thought_tokens, content_tokens = [], tokens(content[len(begun) :])
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
@@ -183,15 +186,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if text.startswith("break"):
                 return
             if text.startswith("fail"):
-                self.event({"error": {"message": "The model ran out of memory.", "type": "server_error"}})
+                self.event(
+                    {"error": {"message": "The model ran out of memory.", "type": "server_error"}}
+                )
                 return
             self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-            self.event({"choices": [], "usage": {
-                "prompt_tokens": 17,
-                "completion_tokens": len(thought_tokens) + len(content_tokens),
-                "prompt_tokens_details": {"cached_tokens": 8},
-                "completion_tokens_details": {"reasoning_tokens": len(thought_tokens)},
-            }})
+            self.event(
+                {
+                    "choices": [],
+                    "usage": {
+                        "prompt_tokens": 17,
+                        "completion_tokens": len(thought_tokens) + len(content_tokens),
+                        "prompt_tokens_details": {"cached_tokens": 8},
+                        "completion_tokens_details": {"reasoning_tokens": len(thought_tokens)},
+                    },
+                }
+            )
             self.wfile.write(b"data: [DONE]\n\n")
         except OSError:
             self.server.disconnects += 1  # the page stopped the answer
@@ -210,12 +220,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_json(error.code, {"error": {"message": str(error)}})
 
     def send_file(self, path):
-        self.send_bytes(200, path.read_bytes(), {
-            "Content-Type": embed_files.CONTENT_TYPES[path.suffix],
-            "Content-Security-Policy": self.server.policy,
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "no-cache",
-        })
+        self.send_bytes(
+            200,
+            path.read_bytes(),
+            {
+                "Content-Type": embed_files.CONTENT_TYPES[path.suffix],
+                "Content-Security-Policy": self.server.policy,
+                "X-Content-Type-Options": "nosniff",
+                "Cache-Control": "no-cache",
+            },
+        )
 
     def send_json(self, status, data, headers=None):
         headers = {"Content-Type": "application/json", **(headers or {})}

@@ -1,18 +1,18 @@
 // Tests of the page's modules, one by one, in the browser. `window.results` becomes a list of
 // {name, problem}; page_test.py reads it.
 
-import { requestBody } from '/page/answer.js';
-import { exported, imported } from '/page/conversation_files.js';
-import { formulaAt } from '/page/formulas.js';
-import { normalized, parseBlocks, renderBlocks } from '/page/markdown.js';
-import { statsText, thinkingLabel } from '/page/message_view.js';
-import { numberProblem, kNumbers, requestFields, stopProblem } from '/page/sampling.js';
-import { SseParser } from '/page/sse.js';
-import { StreamedText } from '/page/streamed_text.js';
+import {requestBody} from '/page/answer.js';
+import {exported, imported} from '/page/conversation_files.js';
+import {formulaAt} from '/page/formulas.js';
+import {normalized, parseBlocks, renderBlocks} from '/page/markdown.js';
+import {statsText, thinkingLabel} from '/page/message_view.js';
+import {kNumbers, numberProblem, requestFields, stopProblem} from '/page/sampling.js';
+import {SseParser} from '/page/sse.js';
+import {StreamedText} from '/page/streamed_text.js';
 import * as tree from '/page/tree.js';
 
 const tests = [];
-const test = (name, run) => tests.push({ name, run });
+const test = (name, run) => tests.push({name, run});
 
 function equal(got, wanted) {
   const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)];
@@ -35,11 +35,13 @@ function html(text) {
   return element;
 }
 
-const texOf = (text) => [...html(text).querySelectorAll('.formula')].map((node) => node.textContent);
+const texOf =
+    (text) => [...html(text).querySelectorAll('.formula')].map((node) => node.textContent);
 
 // --- SSE
 
-const kStream = 'data: {"a":1}\n\n: a comment\r\n\r\nevent: x\r\ndata: two\r\ndata:  lines\r\n\r\ndata:[DONE]\n\n';
+const kStream = 'data: {"a":1}\n\n: a comment\r\n\r\nevent: x\r\ndata: two\r\n' +
+    'data:  lines\r\n\r\ndata:[DONE]\n\n';
 const kEvents = ['{"a":1}', 'two\n lines', '[DONE]'];
 
 test('SSE in one piece', () => equal(new SseParser().push(kStream), kEvents));
@@ -61,9 +63,13 @@ test('SSE keeps an event that is not whole', () => equal(new SseParser().push('d
 // --- Formulas
 
 for (const [text, tex, display] of [
-  ['$x^2$ and', 'x^2', false], ['$$x\n+ y$$', 'x\n+ y', true], ['\\(a\\) b', 'a', false],
-  ['\\[ a \\\\[4pt] b \\]', 'a \\\\[4pt] b', true], ['$\\$5$', '\\$5', false], ['$2x$', '2x', false],
-  ['$5 + x$', '5 + x', false],
+         ['$x^2$ and', 'x^2', false],
+         ['$$x\n+ y$$', 'x\n+ y', true],
+         ['\\(a\\) b', 'a', false],
+         ['\\[ a \\\\[4pt] b \\]', 'a \\\\[4pt] b', true],
+         ['$\\$5$', '\\$5', false],
+         ['$2x$', '2x', false],
+         ['$5 + x$', '5 + x', false],
 ]) {
   test(`formula ${text}`, () => {
     const found = formulaAt(text);
@@ -71,7 +77,9 @@ for (const [text, tex, display] of [
   });
 }
 
-for (const text of ['$5 and $6', '$5-$6', '$ x$', '$x $', '$5 million or 6$', '$$', '$$$$', '\\[ open', '$a\n\nb$', '\\[ \\]']) {
+for (const text
+         of ['$5 and $6', '$5-$6', '$ x$', '$x $', '$5 million or 6$', '$$', '$$$$', '\\[ open',
+             '$a\n\nb$', '\\[ \\]']) {
   test(`no formula: ${text}`, () => equal(formulaAt(text), undefined));
 }
 
@@ -81,12 +89,19 @@ test('prices in a sentence stay text', () => {
   equal(texOf(text), []);
 });
 
-test('a price before a formula', () => equal(texOf('For $5 you get $x_1$ and $x_2$.'), ['$x_1$', '$x_2$']));
+test(
+    'a price before a formula',
+    () => equal(texOf('For $5 you get $x_1$ and $x_2$.'), ['$x_1$', '$x_2$']));
 
-test('code has no formulas', () => equal(texOf('`$x$` and ``\\(y\\)``\n\n```\n$$z$$\n```\n\n    $a$ indented'), []));
+test(
+    'code has no formulas',
+    () => equal(texOf('`$x$` and ``\\(y\\)``\n\n```\n$$z$$\n```\n\n    $a$ indented'), []));
 
-test('formulas keep their underscores, stars and backslashes', () =>
-  equal(texOf('a $x_1*y$ and $z_2*w$, \\(\\{a\\}\\) *so*'), ['$x_1*y$', '$z_2*w$', '\\(\\{a\\}\\)']));
+test(
+    'formulas keep their underscores, stars and backslashes',
+    () => equal(
+        texOf('a $x_1*y$ and $z_2*w$, \\(\\{a\\}\\) *so*'),
+        ['$x_1*y$', '$z_2*w$', '\\(\\{a\\}\\)']));
 
 test('a display formula may begin a line with a minus', () => {
   const made = html('So\n\\[\na\n- b\n= c\n\\]\nend');
@@ -94,7 +109,9 @@ test('a display formula may begin a line with a minus', () => {
   equal(made.querySelectorAll('.formula.display').length, 1);
 });
 
-test('a display formula in a list', () => equal(html('- so\n  $$x$$\n- b').querySelectorAll('li .formula.display').length, 1));
+test(
+    'a display formula in a list',
+    () => equal(html('- so\n  $$x$$\n- b').querySelectorAll('li .formula.display').length, 1));
 
 // --- Markdown
 
@@ -105,10 +122,17 @@ test('raw HTML is text', () => {
 });
 
 test('links go to http, https and mailto only', () => {
-  const made = html('[a](https://example.org/) [b](javascript:x) [c](mailto:a@example.org) [d](/v1/models) ' +
-    '[e](data:text/html,x) [f](JaVaScRiPt:x) <javascript:x> [g](vbscript:x) [h](https://example.org/"onclick=x)');
-  equal([...made.querySelectorAll('a')].map((link) => link.protocol), ['https:', 'mailto:', 'https:']);
-  equal([...made.querySelectorAll('a')].every((link) => link.rel.includes('noopener') && !link.onclick), true);
+  const made = html(
+      '[a](https://example.org/) [b](javascript:x) [c](mailto:a@example.org) [d](/v1/models) ' +
+      '[e](data:text/html,x) [f](JaVaScRiPt:x) <javascript:x> [g](vbscript:x) ' +
+      '[h](https://example.org/"onclick=x)');
+  equal(
+      [...made.querySelectorAll('a')].map((link) => link.protocol),
+      ['https:', 'mailto:', 'https:']);
+  equal(
+      [...made.querySelectorAll('a')].every(
+          (link) => link.rel.includes('noopener') && !link.onclick),
+      true);
 });
 
 test('images become links', () => {
@@ -118,7 +142,9 @@ test('images become links', () => {
 });
 
 test('code keeps its text, tabs too', () => {
-  equal(html('```make\nall:\n\techo <b>\n```').querySelector('pre code').textContent, 'all:\n\techo <b>');
+  equal(
+      html('```make\nall:\n\techo <b>\n```').querySelector('pre code').textContent,
+      'all:\n\techo <b>');
   equal(html('- a\n\n  ```\n  \tx\n  ```').querySelector('pre code').textContent, '\tx');
 });
 
@@ -127,27 +153,37 @@ test('table with its alignment', () => {
   equal([...made.querySelectorAll('td')].map((cell) => cell.align), ['center', 'right']);
 });
 
+test('inline code in three backticks opens no fence', () => {
+  equal(html('```a``` b\n\nc\td').textContent.trim(), 'a bc\td');
+});
+
 test('a list begins where it says', () => equal(html('3. a\n4. b').querySelector('ol').start, 3));
 
 // --- Text that grows
 
 const kTexts = [
-  '# Title\n\nA paragraph with `code` and $x^2$.\n\n- one\n- two\n\n  more of two\n\n- three\n\n```js\nlet a = 1;\n\n\n\tlet b;\n```\n\nEnd.',
-  'Before\n===\n\n| a | b |\n|--|--|\n| 1 | 2 |\n\n> quote\n> more\n\nlazy\n\n1. a\n\n   $$\n   x\n   - y\n   $$\n2. b\n\n---\n\ntext\\\nbreak  \nend',
-  'A [link][1] first.\n\nThen text.\n\n[1]: https://example.org/\n\nMore [link][1].\r\n\r\n\tindented\n\n~~~\nopen fence with ```\n\n# no title',
+  '# Title\n\nA paragraph with `code` and $x^2$.\n\n- one\n- two\n\n  more of two\n\n- three\n\n' +
+      '```js\nlet a = 1;\n\n\n\tlet b;\n```\n\nEnd.',
+  'Before\n===\n\n| a | b |\n|--|--|\n| 1 | 2 |\n\n> quote\n> more\n\nlazy\n\n' +
+      '1. a\n\n   $$\n   x\n   - y\n   $$\n2. b\n\n---\n\ntext\\\nbreak  \nend',
+  'A [link][1] first.\n\nThen text.\n\n[1]: https://example.org/\n\nMore [link][1].\r\n\r\n' +
+      '\tindented\n\n~~~\nopen fence with ```\n\n# no title',
   '\n\n\nA\n\n\n\n* * *\n\n*a*\n**b\n\n<div>\nraw\n</div>\n\n$$\na\n\n\\[ b',
 ];
 
 kTexts.forEach((text, index) => test(`text ${index} grows to the same page`, () => {
-  const whole = html(text).innerHTML;
-  for (const size of [1, 3, 7, 50]) {
-    const element = document.createElement('div');
-    const streamed = new StreamedText(element);
-    for (let end = size; end < text.length + size; end += size) streamed.update(text.slice(0, end));
-    streamed.finish();
-    equal(element.innerHTML.replace(/>\s+</g, '><').trim(), whole.replace(/>\s+</g, '><').trim());
-  }
-}));
+                 const whole = html(text).innerHTML;
+                 for (const size of [1, 3, 7, 50]) {
+                   const element = document.createElement('div');
+                   const streamed = new StreamedText(element);
+                   for (let end = size; end < text.length + size; end += size)
+                     streamed.update(text.slice(0, end));
+                   streamed.finish();
+                   equal(
+                       element.innerHTML.replace(/>\s+</g, '><').trim(),
+                       whole.replace(/>\s+</g, '><').trim());
+                 }
+               }));
 
 test('text that grows keeps the blocks that stand', () => {
   const element = document.createElement('div');
@@ -161,17 +197,22 @@ test('text that grows keeps the blocks that stand', () => {
 });
 
 test('a long answer is parsed once: each update begins at the last block', () => {
-  const paragraph = 'Some *words* with `code`, a [link](https://example.org/) and $x$. '.repeat(4) + '\n\n';
+  const paragraph =
+      'Some *words* with `code`, a [link](https://example.org/) and $x$. '.repeat(4) + '\n\n';
   const element = document.createElement('div');
   const streamed = new StreamedText(element);
   const text = paragraph.repeat(40);
   let made = 0;
-  const { createElement } = document;
-  document.createElement = function count(...names) { made += 1; return createElement.apply(this, names); };
+  const {createElement} = document;
+  document.createElement = function count(...names) {
+    made += 1;
+    return createElement.apply(this, names);
+  };
   for (let end = 20; end < text.length + 20; end += 20) streamed.update(text.slice(0, end));
   document.createElement = createElement;
   equal(element.querySelectorAll('p').length, 40);
-  // 13 elements a paragraph, each made anew some 14 times while its paragraph grows; not 40 times that.
+  // 13 elements a paragraph, each made anew some 14 times while its paragraph grows; not 40 times
+  // that.
   equal(made < 40 * 400, true);
 });
 
@@ -185,25 +226,31 @@ test('depth that would end the browser stays text', () => {
 });
 
 test('characters as HTML writes them', () => {
-  equal(html('a &amp; b &copy; `&lt;` &lt;script&gt; "q" \\< [x &amp; y](https://example.org/?a=1&b=2)').textContent.trim(),
-    'a & b © &lt; <script> "q" < x & y');
-  equal(html('[x](https://example.org/?a=1&b=2 "t &quot; u")').querySelector('a').href, 'https://example.org/?a=1&b=2');
+  equal(
+      html(
+          'a &amp; b &copy; `&lt;` &lt;script&gt; "q" \\< ' +
+          '[x &amp; y](https://example.org/?a=1&b=2)')
+          .textContent.trim(),
+      'a & b © &lt; <script> "q" < x & y');
+  equal(
+      html('[x](https://example.org/?a=1&b=2 "t &quot; u")').querySelector('a').href,
+      'https://example.org/?a=1&b=2');
 });
 
 // --- Tree
 
 function sample() {
-  const conversation = tree.newConversation({ system: ' Be brief. ', temperature: '0.5' }, 'm');
+  const conversation = tree.newConversation({system: ' Be brief. ', temperature: '0.5'}, 'm');
   const question = tree.addMessage(conversation, tree.kRoot, 'user', 'Hello\nworld');
   const first = tree.addMessage(conversation, question.id, 'assistant', 'one');
   const second = tree.addMessage(conversation, question.id, 'assistant', 'two');
-  return { conversation, question, first, second };
+  return {conversation, question, first, second};
 }
 
 const contents = (nodes) => nodes.map((node) => node.content);
 
 test('a new sibling is chosen, the old one stays', () => {
-  const { conversation, first, second } = sample();
+  const {conversation, first, second} = sample();
   equal(contents(tree.path(conversation)), ['Hello\nworld', 'two']);
   equal(tree.branches(conversation, second.id).index, 1);
   equal(tree.stepBranch(conversation, second.id, -1), first.id);
@@ -212,7 +259,7 @@ test('a new sibling is chosen, the old one stays', () => {
 });
 
 test('a branch remembers what was chosen below it', () => {
-  const { conversation, question } = sample();
+  const {conversation, question} = sample();
   const edited = tree.addMessage(conversation, tree.kRoot, 'user', 'Other');
   equal(contents(tree.path(conversation)), ['Other']);
   tree.stepBranch(conversation, edited.id, -1);
@@ -221,16 +268,19 @@ test('a branch remembers what was chosen below it', () => {
 });
 
 test('a request has the system prompt and the messages up to the question', () => {
-  const { conversation, first } = sample();
-  equal(tree.requestMessages(conversation, first.parent),
-    [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'Hello\nworld' }]);
+  const {conversation, first} = sample();
+  equal(
+      tree.requestMessages(conversation, first.parent),
+      [{role: 'system', content: 'Be brief.'}, {role: 'user', content: 'Hello\nworld'}]);
 });
 
 test('an answer that has begun is continued', () => {
-  const { conversation, first } = sample();
+  const {conversation, first} = sample();
   const body = requestBody(conversation, first);
-  equal(body.messages.at(-1), { role: 'assistant', content: 'one' });
-  equal([body.continue_final_message, body.add_generation_prompt, body.temperature], [true, false, 0.5]);
+  equal(body.messages.at(-1), {role: 'assistant', content: 'one'});
+  equal(
+      [body.continue_final_message, body.add_generation_prompt, body.temperature],
+      [true, false, 0.5]);
 });
 
 test('the title is the first line, cut', () => {
@@ -239,43 +289,65 @@ test('the title is the first line, cut', () => {
 });
 
 test('search looks into titles and messages', () => {
-  const { conversation } = sample();
-  equal(['WORLD', 'two', 'hello', 'three'].map((words) => tree.matches(conversation, words)), [true, true, true, false]);
+  const {conversation} = sample();
+  equal(
+      ['WORLD', 'two', 'hello', 'three'].map((words) => tree.matches(conversation, words)),
+      [true, true, true, false]);
 });
 
 test('a file brings conversations back, with new ids', () => {
-  const { conversation } = sample();
+  const {conversation} = sample();
   const [back] = imported(exported([conversation]));
   equal(contents(tree.path(back)), contents(tree.path(conversation)));
-  equal([back.title, back.settings.temperature, back.id === conversation.id], ['Hello', '0.5', false]);
+  equal(
+      [back.title, back.settings.temperature, back.id === conversation.id],
+      ['Hello', '0.5', false]);
   equal(Object.keys(back.nodes).length, 4);
 });
 
-const file = (nodes) => JSON.stringify({ format: 'hachi-conversations', version: 1, conversations: [{ nodes }] });
+const file = (nodes) =>
+    JSON.stringify({format: 'hachi-conversations', version: 1, conversations: [{nodes}]});
 
 test('files that are wrong are refused in words', () => {
   throws(() => imported('{'), 'not JSON');
   throws(() => imported('[]'), 'does not hold');
   throws(() => imported(file(null)), 'no messages');
-  throws(() => imported(file({ root: { children: ['a'] } })), 'no role');
-  throws(() => imported(file({ root: { children: ['a', 'b'] }, a: { role: 'user', children: ['b'] },
-                               b: { role: 'user' } })), 'two others');
-  throws(() => imported(file({ root: { children: ['a'] }, a: { role: 'user', children: ['root'] } })), 'no role');
+  throws(() => imported(file({root: {children: ['a']}})), 'no role');
+  throws(
+      () => imported(file(
+          {root: {children: ['a', 'b']}, a: {role: 'user', children: ['b']}, b: {role: 'user'}})),
+      'two others');
+  throws(
+      () => imported(file({root: {children: ['a']}, a: {role: 'user', children: ['root']}})),
+      'no role');
 });
 
 test('a file cannot bring in what is no text', () => {
-  const [made] = imported(file({ root: { children: ['a'], chosen: 'zzz' },
-                                 a: { role: 'user', content: { x: 1 }, state: 'running', __proto__: 5 } }));
-  equal(tree.path(made).map(({ content, state }) => [content, state]), [['', 'stopped']]);
+  const [made] = imported(file({
+    root: {children: ['a'], chosen: 'zzz'},
+    a: {role: 'user', content: {x: 1}, state: 'running', __proto__: 5}
+  }));
+  equal(tree.path(made).map(({content, state}) => [content, state]), [['', 'stopped']]);
 });
 
 // --- Settings and numbers
 
-test('settings that are empty are left out', () => equal(requestFields({ temperature: ' ', stop: '\n' }), {}));
+test(
+    'settings that are empty are left out',
+    () => equal(requestFields({temperature: ' ', stop: '\n'}), {}));
 
-test('settings become fields', () => equal(
-  requestFields({ temperature: '0', top_k: '40', seed: '7', stop: 'a\n b', thinking: 'off', junk: '1' }),
-  { temperature: 0, top_k: 40, seed: 7, stop: ['a', ' b'], chat_template_kwargs: { enable_thinking: false } }));
+test(
+    'settings become fields',
+    () => equal(
+        requestFields(
+            {temperature: '0', top_k: '40', seed: '7', stop: 'a\n b', thinking: 'off', junk: '1'}),
+        {
+          temperature: 0,
+          top_k: 40,
+          seed: 7,
+          stop: ['a', ' b'],
+          chat_template_kwargs: {enable_thinking: false}
+        }));
 
 test('numbers out of range are named', () => {
   const [temperature] = kNumbers;
@@ -289,21 +361,38 @@ test('numbers out of range are named', () => {
 });
 
 test('the numbers beneath an answer', () => {
-  const node = { state: 'done', content: 'x', reasoning: 'y', stats: { firstMs: 250, thinkingMs: 12340, writingMs: 2000,
-    tokens: 1201, thinkingTokens: 340, promptTokens: 17, cachedTokens: 8, exact: true, finish: 'length' } };
-  equal(statsText(node), '600.0 tokens/s · 1,201 tokens · first after 0.3 s · 17 read (8 kept) · cut at the token limit');
+  const node = {
+    state: 'done',
+    content: 'x',
+    reasoning: 'y',
+    stats: {
+      firstMs: 250,
+      thinkingMs: 12340,
+      writingMs: 2000,
+      tokens: 1201,
+      thinkingTokens: 340,
+      promptTokens: 17,
+      cachedTokens: 8,
+      exact: true,
+      finish: 'length'
+    }
+  };
+  equal(
+      statsText(node),
+      '600.0 tokens/s · 1,201 tokens · first after 0.3 s · 17 read (8 kept)' +
+          ' · cut at the token limit');
   equal(thinkingLabel(node), 'Thought for 12 s · 340 tokens');
-  equal(thinkingLabel({ ...node, state: 'running', content: '' }), 'Thinking… 12 s');
+  equal(thinkingLabel({...node, state: 'running', content: ''}), 'Thinking… 12 s');
 });
 
 const results = [];
-for (const { name, run } of tests) {
+for (const {name, run} of tests) {
   let problem = '';
   try {
     run();
   } catch (error) {
     problem = String(error.message ?? error);
   }
-  results.push({ name, problem });
+  results.push({name, problem});
 }
 window.results = results;
