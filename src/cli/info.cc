@@ -30,21 +30,14 @@ struct MemoryPlan {
   uint64_t total() const { return weights + kv_cache + activations; }
 };
 
-int64_t num_elements(const ConstTensor& tensor) {
-  int64_t count = 1;
-  for (int i = 0; i < tensor.rank(); ++i) count *= tensor.size(i);
-  return count;
-}
-
 std::map<DType, TypeUse> uses_by_type(const formats::Checkpoint& checkpoint) {
   std::map<DType, TypeUse> uses;
   for (const formats::TensorEntry& tensor : checkpoint.tensors()) {
     TypeUse& use = uses[tensor.data.dtype()];
-    const int64_t elements = num_elements(tensor.data);
     ++use.tensors;
     use.in_panels += tensor.panels != nullptr ? 1 : 0;
-    use.elements += elements;
-    use.bytes += static_cast<uint64_t>(row_bytes(tensor.data.dtype(), elements));
+    use.elements += tensor.num_elements();
+    use.bytes += tensor.bytes();
   }
   return uses;
 }

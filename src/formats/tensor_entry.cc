@@ -9,6 +9,16 @@
 
 namespace hachi::formats {
 
+int64_t TensorEntry::num_elements() const {
+  int64_t count = 1;
+  for (int i = 0; i < data.rank(); ++i) count *= data.size(i);
+  return count;
+}
+
+uint64_t TensorEntry::bytes() const {
+  return static_cast<uint64_t>(row_bytes(data.dtype(), num_elements()));
+}
+
 Result<uint64_t> dense_bytes(const TensorClaim& claim, std::string_view file) {
   const size_t rank = claim.sizes.size();
   if (rank < 1 || rank > ConstTensor::kMaxRank) {

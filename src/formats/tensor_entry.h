@@ -17,6 +17,9 @@ struct TensorEntry {
   ConstTensor data;  // sizes outermost first, as [out, in]; a scalar has the shape [1]
   // Of a matrix in panels (gguf.h): where they lie; `data` then has a type and sizes but no bytes.
   const std::byte* panels = nullptr;
+
+  int64_t num_elements() const;
+  uint64_t bytes() const;  // without those that fill up the last panel
 };
 
 inline constexpr uint64_t kMaxTensors = 1 << 17;  // a large mixture of experts has 30,000

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "server/page.h"
 #include "server/routes.h"
 
 namespace hachi::server {
@@ -38,14 +39,19 @@ constexpr Route kRoutes[] = {
     {"GET", "/metrics", answer_metrics, false},
 };
 
-}  // namespace
+// The page's files, whose paths are their own (page.h).
+constexpr Route kPage = {"GET", "/", answer_page, false};
 
-std::span<const Route> routes() { return kRoutes; }
+}  // namespace
 
 RouteMatch find_route(std::string_view method, std::string_view path) {
   if (method == "HEAD") method = "GET";
   RouteMatch found;
-  // Those with the longest fixed part come first where two could match.
+  if (find_asset(path) != nullptr) {
+    if (method == kPage.method) found.route = &kPage;
+    found.allowed = kPage.method;
+    return found;
+  }
   for (const Route& route : kRoutes) {
     auto id = match(route.pattern, path);
     if (!id) continue;

@@ -1,7 +1,6 @@
 // Router: which function answers which method and path.
 #pragma once
 
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -17,9 +16,6 @@ struct Route {
   ErrorStyle style = ErrorStyle::kOpenAi;
   bool takes_file = false;  // its body may have the size of a file
 };
-
-// All of them.
-std::span<const Route> routes();
 
 struct RouteMatch {
   const Route* route = nullptr;  // null: there is none

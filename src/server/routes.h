@@ -19,5 +19,6 @@ net::awaitable<void> answer_models(Visit& visit, std::string id);
 net::awaitable<void> answer_model(Visit& visit, std::string id);
 net::awaitable<void> answer_health(Visit& visit, std::string id);
 net::awaitable<void> answer_metrics(Visit& visit, std::string id);
+net::awaitable<void> answer_page(Visit& visit, std::string id);
 
 }  // namespace hachi::server

@@ -1,0 +1,46 @@
+"""The chat page in a real browser, headless: what a reader does, what the page shows and sends.
+
+    page_test.py [--url URL] [--screenshots FOLDER] [-v] [answer_tests.BranchTest ...]
+
+The API answers by script (scripted_server.py). With --url the page's files come from that running
+server, and one more test asks the model behind it. Needs Debian's chromium and chromium-driver, and
+requirements.txt.
+"""
+
+import argparse
+import pathlib
+import sys
+import tempfile
+import unittest
+
+import answer_tests
+import keeping_tests
+import look_tests
+import safety_tests
+from page_driver import PageTest, start_browser
+from scripted_server import ScriptedServer
+
+MODULES = (answer_tests, keeping_tests, look_tests, safety_tests)
+
+
+def main():
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--url", default="")
+    parser.add_argument("--screenshots", default="")
+    options, rest = parser.parse_known_args()
+    with tempfile.TemporaryDirectory(prefix="hachi-page-", ignore_cleanup_errors=True) as downloads:
+        PageTest.options = options
+        PageTest.downloads = pathlib.Path(downloads)
+        PageTest.server = ScriptedServer(page=options.url).start()
+        PageTest.browser = start_browser(downloads)
+        try:
+            names = [module.__name__ for module in MODULES]
+            program = unittest.main(defaultTest=names, argv=[sys.argv[0], *rest], exit=False)
+        finally:
+            PageTest.browser.quit()
+            PageTest.server.shutdown()
+    sys.exit(not program.result.wasSuccessful())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The modules, hostile text, and the page with a real server behind it."""
+
+import time
+
+from page_driver import PageTest
+from scripted_server import ROOT
+
+
+class ModuleTest(PageTest):
+    def test_each_module(self):
+        if self.options.url:
+            self.skipTest("the modules are tested from web/")
+        self.browser.get(self.server.url + "tests/unit.html")
+        self.wait(lambda: self.script("return window.results ?? null"))
+        results = self.script("return window.results")
+        self.assertGreater(len(results), 50)
+        self.assertEqual([result for result in results if result["problem"]], [])
+
+    def test_each_module_is_fetched_with_the_page(self):
+        page = (ROOT / "web" / "index.html").read_text()
+        modules = {file.name for file in (ROOT / "web").glob("*.js")}
+        self.assertEqual({name for name in modules if f'"page/{name}"' not in page}, set())
+
+
+class AttackTest(PageTest):
+    def test_nothing_that_is_written_runs(self):
+        self.ask("attack")
+        self.find(".thoughts summary").click()
+        self.wait(lambda: self.all(".thoughts .prose table"))
+        self.wait(lambda: self.all(".assistant > .prose .formula"))
+        time.sleep(0.3)  # for what would load or run later
+        self.assertEqual(
+            self.all(
+                ".message script, .message img, .message svg[onload], .message style, .message b"
+            ),
+            [],
+        )
+        links = {link.get_attribute("href") for link in self.all(".message a")}
+        self.assertTrue(all(link.startswith("https://example.org/") for link in links), links)
+        self.assertEqual(
+            self.script(
+                "return [...document.querySelectorAll('.message *')].filter((e) => "
+                "[...e.attributes].some((a) => a.name.startsWith('on'))).length"
+            ),
+            0,
+        )
+        self.assertIn("<script>window.attacked = 'script'</script>", self.answer())
+        self.assertEqual(
+            self.script(
+                "return performance.getEntriesByType('resource')"
+                ".filter((entry) => !entry.name.startsWith(location.origin)).length"
+            ),
+            0,
+        )
+
+    def test_a_question_is_text(self):
+        self.ask("<img src=x onerror=\"window.attacked='question'\">")
+        self.assertEqual(self.all(".message img"), [])
+        self.assertEqual(self.texts("#conversations a"), self.questions())
+
+    def test_the_policy_holds(self):
+        self.script(
+            "const s = document.createElement('script');"
+            "s.textContent = 'window.attacked = 1'; document.body.append(s)"
+        )
+        messages = [entry["message"] for entry in self.browser.get_log("browser")]
+        self.assertTrue(any("Content Security Policy" in message for message in messages), messages)
+
+
+class RealServerTest(PageTest):
+    def test_the_model_answers(self):
+        if not self.options.url:
+            self.skipTest("needs --url")
+        self.browser.get(self.options.url)
+        self.wait(
+            lambda: self.script("return document.getElementById('model')?.options.length > 0")
+        )
+        self.ask("Say one word.")
+        self.assertFalse(
+            self.find(".assistant .error").is_displayed(), self.texts(".assistant .error")
+        )
+        self.assertRegex(self.texts(".stats")[-1], r"tokens")
