@@ -39,24 +39,39 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
   engine::EngineOptions& engine = options.shared.engine;
   auto* group = app.add_option_group("Engine");
   group->add_option("--max-batch", engine.scheduler.max_sequences, "Requests that run at once")
-      ->check(CLI::Range(1, 4096).description(""))->type_name("N")->capture_default_str();
+      ->check(CLI::Range(1, 4096).description(""))
+      ->type_name("N")
+      ->capture_default_str();
   group->add_option("--max-waiting", engine.max_waiting, "Requests that may wait beyond those")
-      ->check(CLI::Range(0, 1 << 20).description(""))->type_name("N")->capture_default_str();
+      ->check(CLI::Range(0, 1 << 20).description(""))
+      ->type_name("N")
+      ->capture_default_str();
   group->add_option("--step-tokens", engine.scheduler.step_tokens, "Tokens of one step at most")
-      ->check(CLI::Range(1, 1 << 16).description(""))->type_name("N")->capture_default_str();
-  group->add_option("--prompt-tokens", engine.scheduler.prompt_tokens,
-                    "Tokens of prompts in a step in which others get their next token")
-      ->check(CLI::Range(1, 1 << 16).description(""))->type_name("N")->capture_default_str();
-  group->add_option("--kv-cache", options.shared.kv_cache_bytes,
-                    "Memory for the KV cache of a model (default: a quarter of what is free)")
-      ->transform(CLI::AsSizeValue(false))->type_name("SIZE");
+      ->check(CLI::Range(1, 1 << 16).description(""))
+      ->type_name("N")
+      ->capture_default_str();
+  group
+      ->add_option("--prompt-tokens", engine.scheduler.prompt_tokens,
+                   "Tokens of prompts in a step in which others get their next token")
+      ->check(CLI::Range(1, 1 << 16).description(""))
+      ->type_name("N")
+      ->capture_default_str();
+  group
+      ->add_option("--kv-cache", options.shared.kv_cache_bytes,
+                   "Memory for the KV cache of a model (default: a quarter of what is free)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
   group->add_flag("--no-prefix-cache", options.no_prefix_cache,
                   "Run every prompt from its beginning");
-  group->add_option("--speculate", engine.guess_tokens,
-                    "Guess so many tokens ahead from the text itself; the answers are the same")
-      ->check(CLI::Range(0, 32).description(""))->type_name("N")->capture_default_str();
+  group
+      ->add_option("--speculate", engine.guess_tokens,
+                   "Guess so many tokens ahead from the text itself; the answers are the same")
+      ->check(CLI::Range(0, 32).description(""))
+      ->type_name("N")
+      ->capture_default_str();
   group->add_option("--pooling", options.pooling, "What embeddings are made of: mean or last")
-      ->check(CLI::IsMember({"mean", "last"}))->capture_default_str();
+      ->check(CLI::IsMember({"mean", "last"}))
+      ->capture_default_str();
 }
 
 void add_http_group(CLI::App& app, ServeOptions& options) {
@@ -67,50 +82,69 @@ void add_http_group(CLI::App& app, ServeOptions& options) {
   group->add_option("--port", http.port, "Port to listen on; 0: any free one")
       ->capture_default_str();
   group->add_option("--http-threads", http.threads, "Threads for connections")
-      ->check(CLI::Range(1, 64).description(""))->type_name("N")->capture_default_str();
+      ->check(CLI::Range(1, 64).description(""))
+      ->type_name("N")
+      ->capture_default_str();
   group->add_option("--max-connections", http.max_connections, "Open connections at most")
-      ->check(CLI::Range(1, 1 << 20).description(""))->type_name("N")->capture_default_str();
+      ->check(CLI::Range(1, 1 << 20).description(""))
+      ->type_name("N")
+      ->capture_default_str();
   group->add_option("--max-body", options.app.max_body_bytes, "Bytes of a request at most")
-      ->transform(CLI::AsSizeValue(false))->type_name("SIZE")->capture_default_str();
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE")
+      ->capture_default_str();
   group->add_option("--tls-cert", http.tls_certificate, "Serve HTTPS with this PEM certificate")
       ->type_name("FILE");
   group->add_option("--tls-key", http.tls_key, "Its private key")->type_name("FILE");
-  group->add_option("--cors-origin", options.app.cors_origins,
-                    "Let pages of this origin use the server; can be given again; *: all")
+  group
+      ->add_option("--cors-origin", options.app.cors_origins,
+                   "Let pages of this origin use the server; can be given again; *: all")
       ->type_name("ORIGIN");
 }
 
 void add_operation_group(CLI::App& app, ServeOptions& options) {
   auto* group = app.add_option_group("Operation");
-  group->add_option("--api-keys", options.key_file,
-                    "Ask for an API key of this file (hachi key makes one); read again on SIGHUP")
+  group
+      ->add_option("--api-keys", options.key_file,
+                   "Ask for an API key of this file (hachi key makes one); read again on SIGHUP")
       ->type_name("FILE");
   group->add_option("--timeout", options.timeout_s, "End an answer after this time; 0: never")
-      ->check(CLI::Range(0.0, 1e6).description(""))->type_name("S")->capture_default_str();
-  group->add_option("--access-log", options.access_log,
-                    "Where each request is a line of JSON: a file, - (standard error) or off")
-      ->type_name("FILE")->capture_default_str();
+      ->check(CLI::Range(0.0, 1e6).description(""))
+      ->type_name("S")
+      ->capture_default_str();
+  group
+      ->add_option("--access-log", options.access_log,
+                   "Where each request is a line of JSON: a file, - (standard error) or off")
+      ->type_name("FILE")
+      ->capture_default_str();
   group->add_flag("--log-text", options.log_text, "Prompts and answers too");
-  group->add_option("--memory-budget", options.memory_budget,
-                    "Memory for all models; the longest unused go when it is full")
-      ->transform(CLI::AsSizeValue(false))->type_name("SIZE");
-  group->add_option("--idle-unload", options.idle_s, "Unload a model unused for this time; 0: never")
-      ->check(CLI::Range(0.0, 1e6).description(""))->type_name("S")->capture_default_str();
+  group
+      ->add_option("--memory-budget", options.memory_budget,
+                   "Memory for all models; the longest unused go when it is full")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
+  group
+      ->add_option("--idle-unload", options.idle_s, "Unload a model unused for this time; 0: never")
+      ->check(CLI::Range(0.0, 1e6).description(""))
+      ->type_name("S")
+      ->capture_default_str();
   group->add_flag("--lazy", options.lazy, "Load no model before it is asked for");
   group->add_option("--grace", options.grace_s, "Time for running answers when it is stopped")
-      ->check(CLI::Range(0.0, 1e6).description(""))->type_name("S")->capture_default_str();
+      ->check(CLI::Range(0.0, 1e6).description(""))
+      ->type_name("S")
+      ->capture_default_str();
 }
 
 void complete(ServeOptions& options) {
   engine::EngineOptions& engine = options.shared.engine;
   engine.scheduler.share_prefixes = !options.no_prefix_cache;
-  engine.scheduler.step_tokens = std::max(engine.scheduler.step_tokens, engine.scheduler.max_sequences);
+  engine.scheduler.step_tokens =
+      std::max(engine.scheduler.step_tokens, engine.scheduler.max_sequences);
   options.app.models.engine = engine;
   options.app.models.memory_budget = options.memory_budget > 0 ? options.memory_budget : UINT64_MAX;
   options.app.models.idle_time = seconds(static_cast<int64_t>(options.idle_s));
   options.app.request_timeout = seconds(static_cast<int64_t>(options.timeout_s));
-  options.app.pooling =
-      options.pooling == "last" ? engine::Pooling::kLast : engine::Pooling::kMean;
+  options.app.pooling = options.pooling == "last" ? engine::Pooling::kLast : engine::Pooling::kMean;
 }
 
 Result<server::LoadedKeys> read_keys(const ServeOptions& options, const server::KeyRing* before) {
@@ -122,18 +156,18 @@ Result<server::LoadedKeys> read_keys(const ServeOptions& options, const server::
 
 Result<std::unique_ptr<server::AccessLog>> open_log(const ServeOptions& options) {
   if (options.access_log == "off") return nullptr;
-  return server::AccessLog::open({.file = options.access_log == "-" ? "" : options.access_log,
-                                  .with_text = options.log_text});
+  return server::AccessLog::open(
+      {.file = options.access_log == "-" ? "" : options.access_log, .with_text = options.log_text});
 }
 
 void print_settings(const ServeOptions& options, const server::App& app,
                     const std::vector<ServedName>& names, const std::vector<ModelPlan>& plans) {
   const auto& scheduler = options.shared.engine.scheduler;
   for (size_t i = 0; i < names.size(); ++i) {
-    fmt::print(stderr, "hachi: model {}: {} of weights, KV cache of {} ({}, {} tokens), context {}\n",
-               names[i].name, human_bytes(plans[i].weight_bytes),
-               human_bytes(plans[i].kv_cache_bytes), options.shared.model.kv_type,
-               plans[i].cache_tokens, plans[i].context);
+    fmt::print(
+        stderr, "hachi: model {}: {} of weights, KV cache of {} ({}, {} tokens), context {}\n",
+        names[i].name, human_bytes(plans[i].weight_bytes), human_bytes(plans[i].kv_cache_bytes),
+        options.shared.model.kv_type, plans[i].cache_tokens, plans[i].context);
   }
   fmt::print(stderr,
              "hachi: {} requests at once, {} waiting, steps of {} tokens, prompts of {} beside "
@@ -149,7 +183,8 @@ void print_settings(const ServeOptions& options, const server::App& app,
              options.timeout_s > 0 ? fmt::format("{} s", options.timeout_s) : "none",
              options.access_log == "-" ? "on standard error" : options.access_log);
   const bool is_open = options.app.http.host != "127.0.0.1" && options.key_file.empty();
-  if (is_open) fmt::print(stderr, "hachi: anyone who reaches this address may use it: see --api-keys\n");
+  if (is_open)
+    fmt::print(stderr, "hachi: anyone who reaches this address may use it: see --api-keys\n");
   fmt::print(stderr, "hachi: listening on {}://{}:{}\n",
              options.app.http.tls_certificate.empty() ? "http" : "https", options.app.http.host,
              app.port());
@@ -175,7 +210,8 @@ void reload(const ServeOptions& options, server::App& app) {
   const auto before = app.keys().get();
   if (auto keys = read_keys(options, before.get())) {
     app.keys().set(keys->ring);
-    fmt::print(stderr, "hachi: read {} again\n", options.key_file.empty() ? "nothing" : options.key_file);
+    fmt::print(stderr, "hachi: read {} again\n",
+               options.key_file.empty() ? "nothing" : options.key_file);
   } else {
     fmt::print(stderr, "hachi: the old keys stay: {}\n", keys.error().message);
   }
@@ -193,7 +229,8 @@ int run_until_stopped(const ServeOptions& options, server::App& app, const sigse
     if (signal == SIGHUP) reload(options, app);
     app.tidy();
   }
-  fmt::print(stderr, "hachi: stopping; answers that run have {} s (once more: now)\n", options.grace_s);
+  fmt::print(stderr, "hachi: stopping; answers that run have {} s (once more: now)\n",
+             options.grace_s);
   std::atomic<bool> stopped{false};
   std::thread stopper([&] {
     app.stop(milliseconds(static_cast<int64_t>(1000 * options.grace_s)));

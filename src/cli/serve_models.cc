@@ -12,8 +12,8 @@ namespace {
 
 constexpr int64_t kMaxLogitRows = 64;
 
-// A quarter of the memory that the weights leave, for as many tokens as all requests could have, and
-// in any case for one request of the whole context.
+// A quarter of the memory that the weights leave, for as many tokens as all requests could have,
+// and in any case for one request of the whole context.
 uint64_t default_kv_cache_bytes(uint64_t weights, uint64_t bytes_per_token, int64_t context,
                                 int64_t max_sequences) {
   const uint64_t available = available_memory();
@@ -35,7 +35,8 @@ ServedName parse_served_name(const std::string& text) {
     return {text.substr(0, equals), text.substr(equals + 1)};
   }
   const std::filesystem::path path(text);
-  std::filesystem::path last = path.has_filename() ? path.filename() : path.parent_path().filename();
+  std::filesystem::path last =
+      path.has_filename() ? path.filename() : path.parent_path().filename();
   if (last.extension() == ".gguf") last = last.stem();
   return {last.string(), text};
 }
@@ -50,8 +51,9 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   }
   const int64_t asked = options.model.context;
   if (asked > config.context_length) {
-    return fail(Code::kInvalidArgument, "{}: the context must be at most the model's {} tokens, got {}",
-                model, config.context_length, asked);
+    return fail(Code::kInvalidArgument,
+                "{}: the context must be at most the model's {} tokens, got {}", model,
+                config.context_length, asked);
   }
   plan.context = asked > 0 ? asked : std::min(config.context_length, engine::kDefaultContext);
   const DType kv_type = *dtype_from_name(options.model.kv_type);
@@ -75,8 +77,8 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
   ModelOptions model_options = options.model;
   model_options.model = model;
   TRY(LoadedModel loaded, load_model(model_options));
-  auto opened = std::make_shared<Opened>(
-      Opened{std::move(loaded.checkpoint), std::move(loaded.model)});
+  auto opened =
+      std::make_shared<Opened>(Opened{std::move(loaded.checkpoint), std::move(loaded.model)});
   const engine::SchedulerOptions& scheduler = options.engine.scheduler;
   TRY(auto runner,
       engine::ModelRunner::create(

@@ -2,27 +2,25 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
+#include <iterator>
 #include <optional>
+#include <string>
 #include <string_view>
-
-#include "core/files.h"
 
 namespace hachi::inline core {
 namespace {
 
-constexpr uint64_t kMaxSystemFile = 1 << 16;
-
 // The number that follows `key` in a file of the system; none for "max" and the like.
 std::optional<uint64_t> read_number(const char* path, std::string_view key = "") {
-  const auto text = read_file(path, kMaxSystemFile);
-  if (!text) return std::nullopt;
-  size_t at = text->find(key);
+  std::ifstream file(path);  // such files say that they have no bytes
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  size_t at = text.find(key);
   if (at == std::string::npos) return std::nullopt;
-  at = text->find_first_not_of(" \t", at + key.size());
+  at = text.find_first_not_of(" \t", at + key.size());
   if (at == std::string::npos) return std::nullopt;
   uint64_t value = 0;
-  const auto [end, error] =
-      std::from_chars(text->data() + at, text->data() + text->size(), value);
+  const auto [end, error] = std::from_chars(text.data() + at, text.data() + text.size(), value);
   return error == std::errc() ? std::optional(value) : std::nullopt;
 }
 
@@ -33,7 +31,8 @@ uint64_t available_memory() {
   // Version 2 of cgroups, then version 1.
   constexpr const char* kFiles[][2] = {
       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-      {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
+      {"/sys/fs/cgroup/memory/memory.limit_in_bytes",
+       "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
   for (const auto& [limit_file, used_file] : kFiles) {
     const auto limit = read_number(limit_file), used = read_number(used_file);
     if (limit && used) bytes = std::min(bytes, *limit - std::min(*limit, *used));

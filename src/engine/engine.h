@@ -36,7 +36,9 @@ struct EngineOptions {
 // A moment's state, and counts since the start.
 struct EngineStats {
   int64_t running = 0, waiting = 0;
-  int64_t num_pages = 0, free_pages = 0, cached_pages = 0;  // cached: known to the prefix tree
+  int64_t num_pages = 0, free_pages = 0;
+  int64_t cached_pages = 0;  // that the prefix tree remembers
+  int64_t idle_pages = 0;    // of those, that no request uses
   int64_t steps = 0;
   int64_t prompt_tokens = 0;  // that were run
   int64_t generated_tokens = 0;

@@ -16,7 +16,7 @@ PageRef& PageRef::operator=(PageRef&& other) noexcept {
 }
 
 PageRef PageRef::share() const {
-  ++pool_->owners_[static_cast<size_t>(page_)];
+  if (++pool_->owners_[static_cast<size_t>(page_)] == 2) ++pool_->num_shared_;
   return PageRef(pool_, page_);
 }
 
@@ -25,6 +25,7 @@ void PageRef::give_back() {
   int32_t& owners = pool_->owners_[static_cast<size_t>(page_)];
   CHECK(owners > 0);
   if (--owners == 0) pool_->free_.push_back(page_);
+  if (owners == 1) --pool_->num_shared_;
   pool_ = nullptr;
 }
 

@@ -43,6 +43,8 @@ class PagePool {
 
   int64_t num_pages() const { return static_cast<int64_t>(owners_.size()); }
   int64_t num_free() const { return static_cast<int64_t>(free_.size()); }
+  // Pages with more than one owner.
+  int64_t num_shared() const { return num_shared_; }
   int32_t owners(int32_t page) const { return owners_[static_cast<size_t>(page)]; }
 
  private:
@@ -50,6 +52,7 @@ class PagePool {
 
   std::vector<int32_t> free_;    // the last is taken first
   std::vector<int32_t> owners_;  // of each page; 0: free
+  int64_t num_shared_ = 0;
 };
 
 // The pages of one sequence, in the order of its positions.

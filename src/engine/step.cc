@@ -207,6 +207,8 @@ void Engine::publish() {
   counts_.num_pages = pages_.num_pages();
   counts_.free_pages = pages_.num_free();
   counts_.cached_pages = scheduler_.prefixes().size();
+  // Whatever is shared is shared with the tree.
+  counts_.idle_pages = counts_.cached_pages - pages_.num_shared();
   counts_.preemptions = scheduler_.preemptions();
   counts_.evictions = scheduler_.prefixes().evictions();
   counts_.prefix = scheduler_.prefix_counts();

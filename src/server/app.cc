@@ -27,6 +27,7 @@ EngineCounts counts_of(const engine::EngineStats& stats) {
           .num_pages = stats.num_pages,
           .free_pages = stats.free_pages,
           .cached_pages = stats.cached_pages,
+          .idle_pages = stats.idle_pages,
           .steps = stats.steps,
           .prompt_tokens = stats.prompt_tokens,
           .generated_tokens = stats.generated_tokens,
