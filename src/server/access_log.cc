@@ -1,8 +1,6 @@
 #include "server/access_log.h"
 
-#include <cerrno>
 #include <cmath>
-#include <cstring>
 #include <ctime>
 
 #include <fmt/format.h>

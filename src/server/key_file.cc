@@ -1,9 +1,12 @@
 #include "server/key_file.h"
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 #include <optional>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "core/files.h"
 #include "formats/printable.h"

@@ -1,6 +1,7 @@
 #include "server/metrics.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <sys/resource.h>
@@ -62,7 +63,7 @@ constexpr EngineSeries kEngineSeries[] = {
      &value_of<&EngineCounts::waiting>},
     {"vllm:kv_cache_usage_perc", "gauge",
      "Share of the KV cache's pages that requests hold; 1 is all of them.", &cache_usage},
-    // The name before vLLM 0.10, which dashboards of that time read.
+    // vLLM's older name, which dashboards of its time read.
     {"vllm:gpu_cache_usage_perc", "gauge", "The same as vllm:kv_cache_usage_perc.", &cache_usage},
     {"vllm:prompt_tokens_total", "counter",
      "Prompt tokens that were read, run or found in the cache.",
@@ -117,7 +118,7 @@ constexpr HistogramSeries kHistograms[] = {
      &ModelMetrics::time_to_first_token},
     {"vllm:inter_token_latency_seconds", "From one piece of an answer to the next.",
      &ModelMetrics::inter_token_latency},
-    // The name before vLLM 0.11, which dashboards of that time read.
+    // As above.
     {"vllm:time_per_output_token_seconds", "The same as vllm:inter_token_latency_seconds.",
      &ModelMetrics::inter_token_latency},
     {"vllm:request_time_per_output_token_seconds",
