@@ -133,7 +133,13 @@ export class MessageView {
     const {error, state} = this.node;
     this.#error.hidden = state !== 'failed';
     if (state !== 'failed') return;
-    const retry = button('Try again', () => this.#actions.proceed(this.node));
+    // What has come stays: another try begins a version of its own.
+    const retry = button('Try again', () => {
+      if (this.node.content)
+        this.#actions.regenerate(this.node);
+      else
+        this.#actions.proceed(this.node);
+    });
     const enterKey =
         error?.status === 401 ? button('Enter the key', () => this.#actions.enterKey()) : null;
     this.#error.replaceChildren(
@@ -155,16 +161,16 @@ export class MessageView {
           step('›', 1, 'The next version', index === total - 1)));
     }
     if (node.content) shown.push(copyButton('Copy the message', () => node.content));
-    if (node.role === 'user')
+    if (node.role === 'user') {
       shown.push(button('Edit', () => this.edit(), {title: 'Edit into a new version'}));
-    else
+    } else {
       shown.push(
           button('Regenerate', () => this.#actions.regenerate(node), {title: 'Another answer'}));
-    const wasCut =
-        node.state === 'stopped' || (node.state === 'done' && node.stats?.finish === 'length');
-    if (node.role === 'assistant' && wasCut && node.content) {
-      shown.push(
-          button('Continue', () => this.#actions.proceed(node), {title: 'Write on from here'}));
+      const isWhole = node.state === 'done' && node.stats?.finish !== 'length';
+      if (node.content && !isWhole) {
+        shown.push(
+            button('Continue', () => this.#actions.proceed(node), {title: 'Write on from here'}));
+      }
     }
     this.#buttons.replaceChildren(...shown);
   }

@@ -192,6 +192,16 @@ class ErrorTest(PageTest):
         self.assertEqual(self.error(), ["The connection broke off before the answer was complete."])
         self.assertEqual(self.answer(), "This answer ends in the")
 
+    def test_another_try_after_a_part_begins_a_version(self):
+        self.ask("break")
+        self.click("Try again")
+        self.wait(lambda: self.versions() == ["2/2"])
+        self.assertEqual(
+            self.server.requests[-1]["messages"], [{"role": "user", "content": "break"}]
+        )
+        self.wait_until_answered()
+        self.assertTrue(self.buttons("Continue"))
+
     def test_error_inside_the_stream(self):
         self.ask("fail")
         self.assertEqual(self.error(), ["The model ran out of memory."])
