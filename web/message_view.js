@@ -5,6 +5,7 @@ import {StreamedText} from './streamed_text.js';
 import {branches} from './tree.js';
 
 const seconds = (ms) => `${(ms / 1000).toFixed(ms < 9950 ? 1 : 0)} s`;
+const fine = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : seconds(ms));
 const count = (number, exact) => `${exact ? '' : '≈ '}${number.toLocaleString('en')}`;
 
 export function thinkingLabel(node) {
@@ -20,7 +21,7 @@ export function statsText({state, stats}) {
     parts.push(`${((stats.tokens - 1) / stats.writingMs * 1000).toFixed(1)} tokens/s`);
   }
   parts.push(`${count(stats.tokens, stats.exact)} tokens`);
-  if (stats.firstMs !== null) parts.push(`first after ${seconds(stats.firstMs)}`);
+  if (stats.firstMs !== null) parts.push(`first after ${fine(stats.firstMs)}`);
   if (stats.promptTokens !== null) {
     const cached = stats.cachedTokens ? ` (${count(stats.cachedTokens, true)} kept)` : '';
     parts.push(`${count(stats.promptTokens, true)} read${cached}`);

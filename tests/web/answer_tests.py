@@ -28,7 +28,7 @@ class AnswerTest(PageTest):
             },
         )
         stats = self.texts(".stats")[-1]
-        self.assertRegex(stats, r"6 tokens · first after [\d.]+ s · 17 read \(8 kept\)$")
+        self.assertRegex(stats, r"6 tokens · first after [\d.]+ m?s · 17 read \(8 kept\)$")
         self.assertEqual(
             self.find("#announcer").get_attribute("textContent"),
             "The answer is complete. You said: Hello\nworld",
