@@ -25,12 +25,12 @@ SOURCE = """\
 #include "server/page.h"
 
 asm(R"(
-  .section .rodata
+  .pushsection .rodata
   .balign 16
   .global hachi_page_bytes
 hachi_page_bytes:
   .incbin "{blob}"
-  .text
+  .popsection
 )");
 extern "C" const char hachi_page_bytes[{size}];
 

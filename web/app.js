@@ -98,7 +98,6 @@ function send() {
   input.value = '';
   input.dispatchEvent(new Event('input'));
   const last = path(current).at(-1);
-  // A question without an answer is followed by another: the models' templates want turns.
   answerTo(addMessage(current, last?.id ?? kRoot, 'user', text));
 }
 
@@ -134,7 +133,7 @@ async function proceed(node) {
   const answer = new Answer(conversation, node);
   answers.set(conversation.id, answer);
   keep(conversation);
-  const writing = answer.run(preference('key'), onChange());
+  const writing = answer.run(preference('key'), whenChanged(conversation, node));
   open(conversation);
   announce('The answer is being written.');
   await writing;
@@ -143,22 +142,19 @@ async function proceed(node) {
   chat.changed(node);
   showChrome();
   if (conversation === current) announce(spoken(node));
-  if (node.error?.status === 401 && await enterKey(node.error.message))
-    proceedIfShown(conversation, node);
-
-  function onChange() {
-    let saved = performance.now();
-    return () => {
-      chat.changed(node);
-      if (performance.now() - saved < kSaveEvery || !conversations.has(conversation.id)) return;
-      saved = performance.now();
-      keep(conversation);
-    };
-  }
+  if (node.error?.status !== 401 || !await enterKey(node.error.message)) return;
+  if (conversation === current) proceed(node);
 }
 
-function proceedIfShown(conversation, node) {
-  if (conversation === current) proceed(node);
+// What to do with each chunk of an answer: show it, and keep it now and then.
+function whenChanged(conversation, node) {
+  let saved = performance.now();
+  return () => {
+    chat.changed(node);
+    if (performance.now() - saved < kSaveEvery || !conversations.has(conversation.id)) return;
+    saved = performance.now();
+    keep(conversation);
+  };
 }
 
 function spoken(node) {
@@ -250,7 +246,7 @@ function onKey(event) {
   const command = event.ctrlKey || event.metaKey;
   const inDialog = document.querySelector('dialog[open]');
   const isTyping = event.target.closest?.('input, textarea, select');
-  if (inDialog) return;
+  if (inDialog || event.isComposing) return;
   if (event.key === 'Escape') {
     if (kNarrow.matches && sidebarShown())
       toggleSidebar(false);
@@ -337,6 +333,9 @@ function wire() {
   addEventListener('pagehide', () => {
     const unsaved = [...answers.values()].map(({conversation}) => conversation);
     if (unsaved.length) setPreference('unsaved', [...preference('unsaved', []), ...unsaved]);
+  });
+  addEventListener('pageshow', ({persisted}) => {
+    if (persisted) setPreference('unsaved', []);  // the page did not go after all
   });
   kNarrow.onchange = () => toggleSidebar(!kNarrow.matches && preference('sidebar', true));
   onForeignChange((id, conversation) => {

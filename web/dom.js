@@ -39,6 +39,7 @@ export function copyButton(label, text) {
     try {
       await copyText(text());
       made.textContent = 'Copied';
+      announce('Copied');
     } catch {
       made.textContent = 'Not copied';
     }

@@ -5,6 +5,7 @@ import {StreamedText} from './streamed_text.js';
 import {branches} from './tree.js';
 
 const seconds = (ms) => `${(ms / 1000).toFixed(ms < 9950 ? 1 : 0)} s`;
+const fine = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : seconds(ms));
 const count = (number, exact) => `${exact ? '' : '≈ '}${number.toLocaleString('en')}`;
 
 export function thinkingLabel(node) {
@@ -20,7 +21,7 @@ export function statsText({state, stats}) {
     parts.push(`${((stats.tokens - 1) / stats.writingMs * 1000).toFixed(1)} tokens/s`);
   }
   parts.push(`${count(stats.tokens, stats.exact)} tokens`);
-  if (stats.firstMs !== null) parts.push(`first after ${seconds(stats.firstMs)}`);
+  if (stats.firstMs !== null) parts.push(`first after ${fine(stats.firstMs)}`);
   if (stats.promptTokens !== null) {
     const cached = stats.cachedTokens ? ` (${count(stats.cachedTokens, true)} kept)` : '';
     parts.push(`${count(stats.promptTokens, true)} read${cached}`);
@@ -133,7 +134,13 @@ export class MessageView {
     const {error, state} = this.node;
     this.#error.hidden = state !== 'failed';
     if (state !== 'failed') return;
-    const retry = button('Try again', () => this.#actions.proceed(this.node));
+    // What has come stays: another try begins a version of its own.
+    const retry = button('Try again', () => {
+      if (this.node.content)
+        this.#actions.regenerate(this.node);
+      else
+        this.#actions.proceed(this.node);
+    });
     const enterKey =
         error?.status === 401 ? button('Enter the key', () => this.#actions.enterKey()) : null;
     this.#error.replaceChildren(
@@ -155,16 +162,16 @@ export class MessageView {
           step('›', 1, 'The next version', index === total - 1)));
     }
     if (node.content) shown.push(copyButton('Copy the message', () => node.content));
-    if (node.role === 'user')
+    if (node.role === 'user') {
       shown.push(button('Edit', () => this.edit(), {title: 'Edit into a new version'}));
-    else
+    } else {
       shown.push(
           button('Regenerate', () => this.#actions.regenerate(node), {title: 'Another answer'}));
-    const wasCut =
-        node.state === 'stopped' || (node.state === 'done' && node.stats?.finish === 'length');
-    if (node.role === 'assistant' && wasCut && node.content) {
-      shown.push(
-          button('Continue', () => this.#actions.proceed(node), {title: 'Write on from here'}));
+      const isWhole = node.state === 'done' && node.stats?.finish !== 'length';
+      if (node.content && !isWhole) {
+        shown.push(
+            button('Continue', () => this.#actions.proceed(node), {title: 'Write on from here'}));
+      }
     }
     this.#buttons.replaceChildren(...shown);
   }

@@ -9,7 +9,7 @@ export const kNumbers = [
   decimal('top_p', 'Top p', 0, 1, 'Keeps the likeliest tokens up to this share'),
   whole('top_k', 'Top k', 0, 'Keeps this many tokens; 0 keeps all'),
   decimal('min_p', 'Min p', 0, 1, 'Drops tokens below this share of the likeliest'),
-  whole('max_completion_tokens', 'Most tokens', 1, 'Thinking included'),
+  whole('max_completion_tokens', 'Max tokens', 1, 'Thinking included'),
   whole('seed', 'Seed', 0, 'The same seed gives the same answer'),
   decimal('presence_penalty', 'Presence penalty', -2, 2, 'Against any repeated token'),
   decimal('frequency_penalty', 'Frequency penalty', -2, 2, 'Grows with each repetition'),

@@ -84,7 +84,8 @@ export function stepBranch(conversation, id, step) {
 }
 
 // What the server is sent: the system prompt, then the messages up to and with `id`. Thoughts stay
-// here: the models' templates drop those of earlier turns.
+// here: the models' templates drop those of earlier turns. An answer that failed before its first
+// word is sent empty, for templates want turns.
 export function requestMessages(conversation, id) {
   const system = conversation.settings.system?.trim();
   const messages = system ? [{role: 'system', content: system}] : [];

@@ -28,7 +28,7 @@ class AnswerTest(PageTest):
             },
         )
         stats = self.texts(".stats")[-1]
-        self.assertRegex(stats, r"6 tokens · first after [\d.]+ s · 17 read \(8 kept\)$")
+        self.assertRegex(stats, r"6 tokens · first after [\d.]+ m?s · 17 read \(8 kept\)$")
         self.assertEqual(
             self.find("#announcer").get_attribute("textContent"),
             "The answer is complete. You said: Hello\nworld",
@@ -191,6 +191,16 @@ class ErrorTest(PageTest):
         self.ask("break")
         self.assertEqual(self.error(), ["The connection broke off before the answer was complete."])
         self.assertEqual(self.answer(), "This answer ends in the")
+
+    def test_another_try_after_a_part_begins_a_version(self):
+        self.ask("break")
+        self.click("Try again")
+        self.wait(lambda: self.versions() == ["2/2"])
+        self.assertEqual(
+            self.server.requests[-1]["messages"], [{"role": "user", "content": "break"}]
+        )
+        self.wait_until_answered()
+        self.assertTrue(self.buttons("Continue"))
 
     def test_error_inside_the_stream(self):
         self.ask("fail")

@@ -172,7 +172,7 @@ test('the numbers beneath an answer', () => {
   };
   equal(
       statsText(node),
-      '600.0 tokens/s · 1,201 tokens · first after 0.3 s · 17 read (8 kept)' +
+      '600.0 tokens/s · 1,201 tokens · first after 250 ms · 17 read (8 kept)' +
           ' · cut at the token limit');
   equal(thinkingLabel(node), 'Thought for 12 s · 340 tokens');
   equal(thinkingLabel({...node, state: 'running', content: ''}), 'Thinking… 12 s');
