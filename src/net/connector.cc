@@ -16,7 +16,7 @@ using boost::system::error_code;
 
 }  // namespace
 
-Connector::Connector(asio::any_io_executor executor, std::optional<TlsContext> tls)
+Connector::Connector(const asio::any_io_executor& executor, std::optional<TlsContext> tls)
     : resolver_(executor), socket_(executor), timer_(executor), tls_(std::move(tls)) {}
 
 void Connector::cancel() {

@@ -20,7 +20,7 @@ namespace hachi::net {
 // its context does not end before the system's resolver gives up. Addresses need no such thread.
 class Connector : public std::enable_shared_from_this<Connector> {
  public:
-  Connector(boost::asio::any_io_executor executor, std::optional<TlsContext> tls);
+  Connector(const boost::asio::any_io_executor& executor, std::optional<TlsContext> tls);
 
   // Tries each address of the host in turn, then TLS if `origin` has it.
   awaitable<Result<std::shared_ptr<Stream>>> connect(Url origin, Stream::Time deadline);

@@ -46,7 +46,7 @@ awaitable<bool> Exchange::send_text(std::string head, std::string body) {
   co_return co_await connection_.write(parts);
 }
 
-awaitable<bool> Exchange::begin_stream(int status, Headers headers) {
+awaitable<bool> Exchange::begin_stream(int status, const Headers& headers) {
   CHECK(phase_ == Phase::kWaiting);
   phase_ = Phase::kStreaming;
   keep_alive_ = keep_alive_ && http11_ && !connection_.draining();

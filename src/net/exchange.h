@@ -51,7 +51,7 @@ class Exchange {
 
   // The head of a stream, sent at once. HTTP/1.1 gets chunks, HTTP/1.0 bytes until the connection
   // closes.
-  awaitable<bool> begin_stream(int status, Headers headers);
+  awaitable<bool> begin_stream(int status, const Headers& headers);
 
   // The next bytes of the stream, which must live until it is done; no bytes are no chunk. One
   // system call and no wait if the socket takes them. When it does not, it waits, at most the

@@ -143,10 +143,10 @@ HeadScanner::State HeadScanner::scan(std::string_view text) {
         ++at_;
         return State::kComplete;
       }
-    } else if (byte == 0x7f || (byte < 0x20 && byte != '\r' && byte != '\t')) {
-      return State::kMalformed;
-    } else if (at_ == line_ && (byte == ' ' || byte == '\t')) {
-      return State::kMalformed;
+    } else {
+      const bool control = byte == 0x7f || (byte < 0x20 && byte != '\r' && byte != '\t');
+      const bool fold = at_ == line_ && (byte == ' ' || byte == '\t');
+      if (control || fold) return State::kMalformed;
     }
   }
   return State::kMore;

@@ -41,11 +41,11 @@ bool is_sendable(const ClientRequest& request) {
 // What coroutines hold on to while the client may go.
 class HttpClient::Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(boost::asio::any_io_executor executor, Url origin, ClientOptions options,
+  Session(const boost::asio::any_io_executor& executor, Url origin, ClientOptions options,
           std::optional<TlsContext> tls)
       : origin_(std::move(origin)),
         options_(std::move(options)),
-        connector_(std::make_shared<Connector>(std::move(executor), std::move(tls))) {}
+        connector_(std::make_shared<Connector>(executor, std::move(tls))) {}
 
   awaitable<Result<HttpResponse>> send(ClientRequest request);
   awaitable<Result<HttpResponse>> begin(ClientRequest request);
@@ -115,14 +115,14 @@ awaitable<Result<HttpResponse>> HttpClient::Session::send(ClientRequest request)
   }
 }
 
-Result<HttpClient> HttpClient::create(boost::asio::any_io_executor executor, Url origin,
+Result<HttpClient> HttpClient::create(const boost::asio::any_io_executor& executor, Url origin,
                                       ClientOptions options) {
   std::optional<TlsContext> tls;
   if (origin.tls) {
     TRY(tls, TlsContext::client(options.ca_file, options.verify));
   }
-  return HttpClient(std::make_shared<Session>(std::move(executor), std::move(origin),
-                                              std::move(options), std::move(tls)));
+  return HttpClient(
+      std::make_shared<Session>(executor, std::move(origin), std::move(options), std::move(tls)));
 }
 
 HttpClient::HttpClient(std::shared_ptr<Session> session) : session_(std::move(session)) {}

@@ -46,7 +46,7 @@ class HttpClient {
  public:
   // Connects with the first request. Only the scheme, host and port of `origin` count. Fails if
   // `options` name certificates that cannot be read.
-  static Result<HttpClient> create(boost::asio::any_io_executor executor, Url origin,
+  static Result<HttpClient> create(const boost::asio::any_io_executor& executor, Url origin,
                                    ClientOptions options = {});
 
   HttpClient(HttpClient&&) noexcept;

@@ -65,21 +65,23 @@ struct HttpServer::Impl {
   Result<void> load_tls();
   void run();
   awaitable<void> accept_loop();
-  void hand_over(tcp::socket socket, std::string peer);
+  void hand_over(Worker& worker, tcp::socket socket, std::string peer);
   awaitable<void> live(Worker& worker, Stream::Socket socket, std::string peer);
   Worker& least_loaded();
   void drain(std::chrono::milliseconds grace);
   bool wait_until_empty(std::chrono::milliseconds time);
   void connection_ended(Worker& worker);
+  bool admit();
 
   std::shared_ptr<const ConnectionSettings> settings;
   std::optional<TlsContext> tls;
   uint16_t port = 0;
   std::atomic<int64_t> num_connections = 0;
-  std::mutex drain_mutex;         // one drain at a time
-  bool drained = false;           // guarded by drain_mutex
-  std::mutex empty_mutex;         // for empty alone
-  std::condition_variable empty;  // num_connections is 0
+  std::atomic<int64_t> num_admitted = 0;  // those that are not being turned away
+  std::mutex drain_mutex;                 // one drain at a time
+  bool drained = false;                   // guarded by drain_mutex
+  std::mutex empty_mutex;                 // for empty alone
+  std::condition_variable empty;          // num_connections is 0
   std::vector<std::unique_ptr<Worker>> workers;
   std::optional<tcp::acceptor> acceptor;  // on the first worker's thread, before its context goes
 };
@@ -143,10 +145,11 @@ awaitable<void> HttpServer::Impl::accept_loop() {
   while (acceptor->is_open()) {
     error_code error;
     tcp::endpoint peer;
-    tcp::socket socket(least_loaded().context);
+    Worker& worker = least_loaded();
+    tcp::socket socket(worker.context);
     co_await acceptor->async_accept(socket, peer, asio::redirect_error(asio::use_awaitable, error));
     if (!error) {
-      hand_over(std::move(socket), peer.address().to_string());
+      hand_over(worker, std::move(socket), peer.address().to_string());
     } else if (error == asio::error::no_descriptors || error == asio::error::no_memory ||
                error == asio::error::no_buffer_space ||
                error == boost::system::errc::too_many_files_open_in_system) {
@@ -164,19 +167,15 @@ HttpServer::Impl::Worker& HttpServer::Impl::least_loaded() {
   return *least;
 }
 
-// From the accepting thread to the thread of the socket's context.
-void HttpServer::Impl::hand_over(tcp::socket socket, std::string peer) {
-  for (const auto& worker : workers) {
-    if (&socket.get_executor().context() != &worker->context) continue;
-    const int64_t limit = settings->options.max_connections + kMaxTurnedAway;
-    if (num_connections >= limit) return;
-    error_code ignored;
-    socket.set_option(tcp::no_delay(true), ignored);
-    ++num_connections;
-    ++worker->num_connections;
-    const auto executor = worker->context.get_executor();
-    asio::co_spawn(executor, live(*worker, std::move(socket), std::move(peer)), asio::detached);
-  }
+// From the accepting thread to the worker's, whose context the socket is on.
+void HttpServer::Impl::hand_over(Worker& worker, tcp::socket socket, std::string peer) {
+  if (num_connections >= settings->options.max_connections + kMaxTurnedAway) return;
+  error_code ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  ++num_connections;
+  ++worker.num_connections;
+  const auto executor = worker.context.get_executor();
+  asio::co_spawn(executor, live(worker, std::move(socket), std::move(peer)), asio::detached);
 }
 
 awaitable<void> HttpServer::Impl::live(Worker& worker, Stream::Socket socket, std::string peer) {
@@ -188,16 +187,23 @@ awaitable<void> HttpServer::Impl::live(Worker& worker, Stream::Socket socket, st
       const auto connection =
           std::make_shared<Connection>(std::move(stream), settings, std::move(peer));
       const Registration registration(worker, *connection);
-      if (num_connections > settings->options.max_connections) {
-        co_await connection->turn_away();
-      } else {
+      if (admit()) {
         co_await connection->run();
+        --num_admitted;
+      } else {
+        co_await connection->turn_away();
       }
     }
   } catch (...) {
     // Out of memory: the connection ends.
   }
   connection_ended(worker);
+}
+
+bool HttpServer::Impl::admit() {
+  if (++num_admitted <= settings->options.max_connections) return true;
+  --num_admitted;
+  return false;
 }
 
 void HttpServer::Impl::connection_ended(Worker& worker) {

@@ -70,7 +70,7 @@ Result<std::shared_ptr<SSL_CTX>> make_context(const SSL_METHOD* method) {
   std::shared_ptr<SSL_CTX> context(SSL_CTX_new(method), SSL_CTX_free);
   if (!context) return fail(Code::kInternal, "TLS cannot be set up: {}", last_error());
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
   // Buffers go when they are empty: 34 KB less for each idle connection.
   SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE |
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
@@ -173,6 +173,9 @@ void TlsSession::close_notify() {
 Result<TlsContext> TlsContext::server(const std::string& certificate_file,
                                       const std::string& key_file) {
   TRY(auto context, make_context(TLS_server_method()));
+  // A client that just closes is gone, as without TLS. Clients do not ignore it: an answer that
+  // ends with the connection could be cut short by anyone.
+  SSL_CTX_set_options(context.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
   if (SSL_CTX_use_certificate_chain_file(context.get(), certificate_file.c_str()) != 1) {
     return fail(Code::kInvalidArgument, "{}: not a certificate in a PEM file: {}", certificate_file,
                 last_error());

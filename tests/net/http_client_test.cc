@@ -110,6 +110,17 @@ TEST(HttpClient, ReadsAStreamAsItComes) {
   EXPECT_EQ(client.client->num_connects(), 1);
 }
 
+TEST(HttpClient, ReadsWhatTheSocketDoesNotTakeAtOnce) {
+  const TestServer server;
+  TestClient client(url_of(server.port()));
+  const auto response = client.get("/big");
+  ASSERT_TRUE(response) << response.error().message;
+  EXPECT_TRUE(response->body == big_text());
+  RawClient slow(server.port(), 4096);
+  slow.send("GET /big HTTP/1.0\r\n\r\n");
+  EXPECT_TRUE(slow.read_all().ends_with("\r\n\r\n" + big_text()));
+}
+
 TEST(HttpClient, LeavingAStreamCostsTheConnectionAndTellsTheServer) {
   TestServer server;
   TestClient client(url_of(server.port()), {.max_body_bytes = UINT64_MAX});
@@ -265,6 +276,9 @@ TEST(HttpTls, TrustsTheCertificateItIsGiven) {
     const auto stream = client.get("/stream");
     ASSERT_TRUE(stream);
     EXPECT_EQ(stream->body, "onetwothree");
+    const auto big = client.get("/big");
+    ASSERT_TRUE(big);
+    EXPECT_TRUE(big->body == big_text());
     EXPECT_EQ(client.client->num_connects(), 1);
   }
 }

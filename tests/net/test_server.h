@@ -58,9 +58,16 @@ inline awaitable<void> pause(Exchange& exchange, std::chrono::milliseconds time)
   co_await timer.async_wait(boost::asio::use_awaitable);
 }
 
+// More than sockets take at once; no two stretches of it are the same.
+inline std::string big_text() {
+  std::string text;
+  for (int i = 0; text.size() < 4 << 20; ++i) text += std::to_string(i) + " ";
+  return text;
+}
+
 // /echo: method, path, query and body; /wait: waits until the client goes, then tries to answer;
-// /stream: three chunks; /endless: chunks until the client goes; /throw, /throw_late, /silent,
-// /unended: what their names say.
+// /stream: three chunks; /big: big_text(), a MiB a write; /endless: chunks until the client goes;
+// /throw, /throw_late, /silent, /unended: what their names say.
 class TestHandler {
  public:
   explicit TestHandler(Counters& counters) : counters_(counters) {}
@@ -74,6 +81,8 @@ class TestHandler {
     }
     if (path == "/wait") {
       co_await wait(exchange);
+    } else if (path == "/big") {
+      co_await big(exchange);
     } else if (path == "/endless") {
       co_await endless(exchange);
     } else if (path == "/stream" || path == "/throw_late" || path == "/unended") {
@@ -106,6 +115,15 @@ class TestHandler {
     HttpResponse response;
     const bool sent = co_await exchange.send(std::move(response));
     if (!sent && exchange.client_gone()) counters_.refusals.add();
+  }
+
+  awaitable<void> big(Exchange& exchange) {
+    bool alive = co_await exchange.begin_stream(200, Headers());
+    const std::string text = big_text();
+    for (size_t at = 0; alive && at < text.size(); at += 1 << 20) {
+      alive = co_await exchange.write(std::string_view(text).substr(at, 1 << 20));
+    }
+    if (alive) co_await exchange.end_stream();
   }
 
   awaitable<void> endless(Exchange& exchange) {
