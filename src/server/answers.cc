@@ -212,8 +212,9 @@ net::awaitable<bool> AnswerReader::next() {
 }
 
 net::awaitable<bool> AnswerReader::read_all() {
-  while (co_await next()) {
-  }
+  // Not the condition of an empty loop, which GCC 12 takes for one without effects.
+  bool goes_on = true;
+  while (goes_on) goes_on = co_await next();
   if (!answers_.were_cut()) co_return answers_.is_done();
   co_await visit_.send_error(stopping_error());
   co_return false;
