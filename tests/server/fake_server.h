@@ -38,6 +38,16 @@ inline constexpr std::string_view kChatTemplate =
     "{{- '<think>\\n' if enable_thinking else '<think>\\n\\n</think>\\n\\n' -}}"
     "{%- endif -%}{%- endif -%}";
 
+// True once `condition` is; false if that takes ten seconds.
+template <class Condition>
+bool eventually(const Condition& condition) {
+  for (int i = 0; i < 10'000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return condition();
+}
+
 // What stands between the last mark and the answer, by enable_thinking.
 inline constexpr std::string_view kPlainStart = "assistant\n";
 inline constexpr std::string_view kThinkingStart = "assistant\n<think>\n";
@@ -48,6 +58,7 @@ class Gate {
   void close() {
     const std::lock_guard lock(mutex_);
     is_closed_ = true;
+    num_free_ = 0;
   }
   void open() {
     const std::lock_guard lock(mutex_);
@@ -72,11 +83,17 @@ class Gate {
   // True once somebody waits at the closed gate; false if that takes ten seconds.
   bool holds() {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(10),
-                             [this] { return is_closed_ && num_free_ == 0 && num_waiting_ > 0; });
+    return changed_.wait_for(lock, std::chrono::seconds(10), [this] { return holds_somebody(); });
+  }
+
+  bool holds_now() {
+    const std::lock_guard lock(mutex_);
+    return holds_somebody();
   }
 
  private:
+  bool holds_somebody() const { return is_closed_ && num_free_ == 0 && num_waiting_ > 0; }
+
   std::mutex mutex_;  // guards all below
   std::condition_variable changed_;
   bool is_closed_ = false;
@@ -152,10 +169,7 @@ class FakeServer {
   }
   // True when all requests have ended within ten seconds.
   bool becomes_idle() {
-    for (int i = 0; i < 10'000 && num_open() > 0; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return num_open() == 0;
+    return eventually([this] { return num_open() == 0; });
   }
 
   // From now on the answers to conversations are `text`, then the end. `start` is what stands
@@ -180,6 +194,12 @@ class FakeServer {
     app_->log()->flush();
     std::ifstream in(log_path_);
     return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  // Requests that have ended, whatever their end.
+  int64_t num_logged() {
+    const std::string text = log_text();
+    return std::count(text.begin(), text.end(), '\n');
   }
 
   // Ends the server; whoever is there has `grace`.
