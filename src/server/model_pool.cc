@@ -67,7 +67,13 @@ api::ApiResult<std::shared_ptr<ServedModel>> ModelPool::load(std::string_view na
   }
   unloaded.clear();
   auto parts = load_(*place);
-  if (!parts) return tl::unexpected(api::to_api_error(parts.error()));
+  if (!parts) {
+    // Whatever it is, it is not the request that is wrong.
+    return tl::unexpected(api::ApiError{500,
+                                        fmt::format("the model '{}' cannot be loaded: {}",
+                                                    offered_[*place].name, parts.error().message),
+                                        "", "model_load_failed"});
+  }
   auto model = std::make_shared<ServedModel>(offered_[*place].name, *std::move(parts),
                                              options_.engine, on_news_);
   const std::lock_guard lock(mutex_);
