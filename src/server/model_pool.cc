@@ -94,19 +94,25 @@ bool ModelPool::is_idle(const Slot& slot) const {
 }
 
 bool ModelPool::make_room(uint64_t bytes, std::vector<std::shared_ptr<ServedModel>>& unloaded) {
-  uint64_t used = 0;
-  for (size_t i = 0; i < slots_.size(); ++i) used += slots_[i].model ? offered_[i].bytes : 0;
-  while (used > 0 && (bytes > options_.memory_budget || used > options_.memory_budget - bytes)) {
+  // A model that is larger than the budget may run alone.
+  const uint64_t room = options_.memory_budget - std::min(bytes, options_.memory_budget);
+  uint64_t used = 0, busy = 0;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].model) continue;
+    used += offered_[i].bytes;
+    if (!is_idle(slots_[i])) busy += offered_[i].bytes;
+  }
+  if (busy > room) return false;
+  while (used > room) {
     size_t oldest = slots_.size();
     for (size_t i = 0; i < slots_.size(); ++i) {
       if (!is_idle(slots_[i])) continue;
       if (oldest == slots_.size() || slots_[i].last_used < slots_[oldest].last_used) oldest = i;
     }
-    if (oldest == slots_.size()) return false;
     used -= offered_[oldest].bytes;
     unloaded.push_back(std::move(slots_[oldest].model));
   }
-  return true;  // a model that is larger than the budget may run alone
+  return true;
 }
 
 void ModelPool::unload_idle() {
