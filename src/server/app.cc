@@ -120,6 +120,7 @@ std::variant<uint64_t, net::HttpResponse> App::check_head(const net::HttpRequest
     } else {
       api::append_openai_error(response.body, error);
     }
+    add_cors_headers(response.headers, head, options_.cors_origins);
     metrics_.count_rejected("key");
     return response;
   }
