@@ -147,6 +147,7 @@ net::awaitable<void> App::handle(net::Exchange& exchange) {
     error.status = 405;
     error.message = fmt::format("{} answers {}, not {}", exchange.request().path, match.allowed,
                                 exchange.request().method);
+    visit.add_header("Allow", std::move(match.allowed));
   }
   co_await visit.send_error(std::move(error));
 }
