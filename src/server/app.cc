@@ -137,6 +137,7 @@ net::HttpResponse App::refuse_head(const net::HttpRequest& head, const Route* ro
   response.headers.add("Content-Type", "application/json");
   if (error.status == 401) response.headers.add("WWW-Authenticate", "Bearer");
   if (error.status == 503) response.headers.add("Retry-After", "1");
+  add_cors_headers(response.headers, head, options_.cors_origins);
   if (route != nullptr && route->style == ErrorStyle::kAnthropic) {
     api::append_anthropic_error(response.body, error);
   } else {
@@ -165,6 +166,7 @@ net::awaitable<void> App::handle(net::Exchange& exchange) {
     error.status = 405;
     error.message = fmt::format("{} answers {}, not {}", exchange.request().path, match.allowed,
                                 exchange.request().method);
+    visit.add_header("Allow", std::move(match.allowed));
   }
   co_await visit.send_error(std::move(error));
 }
