@@ -13,6 +13,7 @@ namespace {
 AnswerAsk ask_for(api::CompletionRequest& request) {
   return {.model = request.model,
           .prompt = std::move(request.prompts),
+          .prompt_field = "prompt",
           .add_special_tokens = request.add_special_tokens,
           .sampling = request.sampling,
           .schedule = request.schedule,

@@ -27,6 +27,7 @@ net::awaitable<void> answer_embeddings(Visit& visit, std::string) {
   if (!request) co_return co_await visit.send_error(std::move(request).error());
   AnswerAsk ask{.model = request->model,
                 .prompt = std::move(request->input),
+                .prompt_field = "input",
                 .max_tokens = 0,
                 .pooling = visit.app().options().pooling};
   auto answers = co_await begin_answers(visit, std::move(ask));
