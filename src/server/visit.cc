@@ -118,14 +118,18 @@ net::awaitable<void> Visit::send_result(api::ApiResult<std::string> result) {
   co_await send_json(*std::move(result));
 }
 
-net::awaitable<bool> Visit::begin_events() {
+net::awaitable<bool> Visit::begin_stream(net::Headers headers) {
   status_ = 200;
+  add_headers(headers);
+  co_return co_await exchange_.begin_stream(200, headers);
+}
+
+net::awaitable<bool> Visit::begin_events() {
   net::Headers headers;
   headers.add("Content-Type", "text/event-stream; charset=utf-8");
   headers.add("Cache-Control", "no-cache");
   headers.add("X-Accel-Buffering", "no");  // proxies that buffer would hold the tokens back
-  add_headers(headers);
-  return exchange_.begin_stream(200, std::move(headers));
+  return begin_stream(std::move(headers));
 }
 
 }  // namespace hachi::server

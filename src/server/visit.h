@@ -51,12 +51,13 @@ class Visit final : public Caller {
   // A JSON body or an error; nothing to who has gone.
   net::awaitable<void> send_result(api::ApiResult<std::string> result);
   net::awaitable<void> send_response(net::HttpResponse response);
-  // The head of a stream of events.
+  // The head of a stream.
+  net::awaitable<bool> begin_stream(net::Headers headers);
+  // The same of events.
   net::awaitable<bool> begin_events();
-  // What all answers carry.
-  void add_headers(net::Headers& headers) const;
 
  private:
+  void add_headers(net::Headers& headers) const;
   std::string_view user_name() const override { return exchange_.request().peer; }
   int64_t base_priority() const override { return 0; }
 
