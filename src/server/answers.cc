@@ -74,11 +74,12 @@ size_t text_bytes(const AnswerAsk& ask) {
   return bytes;
 }
 
-api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& chat) {
+api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& chat,
+                                   std::string_view prompt_field) {
   if (!model.parts.prompter) {
     return tl::unexpected(api::ApiError{
         400, fmt::format("the model '{}' has no chat template: use /v1/completions", model.name),
-        "messages", "no_chat_template"});
+        std::string(prompt_field), "no_chat_template"});
   }
   chat::RenderInput input;
   input.messages = chat.messages;
@@ -90,11 +91,38 @@ api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& c
                     ? prompter.continue_last(model.parts.tokenizer, std::move(input))
                     : prompter.prompt(model.parts.tokenizer, std::move(input));
   if (!prompt) {
+    // The limits of a template are no rate: asking again does not help.
+    if (prompt.error().code == Code::kLimit) {
+      return tl::unexpected(api::ApiError{400, std::move(prompt.error().message),
+                                          std::string(prompt_field), "invalid_value"});
+    }
     api::ApiError error = api::to_api_error(prompt.error());
-    if (error.status < 500) error.param = "messages";
+    if (error.status < 500) error.param = prompt_field;
     return tl::unexpected(std::move(error));
   }
   return TokenPrompt{std::move(prompt->tokens), std::move(prompt->text)};
+}
+
+// What the engine would refuse without the name that the request has for it.
+std::optional<api::ApiError> refuse_tokens(const ServedModel& model, const AnswerAsk& ask,
+                                           const std::vector<TokenPrompt>& prompts) {
+  const int64_t vocab = model.engine.vocab_size();
+  std::optional<api::ApiError> refused;
+  const auto look_at = [&](std::string_view field, int32_t token) {
+    if (refused || token < vocab) return;
+    refused = api::invalid_field(std::string(field), "{} has the token {}, and the model has {}",
+                                 field, token, vocab);
+  };
+  for (const TokenPrompt& prompt : prompts) {
+    if (prompt.tokens.empty()) {
+      return api::invalid_field(std::string(ask.prompt_field),
+                                "{} is empty: give it at least one token", ask.prompt_field);
+    }
+    for (const int32_t token : prompt.tokens) look_at(ask.prompt_field, token);
+  }
+  for (const int32_t token : ask.sampling.stop_token_ids) look_at("stop_token_ids", token);
+  for (const auto& [token, bias] : ask.sampling.logit_bias) look_at("logit_bias", token);
+  return refused;
 }
 
 }  // namespace
@@ -139,7 +167,7 @@ net::awaitable<api::ApiResult<std::shared_ptr<ServedModel>>> acquire_model(Calle
 api::ApiResult<std::vector<TokenPrompt>> tokenize(const ServedModel& model, const AnswerAsk& ask) {
   std::vector<TokenPrompt> prompts;
   if (const auto* chat = std::get_if<ChatPrompt>(&ask.prompt)) {
-    auto prompt = render(model, *chat);
+    auto prompt = render(model, *chat, ask.prompt_field);
     if (!prompt) return tl::unexpected(std::move(prompt).error());
     prompts.push_back(*std::move(prompt));
     return prompts;
@@ -171,7 +199,9 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
   }
   if (!prompts) co_return tl::unexpected(std::move(prompts).error());
   answers.prompts = *std::move(prompts);
-  const bool is_chat = std::holds_alternative<ChatPrompt>(ask.prompt);
+  if (auto refused = refuse_tokens(*answers.model, ask, answers.prompts)) {
+    co_return tl::unexpected(*std::move(refused));
+  }
   const engine::Request common = engine_request(caller, *answers.model, ask);
   for (const TokenPrompt& prompt : answers.prompts) {
     for (int64_t choice = 0; choice < ask.sampling.n; ++choice) {
@@ -187,7 +217,7 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
       if (!generation) {
         api::ApiError error = api::to_api_error(generation.error());
         if (error.status == 429) caller.app().metrics().count_rejected("queue_full");
-        if (error.code == "context_length_exceeded") error.param = is_chat ? "messages" : "prompt";
+        if (error.code == "context_length_exceeded") error.param = ask.prompt_field;
         co_return tl::unexpected(std::move(error));
       }
       answers.generations.push_back(*std::move(generation));

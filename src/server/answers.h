@@ -25,6 +25,7 @@ struct ChatPrompt {
 struct AnswerAsk {
   std::string model;
   std::variant<ChatPrompt, std::vector<api::Prompt>> prompt;
+  std::string_view prompt_field = "messages";  // where the request has it, for errors
   bool add_special_tokens = true;  // to prompts that are texts
   api::SamplingFields sampling;
   api::ScheduleFields schedule;

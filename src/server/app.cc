@@ -148,6 +148,7 @@ std::variant<uint64_t, net::HttpResponse> App::check_head(const net::HttpRequest
     } else {
       api::append_openai_error(response.body, error);
     }
+    add_cors_headers(response.headers, head, options_.cors_origins);
     metrics_.count_rejected("key");
     return response;
   }
@@ -174,6 +175,7 @@ net::awaitable<void> App::handle(net::Exchange& exchange) {
     error.status = 405;
     error.message = fmt::format("{} answers {}, not {}", exchange.request().path, match.allowed,
                                 exchange.request().method);
+    visit.add_header("Allow", std::move(match.allowed));
   }
   co_await visit.send_error(std::move(error));
 }

@@ -28,6 +28,7 @@ net::awaitable<api::ApiResult<std::string>> complete_embeddings(Caller& caller,
   if (!request) co_return tl::unexpected(std::move(request).error());
   AnswerAsk ask{.model = request->model,
                 .prompt = std::move(request->input),
+                .prompt_field = "input",
                 .max_tokens = 0,
                 .pooling = caller.app().options().pooling};
   auto answers = co_await begin_answers(caller, std::move(ask));

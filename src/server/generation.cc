@@ -40,14 +40,11 @@ void Generation::pull() {
   const auto end = stream_->finished();
   engine::TokenEvent event;
   while (!text_.stopped() && stream_->take(event)) take(event);
-  if (text_.stopped()) {
-    stream_->cancel();
-    end_ = engine::Finish::kStop;
-  } else if (end) {
-    text_.finish(pieces_);
-    // The end of the text may hold a stop text that no token completed.
-    end_ = text_.stopped() ? engine::Finish::kStop : *end;
-  }
+  if (!text_.stopped() && !end) return;
+  if (text_.stopped()) stream_->cancel();
+  text_.finish(pieces_);
+  // Also the end of the text may hold a stop text, which no token completed.
+  end_ = text_.stopped() ? engine::Finish::kStop : *end;
 }
 
 void Generation::take(const engine::TokenEvent& event) {

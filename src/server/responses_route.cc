@@ -12,6 +12,7 @@ namespace {
 AnswerAsk ask_for(const api::ResponsesRequest& request) {
   return {.model = request.model,
           .prompt = ChatPrompt{request.messages, request.prompt},
+          .prompt_field = "input",
           .sampling = request.sampling,
           .schedule = request.schedule,
           .max_tokens = request.max_output_tokens,

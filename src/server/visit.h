@@ -43,6 +43,10 @@ class Visit final : public Caller {
     exchange_.on_client_gone(std::move(callback));
   }
 
+  // One more of the answer.
+  void add_header(std::string name, std::string value) {
+    more_headers_.set(std::move(name), std::move(value));
+  }
   net::awaitable<void> send(int status, std::string_view content_type, std::string body);
   net::awaitable<void> send_json(std::string body) {
     return send(200, "application/json", std::move(body));
@@ -65,7 +69,7 @@ class Visit final : public Caller {
   std::string_view route_ = "other";
   ErrorStyle style_ = ErrorStyle::kOpenAi;
   std::optional<Lease> lease_;
-  std::string retry_after_;
+  net::Headers more_headers_;
   int status_ = 0;
 };
 

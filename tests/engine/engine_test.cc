@@ -208,8 +208,11 @@ TEST(Engine, WaitsForAPrefixThatRunsJustNow) {
 // A long prompt does not hold up those who decode: each step has one of their tokens.
 TEST(Engine, RunsPromptsInChunksBesideDecodes) {
   std::vector<int64_t> prompts_beside;
+  std::atomic<bool> is_asked{false};  // until then the talker waits after its first token
+  int num_steps = 0;
   const auto engine =
       make_engine({.num_pages = 512, .on_step = [&](const ops::BatchView& batch) {
+                     while (++num_steps > 1 && !is_asked) std::this_thread::yield();
                      if (batch.sequences.size() < 2) return;
                      prompts_beside.push_back(static_cast<int64_t>(batch.ids.size()) - 1);
                    }});
@@ -218,7 +221,9 @@ TEST(Engine, RunsPromptsInChunksBesideDecodes) {
   while (!talker->take(event)) std::this_thread::yield();
   std::vector<int32_t> prompt(500);
   for (size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<int32_t>(i % kVocab);
-  ask(*engine, {.prompt = prompt, .max_tokens = 1});
+  const auto asker = *engine->submit({.prompt = prompt, .max_tokens = 1});
+  is_asked = true;
+  read(*asker);
   EXPECT_EQ(read(*talker).events.size(), 199u);
   EXPECT_TRUE(engine->stop_and_check());
   ASSERT_FALSE(prompts_beside.empty());
