@@ -62,6 +62,7 @@ Result<void> BatchRun::sync() {
 }
 
 net::awaitable<Result<void>> BatchRun::run() {
+  co_await yield();  // or co_spawn would begin it before who spawns it goes on
   if (record_.batch.status == api::BatchStatus::kValidating) {
     auto begun = co_await begin();
     if (!begun) co_return begun;

@@ -72,7 +72,7 @@ class ResultScanner {
     if (error != std::errc() || end != first + kNumberDigits || *end != '"' || last_ != '}') {
       return false;
     }
-    if (!take_line_(number)) return false;
+    if (number < 1 || !take_line_(number)) return false;
     whole_bytes_ += line_bytes_ + 1;
     line_bytes_ = 0;
     begin_.clear();
