@@ -82,17 +82,22 @@ net::awaitable<void> stream_events(Visit& visit, Answers& answers, std::string o
   AnswerReader reader(visit, answers);  // tells of their end also if the client has gone already
   if (!co_await visit.begin_events()) co_return;
   std::vector<bool> has_ended(answers.generations.size());
+  auto last_write = Visit::Clock::now();
   bool goes_on = true;
   while (goes_on) {
-    if (!out.empty() && !co_await visit.exchange().write(out)) co_return;
-    out.clear();
+    if (!out.empty()) {
+      if (!co_await visit.exchange().write(out)) co_return;
+      out.clear();
+      last_write = Visit::Clock::now();
+    }
     goes_on = co_await reader.next();
     for (size_t i = 0; i < answers.generations.size(); ++i) {
       if (has_ended[i]) continue;
       has_ended[i] = answers.generations[i].is_done();
       append_news(out, i);
     }
-    if (goes_on && out.empty()) out = kStillAlive;
+    const bool is_silent = out.empty() && Visit::Clock::now() - last_write >= kSilence;
+    if (goes_on && is_silent) out = kStillAlive;
   }
   if (!answers.is_done()) co_return;  // the client has gone
   if (answers.were_cut()) {
