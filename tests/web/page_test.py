@@ -11,50 +11,25 @@ import argparse
 import pathlib
 import sys
 import tempfile
-import unittest
-import xml.etree.ElementTree as ElementTree
 
 import answer_tests
 import keeping_tests
 import look_tests
 import safety_tests
 from page_driver import PageTest, start_browser
-from scripted_server import ScriptedServer
+from scripted_server import ROOT, ScriptedServer
+
+sys.path.insert(0, str(ROOT / "tools"))
+import python_suite  # noqa: E402
 
 MODULES = (answer_tests, keeping_tests, look_tests, safety_tests)
-
-
-class Result(unittest.TextTestResult):
-    """Keeps the outcome of each test, as ctest.xml names it."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.outcomes = {}
-
-    def startTest(self, test):
-        super().startTest(test)
-        self.outcomes[test.id()] = "run"
-
-    def stopTest(self, test):
-        super().stopTest(test)
-        if any(test is skipped for skipped, _ in self.skipped):
-            self.outcomes[test.id()] = "notrun"
-        if any(test is failed for failed, _ in self.failures + self.errors):
-            self.outcomes[test.id()] = "fail"
-
-    def write(self, path):
-        suite = ElementTree.Element("testsuite", name="page")
-        for name, status in self.outcomes.items():
-            ElementTree.SubElement(suite, "testcase", name=name, status=status)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ElementTree.ElementTree(suite).write(path)
 
 
 def main():
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--url", default="")
     parser.add_argument("--screenshots", default="")
-    parser.add_argument("--results", type=pathlib.Path)
+    python_suite.add_results_option(parser)
     options, rest = parser.parse_known_args()
     with tempfile.TemporaryDirectory(prefix="hachi-page-", ignore_cleanup_errors=True) as downloads:
         PageTest.options = options
@@ -62,16 +37,11 @@ def main():
         PageTest.server = ScriptedServer(page=options.url).start()
         PageTest.browser = start_browser(downloads)
         try:
-            names = [module.__name__ for module in MODULES]
-            runner = unittest.TextTestRunner(resultclass=Result)
-            arguments = [sys.argv[0], *rest]
-            program = unittest.main("__main__", names, arguments, testRunner=runner, exit=False)
+            passed = python_suite.run("page", MODULES, options.results, rest)
         finally:
             PageTest.browser.quit()
             PageTest.server.shutdown()
-    if options.results:
-        program.result.write(options.results)
-    sys.exit(not program.result.wasSuccessful())
+    sys.exit(not passed)
 
 
 if __name__ == "__main__":
