@@ -77,3 +77,19 @@ class StopTest(ClientTest):
         [(status, seconds)] = stopped
         self.assertEqual(status, 0)
         self.assertLess(seconds, 25)  # the answer's, and not all that was granted
+
+    def test_what_lasts_too_long_is_told_so(self):
+        server = Server("--kv-cache", "256MB", "--grace", "0.3")
+        with openai_client(server) as client:
+            stream = client.chat.completions.create(
+                model=MODEL, messages=QUESTION, stream=True, max_tokens=4000,
+                extra_body={"ignore_eos": True})
+            next(stream)
+            stopper = threading.Thread(target=server.stop)
+            stopper.start()
+            with self.assertRaises(openai.APIError) as caught:
+                for _ in stream:
+                    pass
+        stopper.join()
+        self.assertIn("the server is stopping", str(caught.exception))
+        self.assertEqual(server.process.returncode, 0)
