@@ -9,7 +9,7 @@ import anthropic
 import openai
 from server import MODEL, Server, wait_for
 
-KEY = "a key of the tests"
+KEY = "sk-of-the-tests"
 QUESTION = [{"role": "user", "content": "Name three rivers."}]
 
 

@@ -17,15 +17,17 @@ sys.path.insert(0, str(ROOT / "tools"))
 import chat_tests  # noqa: E402
 import completions_tests  # noqa: E402
 import embeddings_tests  # noqa: E402
+import errors_tests  # noqa: E402
 import messages_tests  # noqa: E402
 import operations_tests  # noqa: E402
 import python_suite  # noqa: E402
 import responses_tests  # noqa: E402
+import streams_tests  # noqa: E402
 from client_case import ClientTest  # noqa: E402
 from server import Server  # noqa: E402
 
-MODULES = (chat_tests, completions_tests, embeddings_tests, messages_tests, operations_tests,
-           responses_tests)
+MODULES = (chat_tests, completions_tests, embeddings_tests, errors_tests, messages_tests,
+           operations_tests, responses_tests, streams_tests)
 
 
 def main():
