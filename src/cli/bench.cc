@@ -9,6 +9,7 @@
 
 #include "cli/bench_report.h"
 #include "cli/bench_runner.h"
+#include "cli/bench_serve.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/loaded_model.h"
@@ -145,6 +146,9 @@ Result<void> run_groups(BenchRunner& runner, const BenchOptions& options,
 }
 
 Result<int> run_bench(BenchOptions options) {
+  if (options.model.empty()) {
+    return fail(Code::kInvalidArgument, "MODEL is required (see hachi bench --help)");
+  }
   const InterruptGuard guard;
   std::sort(options.depths.begin(), options.depths.end());
   if (options.threads.empty()) options.threads = {usable_cpus()};
@@ -180,7 +184,6 @@ void add_options(CLI::App& app, BenchOptions& options) {
   app.add_option("MODEL", options.model,
                  "A .gguf file, a Hugging Face folder, a name in the store, or "
                  "synthetic:SHAPE:TYPE, such as synthetic:qwen3-8b:q4_0")
-      ->required()
       ->type_name("MODEL");
   const auto list = [&](const char* names, auto& values, const char* text, auto low, auto high) {
     app.add_option(names, values, text)
@@ -209,8 +212,8 @@ void add_options(CLI::App& app, BenchOptions& options) {
 }  // namespace
 
 Command add_bench(CLI::App& program) {
-  CLI::App* app =
-      program.add_subcommand("bench", "Measure a model's speed beside the machine's limits");
+  CLI::App* app = program.add_subcommand(
+      "bench", "Measure a model's speed beside the machine's limits, or a server under load");
   auto options = std::make_shared<BenchOptions>();
   add_options(*app, *options);
   app->footer(fmt::format(R"(
@@ -221,9 +224,12 @@ Shapes for synthetic models: {}
 Examples:
   hachi bench smollm2
   hachi bench model.gguf -p 512 -n 64 -d 0,4096 -t 1,2
-  hachi bench synthetic:qwen3-8b:q4_k_m --batch 1,8 --json)",
+  hachi bench synthetic:qwen3-8b:q4_k_m --batch 1,8 --json
+  hachi bench serve --help                a server under load)",
                           model::synthetic_shapes()));
-  return {app, [options] { return run_bench(*options); }};
+  const Command serve = add_bench_serve(*app);
+  return {app,
+          [options, serve] { return serve.app->parsed() ? serve.run() : run_bench(*options); }};
 }
 
 }  // namespace hachi::cli

@@ -18,6 +18,7 @@ struct Command {
 Command add_chat(CLI::App& program);
 Command add_run(CLI::App& program);
 Command add_serve(CLI::App& program);
+Command add_key(CLI::App& program);
 Command add_info(CLI::App& program);
 Command add_tokenize(CLI::App& program);
 Command add_score(CLI::App& program);

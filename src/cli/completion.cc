@@ -20,7 +20,8 @@ struct Word {
 };
 
 struct Command {
-  std::string name;  // empty for the program itself
+  std::string name;    // empty for the program itself
+  std::string parent;  // of a subcommand's subcommand
   std::string description;
   std::vector<Word> options;
   std::vector<Word> positionals;
@@ -53,21 +54,36 @@ Word describe(const CLI::Option& option) {
   return word;
 }
 
-Command describe(const CLI::App& app, const std::string& name) {
-  Command command{name, first_line(app.get_description()), {}, {}};
+std::vector<const CLI::App*> parts_of(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+void add_words(const CLI::App& app, Command& command) {
+  const bool is_group = app.get_name().empty();  // which inherits --help
   for (const CLI::Option* option : app.get_options()) {
-    if (option->get_group().empty()) continue;
+    if (option->get_group().empty() || (is_group && option == app.get_help_ptr())) continue;
     Word word = describe(*option);
     (word.names.empty() ? command.positionals : command.options).push_back(std::move(word));
   }
-  return command;
+  for (const CLI::App* part : parts_of(app)) {
+    if (part->get_name().empty()) add_words(*part, command);  // a group of options
+  }
+}
+
+// The command itself and its subcommands.
+void describe(const CLI::App& app, const std::string& name, const std::string& parent,
+              std::vector<Command>& commands) {
+  commands.push_back({name, parent, first_line(app.get_description()), {}, {}});
+  add_words(app, commands.back());
+  for (const CLI::App* sub : parts_of(app)) {
+    if (sub->get_name().empty() || sub->get_group().empty()) continue;
+    describe(*sub, sub->get_name(), name, commands);
+  }
 }
 
 std::vector<Command> describe_all(const CLI::App& app) {
-  std::vector<Command> commands = {describe(app, "")};
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    if (!sub->get_group().empty()) commands.push_back(describe(*sub, sub->get_name()));
-  }
+  std::vector<Command> commands;
+  describe(app, "", "", commands);
   return commands;
 }
 
@@ -91,12 +107,24 @@ std::string joined(const std::vector<std::string>& words, std::string_view betwe
   return fmt::format("{}", fmt::join(words, between));
 }
 
-std::string names_of(const std::vector<Command>& commands) {
+std::vector<std::string> names_under(const std::vector<Command>& commands,
+                                     const std::string& parent) {
   std::vector<std::string> names;
   for (const Command& command : commands) {
-    if (!command.name.empty()) names.push_back(command.name);
+    if (!command.name.empty() && command.parent == parent) names.push_back(command.name);
   }
-  return joined(names, " ");
+  return names;
+}
+
+// "bench", "bench/serve".
+std::string path_of(const Command& command) {
+  return command.parent.empty() ? command.name : command.parent + "/" + command.name;
+}
+
+std::string paths_of(const std::vector<Command>& commands) {
+  std::vector<std::string> paths;
+  for (const Command& command : commands) paths.push_back(path_of(command));
+  return joined(paths, " ");
 }
 
 std::string bash_values(const Word& word) {
@@ -121,7 +149,7 @@ constexpr std::string_view kBashHead = R"(_{0}() {{
   [[ $current == = ]] && current=''
   [[ $before == = ]] && before=${{COMP_WORDS[COMP_CWORD - 2]}}
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD - 1}}"; do
-    [[ " {1} " == *" $word "* ]] && command=$word && break
+    [[ " {1} " == *" ${{command:+$command/}}$word "* ]] && command=${{command:+$command/}}$word
   done
   case $command in
 )";
@@ -137,8 +165,7 @@ complete -F _{0} {0}
 )";
 
 std::string bash_script(const std::string& program, const std::vector<Command>& commands) {
-  const std::string names = names_of(commands);
-  std::string script = fmt::format(kBashHead, program, names);
+  std::string script = fmt::format(kBashHead, program, paths_of(commands));
   for (const Command& command : commands) {
     std::vector<std::string> options;
     std::string cases;
@@ -147,12 +174,16 @@ std::string bash_script(const std::string& program, const std::vector<Command>& 
       if (option.values == Values::kNone) continue;
       cases += fmt::format("        {}) {} ;;\n", joined(option.names, "|"), bash_values(option));
     }
-    std::string positional = command.name.empty() ? "words=" + single_quoted(names) : ":";
+    std::string positional = ":";
     for (const Word& word : command.positionals) positional = bash_values(word);
+    if (const auto names = names_under(commands, command.name);
+        command.parent.empty() && !names.empty()) {
+      positional += "; words+=' '" + single_quoted(joined(names, " "));
+    }
     script += fmt::format(
         "    {})\n      options='{}'\n      case $before in\n{}        *) {} ;;\n      esac\n"
         "      ;;\n",
-        command.name.empty() ? "''" : command.name, joined(options, " "), cases, positional);
+        command.name.empty() ? "''" : path_of(command), joined(options, " "), cases, positional);
   }
   return script + fmt::format(kBashTail, program);
 }
@@ -191,14 +222,34 @@ std::string zsh_arguments(const std::string& program, const Command& command) {
   return text;
 }
 
+// What completes after a command's name, and after its subcommands' names.
+std::string zsh_case(const std::string& program, const std::vector<Command>& commands,
+                     const Command& command) {
+  std::string text;
+  for (const Command& sub : commands) {
+    if (sub.name.empty() || sub.parent != command.name) continue;
+    text += fmt::format(
+        "if (( CURRENT > 2 )) && [[ $words[2] == {} ]]; then shift words; (( CURRENT-- ));"
+        " _arguments{}; else ",
+        sub.name, zsh_arguments(program, sub));
+  }
+  const std::vector<std::string> names = names_under(commands, command.name);
+  if (!names.empty()) {
+    text += fmt::format("(( CURRENT == 2 )) && compadd {}; ", joined(names, " "));
+  }
+  text += fmt::format("_arguments{}", zsh_arguments(program, command));
+  for (size_t i = 0; i < names.size(); ++i) text += "; fi";
+  return fmt::format("  {}) {} ;;\n", command.name, text);
+}
+
 std::string zsh_script(const std::string& program, const std::vector<Command>& commands) {
   std::string described;
   std::string cases;
   for (const Command& command : commands) {
-    if (command.name.empty()) continue;
+    if (command.name.empty() || !command.parent.empty()) continue;
     described +=
         fmt::format(" \\\n    {}", single_quoted(command.name + ":" + command.description));
-    cases += fmt::format("  {}) _arguments{} ;;\n", command.name, zsh_arguments(program, command));
+    cases += zsh_case(program, commands, command);
   }
   return fmt::format(
       "#compdef {0}\n_{0}_models() {{\n"
@@ -228,7 +279,7 @@ std::string fish_values(const Word& word) {
     case Values::kChoices:
       return " -x -a " + single_quoted(word.choices);
     case Values::kModels:
-      return " -r -F -a '((commandline -opc)[1] list --quiet 2>/dev/null)'";
+      return " -r -F -a '(eval (commandline -opc)[1] list --quiet 2>/dev/null)'";
     case Values::kSources:
       return " -r -F -a " + single_quoted(word.choices);
     case Values::kFiles:
@@ -237,16 +288,35 @@ std::string fish_values(const Word& word) {
   return "";
 }
 
+// When a command's words are offered: it was named, no subcommand of it was, and it is not the
+// subcommand of another that has the same name.
+std::string fish_condition(const std::vector<Command>& commands, const Command& command) {
+  if (command.name.empty()) return "__fish_use_subcommand";
+  const std::string seen = "__fish_seen_subcommand_from ";
+  std::string condition = seen + command.name;
+  if (!command.parent.empty()) return fmt::format("'{}; and {}'", condition, seen + command.parent);
+  for (const Command& other : commands) {
+    if (other.parent.empty()) continue;
+    if (other.parent == command.name) condition += "; and not " + seen + other.name;
+    if (other.name == command.name) condition += "; and not " + seen + other.parent;
+  }
+  return "'" + condition + "'";
+}
+
 std::string fish_script(const std::string& program, const std::vector<Command>& commands) {
   std::string script = fmt::format("complete -c {} -f\n", program);
   for (const Command& command : commands) {
-    std::string when = "__fish_use_subcommand";
     if (!command.name.empty()) {
-      script += fmt::format("complete -c {} -n {} -a {} -d {}\n", program, when, command.name,
+      std::string where = "__fish_use_subcommand";
+      for (const Command& parent : commands) {
+        const bool is_parent = !command.parent.empty() && parent.name == command.parent;
+        if (is_parent) where = fish_condition(commands, parent);
+      }
+      script += fmt::format("complete -c {} -n {} -a {} -d {}\n", program, where, command.name,
                             single_quoted(escaped(command.description, "\\")));
-      when = "'__fish_seen_subcommand_from " + command.name + "'";
     }
-    const std::string start = fmt::format("complete -c {} -n {}", program, when);
+    const std::string start =
+        fmt::format("complete -c {} -n {}", program, fish_condition(commands, command));
     for (const Word& option : command.options) {
       script += fmt::format("{}{} -d {}{}\n", start, fish_option(option),
                             single_quoted(escaped(option.description, "\\")), fish_values(option));

@@ -44,9 +44,10 @@ int run_program(int argc, char** argv) {
         app->get_subcommands().empty() ? "" : " " + app->get_subcommands().front()->get_name());
   });
   const std::vector<Command> commands = {
-      add_chat(program), add_run(program), add_serve(program),   add_info(program),      add_tokenize(program),
-      add_score(program), add_bench(program), add_quantize(program),  add_imatrix(program),
-      add_pull(program),  add_list(program),  add_completion(program)};
+      add_chat(program),      add_run(program),      add_serve(program), add_key(program),
+      add_info(program),      add_tokenize(program), add_score(program), add_bench(program),
+      add_quantize(program),  add_imatrix(program),  add_pull(program),  add_list(program),
+      add_completion(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -270,12 +270,12 @@ Result<int> serve(ServeOptions& options) {
   };
   TRY(auto app, server::App::start(options.app, std::move(offered), load, std::move(keys.ring),
                                    std::move(log)));
-  print_settings(options, *app, names, plans);
+  if (!options.shared.model.quiet) print_settings(options, *app, names, plans);
   if (!options.lazy) {
     if (auto model = app->models().load(""); !model) {
       return fail(Code::kInvalidArgument, "{}", model.error().message);
     }
-    fmt::print(stderr, "hachi: {} is ready\n", names.front().name);
+    if (!options.shared.model.quiet) fmt::print(stderr, "hachi: {} is ready\n", names.front().name);
   }
   return run_until_stopped(options, *app, signals);
 }

@@ -42,6 +42,7 @@ Engine::Engine(std::unique_ptr<StepModel> model, const EngineOptions& options,
   CHECK(options.guess_tokens < model_->max_rows());
   rows_.reserve(events_.size());
   endings_.reserve(static_cast<size_t>(options.scheduler.max_sequences));
+  ended_.reserve(endings_.capacity());
   for (int i = 0; i < model_->pool().num_threads(); ++i) scratch_.emplace_back(vocab_size());
   publish();
   thread_ = std::thread([this] { run(); });

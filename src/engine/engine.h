@@ -124,6 +124,7 @@ class Engine {
   std::span<const Slice> slices_;  // of this step
   std::vector<int64_t> rows_;      // whose logits are wanted next
   std::vector<Ending> endings_;
+  std::vector<Sequence*> ended_;
   std::vector<TokenEvent> events_;
   std::vector<SamplerScratch> scratch_;  // one a thread
   EngineStats counts_;

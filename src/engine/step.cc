@@ -33,11 +33,11 @@ bool Engine::step() {
   ++counts_.steps;
   counts_.last_step = Clock::now();
   // The slices are valid until the first sequence is removed.
-  endings_.clear();
+  ended_.clear();
   for (const Slice& slice : slices_) {
-    if (slice.sequence->finish) endings_.push_back({slice.sequence, 0, 0});
+    if (slice.sequence->finish) ended_.push_back(slice.sequence);
   }
-  for (const Ending& ending : endings_) end(*ending.sequence, *ending.sequence->finish);
+  for (Sequence* sequence : ended_) end(*sequence, *sequence->finish);
   publish();
   if (on_news_) on_news_();
   return true;

@@ -31,7 +31,7 @@ class AnswerText {
 
   // Appends what is settled once the token has come. Once stopped() is true, nothing more comes.
   void push(tokenizer::TokenId token, std::vector<Piece>& out);
-  // The answer has ended: what was held back.
+  // The answer has ended, by a stop text or without one: what was held back.
   void finish(std::vector<Piece>& out);
 
   bool stopped() const { return stop_.found(); }

@@ -194,6 +194,8 @@ AnswerReader::AnswerReader(Visit& visit, Answers& answers)
     : visit_(visit), answers_(answers), waiter_(visit.hub()), last_news_(Visit::Clock::now()) {
   for (const Generation& one : answers.generations) open_.push_back(one.stream());
   visit_.exchange().on_client_gone([this] { waiter_.wake(); });
+  const AccessLog* log = visit.app().log();
+  if (log != nullptr && log->with_text()) visit.notes().prompt = answers.prompts.front().text;
 }
 
 AnswerReader::~AnswerReader() {
@@ -225,14 +227,25 @@ bool AnswerReader::pull() {
   int64_t tokens = 0;
   for (Generation& one : answers_.generations) {
     if (one.is_done() || !one.stream()->has_news()) continue;
+    const size_t before = one.pieces().size();
     tokens -= one.usage().completion_tokens;
     one.pull();
     tokens += one.usage().completion_tokens;
+    note_text(one, before);
     any = true;
     if (one.is_done()) std::erase(open_, one.stream());
   }
   if (tokens > 0) note_tokens(tokens);
   return any;
+}
+
+void AnswerReader::note_text(Generation& generation, size_t first_piece) {
+  const AccessLog* log = visit_.app().log();
+  if (log == nullptr || !log->with_text()) return;
+  std::string& answer = visit_.notes().answer;
+  for (size_t i = first_piece; i < generation.pieces().size(); ++i) {
+    if (answer.size() < AccessLog::kMaxTextBytes) answer += generation.pieces()[i].text;
+  }
 }
 
 void AnswerReader::note_tokens(int64_t count) {

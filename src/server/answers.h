@@ -80,6 +80,8 @@ class AnswerReader {
 
  private:
   bool pull();
+  // For a log that wants texts: the pieces of a generation from `first_piece` on.
+  void note_text(Generation& generation, size_t first_piece);
   void note_tokens(int64_t count);
   void note_end();
 

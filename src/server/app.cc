@@ -76,7 +76,8 @@ Result<std::unique_ptr<App>> App::start(AppOptions options, std::vector<OfferedM
           self->options_.http, [self](net::Exchange& exchange) { return self->handle(exchange); },
           [self](const net::HttpRequest& head) { return self->check_head(head); }));
   for (int i = 0; i < app->http_->num_threads(); ++i) {
-    app->hubs_.push_back(std::make_unique<NewsHub>(app->http_->context(i)));
+    TRY(auto hub, NewsHub::create(app->http_->context(i)));
+    app->hubs_.push_back(std::move(hub));
   }
   app->is_ready_ = true;
   return app;
@@ -100,6 +101,7 @@ void App::stop(std::chrono::milliseconds grace) {
   ender.join();
   load_pool_.join();
   text_pool_.join();
+  for (const auto& hub : hubs_) hub->close();
   models_.close();
 }
 
@@ -114,32 +116,50 @@ NewsHub& App::hub_of(const net::Exchange& exchange) {
 
 // Before the body is read: who may not ask sends it in vain.
 std::variant<uint64_t, net::HttpResponse> App::check_head(const net::HttpRequest& head) {
-  if (!is_ready_) return net::error_response(503, "the server is starting: try again");
+  const RouteMatch match = find_route(head.method, head.path);
+  const auto refuse = [&](api::ApiError error) {
+    return refuse_head(head, match.route, std::move(error));
+  };
+  if (!is_ready_) return refuse({503, "the server is starting: try again", "", "starting"});
   const bool is_local = is_local_host(options_.http.host);
   if (auto why = refuse_origin(head, options_.cors_origins, is_local)) {
-    return net::error_response(403, *why);
+    return refuse({403, *std::move(why), "", "origin_not_allowed"});
   }
-  const RouteMatch match = find_route(head.method, head.path);
   if (match.route == nullptr) return options_.max_body_bytes;  // refused after it
   const auto ring = keys_.get();
   if (ring && match.route->needs_key && find_key(*ring, head) == nullptr) {
-    net::HttpResponse response;
-    response.status = 401;
-    response.headers.add("Content-Type", "application/json");
-    response.headers.add("WWW-Authenticate", "Bearer");
-    const api::ApiError error{401,
-                              "this server asks for an API key: send it as 'Authorization: "
-                              "Bearer KEY' or 'x-api-key: KEY'",
-                              "", "invalid_api_key"};
-    if (match.route->style == ErrorStyle::kAnthropic) {
-      api::append_anthropic_error(response.body, error);
-    } else {
-      api::append_openai_error(response.body, error);
-    }
     metrics_.count_rejected("key");
-    return response;
+    return refuse({401,
+                   "this server asks for an API key: send it as 'Authorization: Bearer KEY' or "
+                   "'x-api-key: KEY'",
+                   "", "invalid_api_key"});
   }
   return match.route->takes_file ? options_.max_file_bytes : options_.max_body_bytes;
+}
+
+net::HttpResponse App::refuse_head(const net::HttpRequest& head, const Route* route,
+                                   api::ApiError error) {
+  metrics_.count_request(route == nullptr ? "other" : route->pattern, error.status);
+  if (log_) {
+    log_->write({.time = std::chrono::system_clock::now(),
+                 .client = head.peer,
+                 .method = head.method,
+                 .path = head.path,
+                 .status = error.status,
+                 .error = error.code});
+  }
+  net::HttpResponse response;
+  response.status = error.status;
+  response.headers.add("Content-Type", "application/json");
+  if (error.status == 401) response.headers.add("WWW-Authenticate", "Bearer");
+  if (error.status == 503) response.headers.add("Retry-After", "1");
+  add_cors_headers(response.headers, head, options_.cors_origins);
+  if (route != nullptr && route->style == ErrorStyle::kAnthropic) {
+    api::append_anthropic_error(response.body, error);
+  } else {
+    api::append_openai_error(response.body, error);
+  }
+  return response;
 }
 
 net::awaitable<void> App::handle(net::Exchange& exchange) {
@@ -162,6 +182,7 @@ net::awaitable<void> App::handle(net::Exchange& exchange) {
     error.status = 405;
     error.message = fmt::format("{} answers {}, not {}", exchange.request().path, match.allowed,
                                 exchange.request().method);
+    visit.add_header("Allow", std::move(match.allowed));
   }
   co_await visit.send_error(std::move(error));
 }

@@ -24,6 +24,8 @@
 
 namespace hachi::server {
 
+struct Route;
+
 struct AppOptions {
   net::ServerOptions http;
   ModelPoolOptions models;
@@ -32,7 +34,6 @@ struct AppOptions {
   uint64_t max_body_bytes = 16 << 20;       // of a request
   uint64_t max_file_bytes = 512 << 20;      // of an uploaded file
   engine::Pooling pooling = engine::Pooling::kMean;  // of embeddings
-  bool open_metrics = true;                          // /metrics without a key
   int text_threads = 2;                              // for JSON, templates and tokenizing
 };
 
@@ -78,6 +79,8 @@ class App {
 
   net::awaitable<void> handle(net::Exchange& exchange);
   std::variant<uint64_t, net::HttpResponse> check_head(const net::HttpRequest& head);
+  net::HttpResponse refuse_head(const net::HttpRequest& head, const Route* route,
+                                api::ApiError error);
 
   AppOptions options_;
   uint64_t secret_;

@@ -24,7 +24,10 @@ void append_news(std::string& out, const api::ChunkHead& head, const api::ChatRe
                  int64_t index, Generation& generation) {
   const LogprobViews logprobs(generation.scored());
   api::ChatDelta delta{.index = index};
-  // With logprobs that text did not come for yet: it is held back, and they are not.
+  if (!request.include_reasoning) {
+    std::erase_if(generation.pieces(), [](const auto& piece) { return piece.is_thinking; });
+  }
+  // Logprobs that no text goes out with: it is held back or left out, and they are not.
   if (generation.pieces().empty() && !generation.scored().empty()) {
     delta.logprobs = logprobs.span();
     api::append_chat_chunk(out, head, delta);
@@ -32,7 +35,6 @@ void append_news(std::string& out, const api::ChunkHead& head, const api::ChatRe
   }
   bool first = true;
   for (const output::Piece& piece : generation.pieces()) {
-    if (piece.is_thinking && !request.include_reasoning) continue;
     delta.content = piece.is_thinking ? std::string_view() : std::string_view(piece.text);
     delta.reasoning = piece.is_thinking ? std::string_view(piece.text) : std::string_view();
     if (first && request.logprobs) delta.logprobs = logprobs.span();

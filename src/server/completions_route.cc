@@ -43,14 +43,15 @@ std::vector<Echo> echoes(const api::CompletionRequest& request, const Answers& a
   return echoes;
 }
 
-// A choice's text so far, in the parts that its logprobs' offsets count.
+// The parts of a choice's text as they come, and where the text of their tokens begins. That is not
+// where the part itself begins: tokens whose text is held back have come before it.
 class ChoiceText {
  public:
   explicit ChoiceText(Echo echo) : echo_(std::move(echo)) {}
 
   // Takes what has come of the generation; false if that is nothing.
   bool take(Generation& generation) {
-    offset_ += num_characters(text_);
+    for (const ScoredToken& one : scored_) offset_ += num_characters(one.token);
     text_ = std::exchange(echo_.text, {});
     scored_ = std::move(generation.scored());
     generation.scored().clear();
@@ -75,7 +76,7 @@ class ChoiceText {
   Echo echo_;
   std::string text_;
   std::vector<ScoredToken> scored_;
-  int64_t offset_ = 0;  // characters before text_
+  int64_t offset_ = 0;  // characters of the tokens before scored_
 };
 
 // Calls write(choice) with what `text` has taken.

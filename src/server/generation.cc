@@ -4,10 +4,20 @@
 
 namespace hachi::server {
 
+namespace {
+
+// The bytes of a token's text; of a special token, which adds none, its name.
+std::string text_of(const tokenizer::Tokenizer& tokenizer, int32_t token) {
+  std::string bytes = tokenizer.token_bytes(token);
+  return bytes.empty() ? std::string(tokenizer.token(token)) : bytes;
+}
+
+}  // namespace
+
 ScoredToken scored_token(const tokenizer::Tokenizer& tokenizer, const engine::TokenEvent& event) {
-  ScoredToken scored{tokenizer.token_bytes(event.chosen.token), event.chosen.logprob};
+  ScoredToken scored{text_of(tokenizer, event.chosen.token), event.chosen.logprob};
   for (const engine::TokenLogprob& one : event.most_likely()) {
-    scored.top.push_back({tokenizer.token_bytes(one.token), one.logprob});
+    scored.top.push_back({text_of(tokenizer, one.token), one.logprob});
   }
   return scored;
 }
@@ -40,14 +50,11 @@ void Generation::pull() {
   const auto end = stream_->finished();
   engine::TokenEvent event;
   while (!text_.stopped() && stream_->take(event)) take(event);
-  if (text_.stopped()) {
-    stream_->cancel();
-    end_ = engine::Finish::kStop;
-  } else if (end) {
-    text_.finish(pieces_);
-    // The end of the text may hold a stop text that no token completed.
-    end_ = text_.stopped() ? engine::Finish::kStop : *end;
-  }
+  if (!text_.stopped() && !end) return;
+  if (text_.stopped()) stream_->cancel();
+  text_.finish(pieces_);
+  // Also the end of the text may hold a stop text, which no token completed.
+  end_ = text_.stopped() ? engine::Finish::kStop : *end;
 }
 
 void Generation::take(const engine::TokenEvent& event) {

@@ -67,7 +67,13 @@ api::ApiResult<std::shared_ptr<ServedModel>> ModelPool::load(std::string_view na
   }
   unloaded.clear();
   auto parts = load_(*place);
-  if (!parts) return tl::unexpected(api::to_api_error(parts.error()));
+  if (!parts) {
+    // Whatever it is, it is not the request that is wrong.
+    return tl::unexpected(api::ApiError{500,
+                                        fmt::format("the model '{}' cannot be loaded: {}",
+                                                    offered_[*place].name, parts.error().message),
+                                        "", "model_load_failed"});
+  }
   auto model = std::make_shared<ServedModel>(offered_[*place].name, *std::move(parts),
                                              options_.engine, on_news_);
   const std::lock_guard lock(mutex_);
@@ -88,19 +94,25 @@ bool ModelPool::is_idle(const Slot& slot) const {
 }
 
 bool ModelPool::make_room(uint64_t bytes, std::vector<std::shared_ptr<ServedModel>>& unloaded) {
-  uint64_t used = 0;
-  for (size_t i = 0; i < slots_.size(); ++i) used += slots_[i].model ? offered_[i].bytes : 0;
-  while (used > 0 && (bytes > options_.memory_budget || used > options_.memory_budget - bytes)) {
+  // A model that is larger than the budget may run alone.
+  const uint64_t room = options_.memory_budget - std::min(bytes, options_.memory_budget);
+  uint64_t used = 0, busy = 0;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].model) continue;
+    used += offered_[i].bytes;
+    if (!is_idle(slots_[i])) busy += offered_[i].bytes;
+  }
+  if (busy > room) return false;
+  while (used > room) {
     size_t oldest = slots_.size();
     for (size_t i = 0; i < slots_.size(); ++i) {
       if (!is_idle(slots_[i])) continue;
       if (oldest == slots_.size() || slots_[i].last_used < slots_[oldest].last_used) oldest = i;
     }
-    if (oldest == slots_.size()) return false;
     used -= offered_[oldest].bytes;
     unloaded.push_back(std::move(slots_[oldest].model));
   }
-  return true;  // a model that is larger than the budget may run alone
+  return true;
 }
 
 void ModelPool::unload_idle() {

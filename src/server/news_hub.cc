@@ -1,10 +1,12 @@
 #include "server/news_hub.h"
 
 #include <algorithm>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 namespace hachi::server {
@@ -38,14 +40,41 @@ awaitable<void> NewsHub::Waiter::wait(Streams streams, std::chrono::milliseconds
 
 void NewsHub::Waiter::wake() { timer_.cancel(); }
 
+Result<std::unique_ptr<NewsHub>> NewsHub::create(boost::asio::io_context& context) {
+  const int event = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  const int copy = event < 0 ? -1 : ::fcntl(event, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) {
+    if (event >= 0) ::close(event);
+    return fail(Code::kIo, "the system has no more file descriptors: raise the limit (ulimit -n)");
+  }
+  std::unique_ptr<NewsHub> hub(new NewsHub(context, event));
+  hub->news_.emplace(context, copy);
+  hub->listen();
+  return hub;
+}
+
+NewsHub::NewsHub(boost::asio::io_context& context, int event) : context_(&context), event_(event) {}
+
+NewsHub::~NewsHub() { ::close(event_); }
+
 void NewsHub::notify() {
-  if (is_posted_.exchange(true)) return;
-  boost::asio::post(*context_, [this] { look(); });
+  if (!is_raised_.exchange(true)) ::eventfd_write(event_, 1);
+}
+
+void NewsHub::listen() {
+  news_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                    [this](const boost::system::error_code& error) {
+                      if (error) return;
+                      eventfd_t count = 0;
+                      ::eventfd_read(event_, &count);
+                      look();
+                      listen();
+                    });
 }
 
 void NewsHub::look() {
   // Before looking: what comes from now on is told anew.
-  is_posted_ = false;
+  is_raised_ = false;
   for (Waiter* waiter : waiters_) {
     if (any_news(waiter->streams_)) waiter->wake();
   }

@@ -5,13 +5,16 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "core/result.h"
 #include "engine/stream.h"
 
 namespace hachi::server {
@@ -42,17 +45,28 @@ class NewsHub {
     size_t place_;     // in hub_.waiters_
   };
 
-  // The context outlives it, and no thread runs the context when it goes.
-  explicit NewsHub(boost::asio::io_context& context) : context_(&context) {}
+  // Fails if the system has no more descriptors.
+  static Result<std::unique_ptr<NewsHub>> create(boost::asio::io_context& context);
+  ~NewsHub();
+  NewsHub(const NewsHub&) = delete;
+  NewsHub& operator=(const NewsHub&) = delete;
 
-  // Any thread.
+  // Any thread; neither locks nor allocates, as the engine's loop must not.
   void notify();
 
+  // To be called once no thread runs the context any more, and before it goes.
+  void close() { news_.reset(); }
+
  private:
+  NewsHub(boost::asio::io_context& context, int event);
+
+  void listen();
   void look();
 
   boost::asio::io_context* context_;
-  std::atomic<bool> is_posted_{false};
+  int event_;  // an eventfd, raised while there is news
+  std::atomic<bool> is_raised_{false};
+  std::optional<boost::asio::posix::stream_descriptor> news_;  // of event_
   std::vector<Waiter*> waiters_;
 };
 

@@ -1,7 +1,9 @@
 #include "server/origins.h"
 
 #include <algorithm>
+#include <string>
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 namespace hachi::server {
@@ -18,16 +20,22 @@ bool is_allowed(std::string_view origin, std::span<const std::string> allowed) {
                      [&](const std::string& one) { return one == "*" || one == origin; });
 }
 
+// 127.0.0.0/8. A name may begin with "127." too, and belong to anyone.
+bool is_loopback_address(std::string_view host) {
+  in_addr address{};
+  if (::inet_pton(AF_INET, std::string(host).c_str(), &address) != 1) return false;
+  return ntohl(address.s_addr) >> 24 == 127;
+}
+
 }  // namespace
 
 bool is_local_host(std::string_view host) {
-  if (host.starts_with('[')) {
-    host = host.substr(0, host.find(']') + 1);
-  } else if (std::count(host.begin(), host.end(), ':') == 1) {
-    host = host.substr(0, host.find(':'));
+  if (std::count(host.begin(), host.end(), ':') == 1 || host.starts_with('[')) {
+    const size_t port = host.rfind(':');
+    if (host.find(']', port) == std::string_view::npos) host = host.substr(0, port);
   }
   return net::equal_ignoring_case(host, "localhost") || host == "[::1]" || host == "::1" ||
-         host.starts_with("127.");
+         is_loopback_address(host);
 }
 
 std::optional<std::string> refuse_origin(const net::HttpRequest& request,

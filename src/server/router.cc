@@ -50,7 +50,7 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
   RouteMatch found;
   if (find_asset(path) != nullptr) {
     if (method == kPage.method) found.route = &kPage;
-    found.allowed = kPage.method;
+    found.allowed = "GET, HEAD";
     return found;
   }
   for (const Route& route : kRoutes) {
@@ -62,6 +62,7 @@ RouteMatch find_route(std::string_view method, std::string_view path) {
       return found;
     }
     found.allowed += (found.allowed.empty() ? "" : ", ") + std::string(route.method);
+    if (route.method == "GET") found.allowed += ", HEAD";
   }
   return found;
 }

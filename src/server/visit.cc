@@ -88,7 +88,9 @@ std::optional<api::ApiError> Visit::admit() {
   }
   const Refusal& refusal = std::get<Refusal>(admitted);
   app_.metrics().count_rejected(to_string(refusal.limit));
-  retry_after_ = retry_after_header(refusal);
+  if (auto seconds = retry_after_header(refusal); !seconds.empty()) {
+    add_header("Retry-After", std::move(seconds));
+  }
   return api::ApiError{429, refusal.message, "", "rate_limit_exceeded"};
 }
 
@@ -110,7 +112,7 @@ void Visit::add_headers(net::Headers& headers) const {
   headers.add("x-request-id", fmt::format("req_{}", id_));
   headers.add("X-Content-Type-Options", "nosniff");
   add_cors_headers(headers, exchange_.request(), app_.options().cors_origins);
-  if (!retry_after_.empty()) headers.set("Retry-After", retry_after_);
+  for (const net::Header& one : more_headers_) headers.set(one.name, one.value);
   if (key_ == nullptr) return;
   for (auto& [name, value] : rate_limit_headers(key_->limiter->state())) {
     headers.add(std::string(name), std::move(value));

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "api/error.h"
 #include "net/exchange.h"
@@ -63,6 +64,10 @@ class Visit {
   uint64_t salt(std::string_view cache_salt) const;
   int priority() const { return key_ == nullptr ? 0 : key_->priority; }
 
+  // One more of the answer.
+  void add_header(std::string name, std::string value) {
+    more_headers_.set(std::move(name), std::move(value));
+  }
   net::awaitable<void> send(int status, std::string_view content_type, std::string body);
   net::awaitable<void> send_json(std::string body) {
     return send(200, "application/json", std::move(body));
@@ -86,7 +91,7 @@ class Visit {
   std::shared_ptr<const KeyRing> ring_;
   const Key* key_ = nullptr;  // of ring_
   std::optional<Lease> lease_;
-  std::string retry_after_;
+  net::Headers more_headers_;
   int status_ = 0;
   VisitNotes notes_;
 };

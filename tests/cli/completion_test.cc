@@ -21,6 +21,12 @@ std::unique_ptr<CLI::App> sample_app() {
   chat->add_option("--think", "Thinking")->check(CLI::IsMember({"on", "off"}));
   chat->add_flag("--quiet")->description("Say less");
   chat->add_flag("--hidden")->description("Not for all")->group("");
+  CLI::App* bench = app->add_subcommand("bench", "Measure");
+  bench->add_option("model", "The model")->type_name("MODEL");
+  bench->add_option("--depth", "How deep");
+  CLI::App* load = bench->add_subcommand("pull", "Measure pulling");
+  load->add_option("--rate", "How often");
+  load->add_option_group("Report")->add_flag("--json")->description("As JSON");
   CLI::App* pull = app->add_subcommand("pull", "Get a model");
   pull->add_option("source", "What")->type_name("SOURCE");
   return app;
@@ -47,7 +53,7 @@ std::string bash_offers(const std::string& words) {
 }
 
 TEST(Completion, BashOffersWhatFits) {
-  EXPECT_EQ(bash_offers("\"\""), "chat pull\n");
+  EXPECT_EQ(bash_offers("\"\""), "chat bench pull\n");
   EXPECT_EQ(bash_offers("c"), "chat\n");
   EXPECT_EQ(bash_offers("chat sm"), "smollm2\n");
   EXPECT_EQ(bash_offers("chat s"), "smollm2 some.gguf\n");
@@ -59,6 +65,33 @@ TEST(Completion, BashOffersWhatFits) {
   EXPECT_EQ(bash_offers("chat --hid"), "\n");
   EXPECT_EQ(bash_offers("pull sm"), "smollm2\n");
   EXPECT_EQ(bash_offers("--ver"), "--version\n");
+}
+
+TEST(Completion, BashKnowsSubcommandsOfSubcommands) {
+  EXPECT_EQ(bash_offers("bench p"), "pull\n");
+  EXPECT_EQ(bash_offers("bench m"), "mistral\n");
+  EXPECT_EQ(bash_offers("bench --"), "--help --depth\n");
+  EXPECT_EQ(bash_offers("bench pull --"), "--help --rate --json\n");
+  EXPECT_EQ(bash_offers("pull sm"), "smollm2\n");
+  EXPECT_EQ(bash_offers("pull --r"), "\n");
+}
+
+TEST(Completion, FishKnowsSubcommandsOfSubcommands) {
+  if (output_of("command -v fish >/dev/null || echo none") == "none\n") {
+    GTEST_SKIP() << "skipped: fish is not installed";
+  }
+  const Scratch scratch;
+  const auto script = scratch.write("hachi.fish", completion_script(*sample_app(), Shell::kFish));
+  const auto offers = [&](const std::string& words) {
+    return output_of("fish -c 'source " + script.string() + "; complete -C \"hachi " + words +
+                     "\"' 2>/dev/null | cut -f1 | sort | tr '\\n' ' '");
+  };
+  EXPECT_EQ(offers("bench pull --r"), "--rate ");
+  EXPECT_EQ(offers("bench --d"), "--depth ");
+  EXPECT_EQ(offers("bench --r"), "");
+  EXPECT_EQ(offers("bench pu"), "pull ");
+  EXPECT_EQ(offers("pull --r"), "");
+  EXPECT_EQ(offers("pu"), "pull ");
 }
 
 TEST(Completion, EachShellTakesItsScript) {

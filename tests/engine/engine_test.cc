@@ -1,7 +1,7 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
-#include <random>
 
 #include <gtest/gtest.h>
 
@@ -205,11 +205,59 @@ TEST(Engine, WaitsForAPrefixThatRunsJustNow) {
   EXPECT_EQ(rows, 40 + 100 + 6);
 }
 
+// The places of `streams` in the order in which they end.
+std::vector<size_t> order_of_ends(const std::vector<std::shared_ptr<Stream>>& streams) {
+  std::vector<size_t> order;
+  while (order.size() < streams.size()) {
+    for (size_t i = 0; i < streams.size(); ++i) {
+      const bool is_known = std::find(order.begin(), order.end(), i) != order.end();
+      if (!is_known && streams[i]->finished()) order.push_back(i);
+    }
+    std::this_thread::yield();
+  }
+  return order;
+}
+
+// An engine that runs one request at a time, slowly enough to see which.
+std::unique_ptr<Engine> make_narrow_engine() {
+  EngineOptions options{.scheduler = small_scheduler()};
+  options.scheduler.max_sequences = 1;
+  return make_engine({.step_time = 1ms}, options);
+}
+
+TEST(Engine, HigherPriorityGoesFirst) {
+  const auto engine = make_narrow_engine();
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (const int priority : {0, 0, 5, -1, 5}) {
+    streams.push_back(*engine->submit({.prompt = {1, 2}, .max_tokens = 10, .priority = priority}));
+    TokenEvent event;
+    while (streams.size() == 1 && !streams[0]->take(event)) std::this_thread::yield();
+  }
+  EXPECT_EQ(order_of_ends(streams), (std::vector<size_t>{0, 2, 4, 1, 3}));
+}
+
+// Who asks for little does not wait behind all that another has asked for.
+TEST(Engine, UsersShareFairly) {
+  const auto engine = make_narrow_engine();
+  std::vector<std::shared_ptr<Stream>> streams;
+  for (const uint64_t user : {1, 1, 1, 1, 2, 2}) {
+    streams.push_back(*engine->submit({.prompt = {1, 2}, .max_tokens = 10, .user = user}));
+    TokenEvent event;
+    while (streams.size() == 1 && !streams[0]->take(event)) std::this_thread::yield();
+  }
+  // User 2 starts level with user 1, who was given the prompt by then: 2 goes next, and then they
+  // take turns.
+  EXPECT_EQ(order_of_ends(streams), (std::vector<size_t>{0, 4, 1, 5, 2, 3}));
+}
+
 // A long prompt does not hold up those who decode: each step has one of their tokens.
 TEST(Engine, RunsPromptsInChunksBesideDecodes) {
   std::vector<int64_t> prompts_beside;
+  std::atomic<bool> is_asked{false};  // until then the talker waits after its first token
+  int num_steps = 0;
   const auto engine =
       make_engine({.num_pages = 512, .on_step = [&](const ops::BatchView& batch) {
+                     while (++num_steps > 1 && !is_asked) std::this_thread::yield();
                      if (batch.sequences.size() < 2) return;
                      prompts_beside.push_back(static_cast<int64_t>(batch.ids.size()) - 1);
                    }});
@@ -218,7 +266,9 @@ TEST(Engine, RunsPromptsInChunksBesideDecodes) {
   while (!talker->take(event)) std::this_thread::yield();
   std::vector<int32_t> prompt(500);
   for (size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<int32_t>(i % kVocab);
-  ask(*engine, {.prompt = prompt, .max_tokens = 1});
+  const auto asker = *engine->submit({.prompt = prompt, .max_tokens = 1});
+  is_asked = true;
+  read(*asker);
   EXPECT_EQ(read(*talker).events.size(), 199u);
   EXPECT_TRUE(engine->stop_and_check());
   ASSERT_FALSE(prompts_beside.empty());

@@ -3,6 +3,7 @@
 // the page of the position before; its logits are a function of that hash.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -25,6 +26,10 @@ struct FakeModelOptions {
   int64_t max_rows = 8;
   int threads = 1;
   std::chrono::microseconds step_time{0};
+  // What is to be said: the next token after `place` tokens behind the last `script_mark` of the
+  // text, or -1 for whatever the hash says. Called on the engine's thread.
+  std::function<int32_t(int64_t place)> script;
+  int32_t script_mark = -1;
   // Called before each step with its tokens.
   std::function<void(const ops::BatchView&)> on_step;
 };
@@ -37,6 +42,8 @@ class FakeModel : public StepModel {
       : options_(options),
         pool_(options.threads),
         states_(static_cast<size_t>(options.num_pages * options.page_tokens)),
+        places_(states_.size(), kNoPlace),
+        row_places_(static_cast<size_t>(options.max_tokens)),
         rows_(static_cast<size_t>(options.max_tokens)),
         logits_(static_cast<size_t>(options.max_rows * options.vocab_size)),
         hidden_(static_cast<size_t>(options.max_rows * kHidden)) {}
@@ -79,43 +86,65 @@ class FakeModel : public StepModel {
     for (const ops::SequenceSpan& span : batch.sequences) {
       for (int64_t row = span.first_token; row < span.first_token + span.num_tokens; ++row) {
         const int64_t position = batch.positions[static_cast<size_t>(row)];
-        const uint64_t before = position == 0 ? 0 : state(span, position - 1);
-        state(span, position) = next_state(before, batch.ids[static_cast<size_t>(row)]);
-        rows_[static_cast<size_t>(row)] = state(span, position);
+        const uint64_t before = position == 0 ? 0 : states_[slot(span, position - 1)];
+        const int32_t token = batch.ids[static_cast<size_t>(row)];
+        const int64_t place = position == 0 ? kNoPlace : places_[slot(span, position - 1)];
+        states_[slot(span, position)] = next_state(before, token);
+        places_[slot(span, position)] = token == options_.script_mark ? 0
+                                        : place == kNoPlace           ? kNoPlace
+                                                                      : place + 1;
+        rows_[static_cast<size_t>(row)] = states_[slot(span, position)];
+        row_places_[static_cast<size_t>(row)] = places_[slot(span, position)];
       }
     }
   }
 
   ConstTensor logits(std::span<const int64_t> rows) override {
-    return fill(rows, logits_, options_.vocab_size, fill_logits);
+    const auto width = static_cast<size_t>(options_.vocab_size);
+    return fill(rows, logits_, options_.vocab_size, [&](size_t row, float* out) {
+      const int64_t place = row_places_[row];
+      const int32_t said = options_.script && place != kNoPlace ? options_.script(place) : -1;
+      if (said < 0) return fill_logits(rows_[row], {out, width});
+      std::fill_n(out, width, 0.0f);
+      out[said] = kCertain;
+    });
   }
 
   ConstTensor hidden(std::span<const int64_t> rows) override {
-    return fill(rows, hidden_, kHidden, fill_hidden);
+    return fill(rows, hidden_, kHidden, [this](size_t row, float* out) {
+      fill_hidden(rows_[row], {out, static_cast<size_t>(kHidden)});
+    });
   }
 
  private:
-  uint64_t& state(const ops::SequenceSpan& span, int64_t position) {
+  static constexpr int64_t kNoPlace = -1;
+  static constexpr float kCertain = 30;
+
+  size_t slot(const ops::SequenceSpan& span, int64_t position) const {
     const int64_t page = span.pages[static_cast<size_t>(position / options_.page_tokens)];
-    return states_[static_cast<size_t>(page * options_.page_tokens +
-                                       position % options_.page_tokens)];
+    return static_cast<size_t>(page * options_.page_tokens + position % options_.page_tokens);
   }
 
+  // fill_row(row of the last batch, its place in `values`).
+  template <class FillRow>
   ConstTensor fill(std::span<const int64_t> rows, std::vector<float>& values, int64_t width,
-                   void (*function)(uint64_t, std::span<float>)) {
+                   const FillRow& fill_row) {
     const auto count = static_cast<int64_t>(rows.size());
     CHECK(count > 0 && count <= options_.max_rows);
     for (int64_t i = 0; i < count; ++i) {
-      const auto row = static_cast<size_t>(rows[static_cast<size_t>(i)]);
-      function(rows_[row], {&values[static_cast<size_t>(i * width)], static_cast<size_t>(width)});
+      fill_row(static_cast<size_t>(rows[static_cast<size_t>(i)]),
+               &values[static_cast<size_t>(i * width)]);
     }
     return ConstTensor(values.data(), DType::kF32, {count, width});
   }
 
   FakeModelOptions options_;
   ThreadPool pool_;
-  std::vector<uint64_t> states_;  // by page and position
-  std::vector<uint64_t> rows_;    // of the last batch
+  // By page and position: the hash of the text, and the tokens behind its last mark.
+  std::vector<uint64_t> states_;
+  std::vector<int64_t> places_;
+  std::vector<int64_t> row_places_;  // of the last batch
+  std::vector<uint64_t> rows_;       // the same
   std::vector<float> logits_;
   std::vector<float> hidden_;
 };

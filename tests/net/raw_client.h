@@ -2,6 +2,7 @@
 // well-behaved client never does.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <poll.h>
 #include <string>
@@ -68,6 +69,14 @@ class RawClient {
     ended_ = count <= 0;
     if (count > 0) received_.append(buffer, static_cast<size_t>(count));
     return count > 0;
+  }
+
+  // Takes at most `count` bytes of what has come.
+  void read_bytes(size_t count) {
+    char buffer[256];
+    const ssize_t taken = ::recv(fd_, buffer, std::min(count, sizeof buffer), MSG_DONTWAIT);
+    ended_ = ended_ || taken == 0;
+    if (taken > 0) received_.append(buffer, static_cast<size_t>(taken));
   }
 
   const std::string& received() const { return received_; }

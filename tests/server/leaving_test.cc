@@ -1,0 +1,150 @@
+// Clients that leave at every stage of a request: the engine stops within one step, and every
+// request ends once.
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "server/fake_server.h"
+#include "server/http_talk.h"
+
+namespace hachi::server::testing {
+namespace {
+
+enum class Leaving { kClose, kReset, kHalfClose };
+
+struct Shape {
+  const char* name;
+  const char* fields;
+  int64_t answers;
+};
+
+constexpr Shape kShapes[] = {{"whole", R"("temperature":0)", 1},
+                             {"stream", R"("stream":true)", 1},
+                             {"four", R"("n":4)", 4},
+                             {"four_streams", R"("n":4,"stream":true,"logprobs":true)", 4}};
+
+class LeavingServer : public ::testing::TestWithParam<std::tuple<Leaving, Shape>> {
+ protected:
+  static void leave(RawClient& client) {
+    const Leaving how = std::get<0>(GetParam());
+    if (how == Leaving::kClose) client.close();
+    if (how == Leaving::kReset) client.reset();
+    if (how == Leaving::kHalfClose) client.shutdown_send();
+  }
+  static const Shape& shape() { return std::get<1>(GetParam()); }
+  static std::string request(std::string_view more = "") {
+    const std::string fields = fmt::format("{}{}{}", shape().fields, more.empty() ? "" : ",", more);
+    return post("/v1/chat/completions", chat_body("Hello", fields));
+  }
+};
+
+TEST_P(LeavingServer, InHeadAndBody) {
+  FakeServer server;
+  const std::string whole = request();
+  for (const size_t sent : {size_t{3}, whole.find("\r\n\r\n") + 2, whole.size() - 9}) {
+    RawClient client(server.port());
+    client.send(whole.substr(0, sent));
+    leave(client);
+  }
+  EXPECT_EQ(chat(server.port(), "Still there?", R"("max_tokens":2)").status, 200);
+  EXPECT_TRUE(eventually([&] { return server.num_logged() == 1; }));
+}
+
+TEST_P(LeavingServer, WhileTheModelLoads) {
+  Gate loading;
+  loading.close();
+  FakeServer server({.before_load = [&](size_t) {
+    loading.pass();
+    return Result<void>();
+  }});
+  RawClient client(server.port());
+  client.send(request());
+  ASSERT_TRUE(loading.holds());
+  leave(client);
+  loading.open();
+  EXPECT_TRUE(eventually([&] { return server.num_logged() == 1; }));
+  EXPECT_TRUE(server.becomes_idle());
+}
+
+TEST_P(LeavingServer, WhileItWaitsInTheQueue) {
+  FakeServerOptions options;
+  options.app.models.engine.scheduler.max_sequences = 1;
+  FakeServer server(options);
+  server.gate.close();
+  RawClient first(server.port());
+  first.send(post("/v1/chat/completions", chat_body("First", R"("max_tokens":2)")));
+  ASSERT_TRUE(server.gate.holds());
+  RawClient second(server.port());
+  second.send(request());
+  ASSERT_TRUE(eventually([&] { return server.num_open() == 1 + shape().answers; }));
+  leave(second);
+  ASSERT_TRUE(eventually([&] { return server.num_logged() == 1; }));
+  server.gate.let(1);
+  EXPECT_TRUE(eventually([&] { return server.num_open() == 1; }));
+  server.gate.open();
+  EXPECT_TRUE(first.read_until("\"finish_reason\":\"length\""));
+}
+
+TEST_P(LeavingServer, InThePrefillOfALongPrompt) {
+  FakeServerOptions options;
+  options.app.models.engine.scheduler.step_tokens = 16;
+  FakeServer server(options);
+  server.gate.close();
+  RawClient client(server.port());
+  client.send(post("/v1/chat/completions", chat_body(std::string(500, 'x'), shape().fields)));
+  ASSERT_TRUE(server.gate.holds());
+  server.gate.let(3);
+  ASSERT_TRUE(server.gate.holds());
+  leave(client);
+  ASSERT_TRUE(eventually([&] { return server.num_logged() == 1; }));
+  server.gate.let(1);
+  EXPECT_TRUE(server.becomes_idle());
+  EXPECT_EQ(server.model()->engine.stats().generated_tokens, 0);
+}
+
+// After each number of steps from the first to beyond the last.
+TEST_P(LeavingServer, AfterEachStep) {
+  FakeServer server;
+  server.say("xyzw");
+  const auto model = server.model();
+  int64_t num_aborted = 0;
+  for (int steps = 0; steps < 9; ++steps) {
+    server.gate.close();
+    RawClient client(server.port());
+    client.send(request(R"("ignore_eos":false)"));
+    ASSERT_TRUE(server.gate.holds());
+    server.gate.let(steps);
+    ASSERT_TRUE(eventually([&] { return server.num_open() == 0 || server.gate.holds_now(); }));
+    num_aborted += server.num_open() > 0;
+    leave(client);
+    ASSERT_TRUE(eventually([&] { return server.num_logged() == steps + 1; })) << steps;
+    // The step that is held, and no other.
+    const int64_t before = model->engine.stats().steps;
+    server.gate.let(1);
+    ASSERT_TRUE(server.becomes_idle()) << steps;
+    EXPECT_LE(model->engine.stats().steps, before + 1);
+  }
+  EXPECT_GT(num_aborted, 3);
+  EXPECT_LT(num_aborted, 9);
+  const ModelMetrics& metrics = model->metrics;
+  int64_t num_ended = 0;
+  for (const auto& outcome : metrics.outcomes) num_ended += outcome;
+  EXPECT_EQ(num_ended, 9 * shape().answers);
+}
+
+std::string name_of(const ::testing::TestParamInfo<LeavingServer::ParamType>& tested) {
+  constexpr const char* kNames[] = {"close", "reset", "half_close"};
+  return fmt::format("{}_{}", kNames[static_cast<int>(std::get<0>(tested.param))],
+                     std::get<1>(tested.param).name);
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, LeavingServer,
+                         ::testing::Combine(::testing::Values(Leaving::kClose, Leaving::kReset,
+                                                              Leaving::kHalfClose),
+                                            ::testing::ValuesIn(kShapes)),
+                         name_of);
+
+}  // namespace
+}  // namespace hachi::server::testing
