@@ -88,8 +88,8 @@ class StopTest(ClientTest):
             stopper = threading.Thread(target=server.stop)
             stopper.start()
             with self.assertRaises(openai.APIError) as caught:
-                for _ in stream:
-                    pass
+                for chunk in stream:
+                    self.assertIsNone(chunk.choices[0].finish_reason)
         stopper.join()
         self.assertIn("the server is stopping", str(caught.exception))
         self.assertEqual(server.process.returncode, 0)
