@@ -89,6 +89,26 @@ class CompletionsTest(ClientTest):
             self.assertEqual(logprobs[:len(found.tokens)], found.token_logprobs)
             self.assertEqual(len(logprobs), len(found.tokens) + 4)
 
+    def test_the_token_that_ends_a_text_has_its_logprob(self):
+        # lm-evaluation-harness counts on it: it leaves the last one out.
+        for streamed in (False, True):
+            pieces = self.complete("<|im_start|>Two plus three is five.", echo=True, logprobs=1,
+                                   max_tokens=1, stream=streamed)
+            choices = [choice for piece in (pieces if streamed else [pieces])
+                       for choice in piece.choices]
+            self.assertEqual(choices[-1].finish_reason, "stop")
+            tokens = [token for one in choices if one.logprobs for token in one.logprobs.tokens]
+            self.assertEqual(tokens, ["<|im_start|>", "Two", " plus", " three", " is", " five", ".",
+                                      "<|im_end|>"])
+            text = "".join(choice.text for choice in choices)
+            self.assertEqual(text + "<|im_end|>", "".join(tokens))
+            offsets = [at for one in choices if one.logprobs for at in one.logprobs.text_offset]
+            self.assertEqual(offsets[-1], len(text))
+        chat = self.chat("Say hello.", logprobs=True, max_completion_tokens=100)
+        self.assertEqual(chat.choices[0].finish_reason, "stop")
+        self.assertEqual("".join(one.token for one in chat.choices[0].logprobs.content),
+                         chat.choices[0].message.content)
+
     def test_probabilities_are_some(self):
         [choice] = self.complete(FRANCE, logprobs=20, max_tokens=1).choices
         self.assertLess(sum(map(math.exp, choice.logprobs.top_logprobs[0].values())), 1.0001)
