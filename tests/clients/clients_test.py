@@ -18,6 +18,7 @@ import chat_tests  # noqa: E402
 import completions_tests  # noqa: E402
 import embeddings_tests  # noqa: E402
 import errors_tests  # noqa: E402
+import harness_tests  # noqa: E402
 import messages_tests  # noqa: E402
 import operations_tests  # noqa: E402
 import python_suite  # noqa: E402
@@ -26,8 +27,8 @@ import streams_tests  # noqa: E402
 from client_case import ClientTest  # noqa: E402
 from server import Server  # noqa: E402
 
-MODULES = (chat_tests, completions_tests, embeddings_tests, errors_tests, messages_tests,
-           operations_tests, responses_tests, streams_tests)
+MODULES = (chat_tests, completions_tests, embeddings_tests, errors_tests, harness_tests,
+           messages_tests, operations_tests, responses_tests, streams_tests)
 
 
 def main():
