@@ -1,6 +1,7 @@
 """Runs unittest tests from modules that share what main() of their program has set up, and writes
 what became of each test as ctest does, for count_tests.py."""
 
+import argparse
 import pathlib
 import sys
 import unittest
@@ -41,10 +42,13 @@ def add_results_option(parser):
 
 def run(name, modules, results, arguments):
     """The tests of `modules`, or those that `arguments` name; whether all passed."""
-    runner = unittest.TextTestRunner(resultclass=Result)
-    names = [module.__name__ for module in modules]
-    program = unittest.main("__main__", names, [sys.argv[0], *arguments], testRunner=runner,
-                            exit=False)
+    parser = argparse.ArgumentParser(prog=sys.argv[0])
+    parser.add_argument("-v", action="store_true", help="a line for each test")
+    parser.add_argument("tests", nargs="*", help="module.Class.test, or the beginning of that")
+    options = parser.parse_args(arguments)
+    names = options.tests or [module.__name__ for module in modules]
+    tests = unittest.defaultTestLoader.loadTestsFromNames(names)
+    result = unittest.TextTestRunner(verbosity=1 + options.v, resultclass=Result).run(tests)
     if results:
-        program.result.write(results, name)
-    return program.result.wasSuccessful()
+        result.write(results, name)
+    return result.wasSuccessful()
