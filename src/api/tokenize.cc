@@ -69,4 +69,13 @@ void append_detokenize_response(std::string& out, std::string_view prompt) {
   ObjectWriter(out).text("prompt", prompt).close();
 }
 
+void append_tokenizer_info(std::string& out, std::string_view bos_token, std::string_view eos_token,
+                           int64_t max_model_len) {
+  ObjectWriter(out)
+      .text_or_null("bos_token", bos_token)
+      .text_or_null("eos_token", eos_token)
+      .integer("model_max_length", max_model_len)
+      .close();
+}
+
 }  // namespace hachi::api

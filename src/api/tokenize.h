@@ -1,4 +1,4 @@
-// POST /tokenize and /detokenize, with vLLM's field names.
+// POST /tokenize and /detokenize, GET /tokenizer_info, with vLLM's field names.
 #pragma once
 
 #include <cstdint>
@@ -37,5 +37,9 @@ struct DetokenizeRequest {
 ApiResult<DetokenizeRequest> parse_detokenize_request(std::string_view body);
 
 void append_detokenize_response(std::string& out, std::string_view prompt);
+
+// The texts of the tokens that begin and end a text; empty: there is none.
+void append_tokenizer_info(std::string& out, std::string_view bos_token, std::string_view eos_token,
+                           int64_t max_model_len);
 
 }  // namespace hachi::api

@@ -1,6 +1,7 @@
 // What a user of the engine asks for, and what comes back.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -58,16 +59,21 @@ struct Usage {
 struct Request {
   std::vector<int32_t> prompt;  // at least one token
   SamplingParams sampling;
-  int64_t max_tokens = -1;        // of the answer; -1: until the context is full; 0: none
-  int64_t min_tokens = 0;         // of the answer, before which no stop id is drawn
-  std::vector<int32_t> stop_ids;  // each ends the answer and is not part of it
-  int top_logprobs = -1;          // 0 to kMaxTopLogprobs: logprobs are wanted, with so many others
-  bool score_prompt = false;      // the prompt's tokens come as events too, from the second on
+  int64_t max_tokens = -1;  // of the answer; -1: until the context is full; 0: none
+  int64_t min_tokens = 0;   // of the answer, before which no stop id is drawn
+  // Each ends the answer and is not part of it; where logprobs are wanted it is the last event.
+  std::vector<int32_t> stop_ids;
+  int top_logprobs = -1;      // 0 to kMaxTopLogprobs: logprobs are wanted, with so many others
+  bool score_prompt = false;  // the prompt's tokens come as events too, from the second on
   Pooling pooling = Pooling::kNone;  // needs max_tokens = 0
   int64_t priority = 0;              // higher goes first
   uint64_t user = 0;                 // users share the machine fairly, not their requests
   uint64_t salt = 0;                 // requests of different salts share no cached prefixes
   std::optional<Clock::time_point> deadline;
+
+  bool is_stop(int32_t token) const {
+    return std::find(stop_ids.begin(), stop_ids.end(), token) != stop_ids.end();
+  }
 };
 
 }  // namespace hachi::engine

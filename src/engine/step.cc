@@ -170,8 +170,14 @@ void Engine::extend_one(const Ending& ending, const ConstTensor& logits, Sampler
 
 std::optional<Finish> Engine::append(Sequence& sequence, int32_t token,
                                      std::span<const float> logits) {
-  const auto& stop_ids = sequence.request.stop_ids;
-  if (std::find(stop_ids.begin(), stop_ids.end(), token) != stop_ids.end()) return Finish::kStop;
+  const bool with_logprobs = sequence.request.top_logprobs >= 0;
+  TokenEvent event;
+  if (with_logprobs) event = score_event(logits, token, sequence.request.top_logprobs);
+  event.chosen.token = token;
+  if (sequence.request.is_stop(token)) {
+    if (with_logprobs) sequence.stream->put(event);
+    return Finish::kStop;
+  }
   if (sequence.num_known == static_cast<int64_t>(sequence.tokens.size())) {
     sequence.tokens.push_back(token);
   } else {
@@ -181,11 +187,6 @@ std::optional<Finish> Engine::append(Sequence& sequence, int32_t token,
   ++sequence.num_new;
   ++sequence.usage.generated_tokens;
   sequence.sampler.observe(token);
-  TokenEvent event;
-  if (sequence.request.top_logprobs >= 0) {
-    event = score_event(logits, token, sequence.request.top_logprobs);
-  }
-  event.chosen.token = token;
   sequence.stream->put(event);
   if (sequence.num_known == sequence.max_tokens) return Finish::kLength;
   return std::nullopt;

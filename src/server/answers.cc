@@ -211,7 +211,8 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
                                            .split_thinking = ask.split_thinking,
                                            .skip_special = ask.sampling.skip_special_tokens,
                                            .stops = ask.sampling.stop,
-                                           .with_logprobs = ask.top_logprobs.has_value()});
+                                           .with_logprobs = ask.top_logprobs.has_value(),
+                                           .score_end = !is_chat});
       if (!generation) {
         api::ApiError error = api::to_api_error(generation.error());
         if (error.status == 429) caller.app().metrics().count_rejected("queue_full");

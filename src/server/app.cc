@@ -1,6 +1,9 @@
 #include "server/app.h"
 
+#include <condition_variable>
+#include <mutex>
 #include <random>
+#include <thread>
 #include <utility>
 
 #include <boost/asio/io_context.hpp>
@@ -16,6 +19,9 @@ namespace {
 // How long an engine with work may go without a step before it counts as stuck: far longer than the
 // longest step, a prompt's chunk on a slow machine.
 constexpr auto kStuck = std::chrono::seconds(60);
+
+// For the last words of answers that are cut.
+constexpr auto kTimeToSayWhy = std::chrono::seconds(1);
 
 uint64_t draw_secret() {
   std::random_device device;
@@ -108,7 +114,17 @@ void App::stop(std::chrono::milliseconds grace) {
   if (is_stopped_ || !http_) return;
   is_stopped_ = true;
   if (batches_) batches_->stop();
-  http_->drain(grace);
+  // What still runs when the time is over is ended by its engine, so that its reader hears why.
+  std::mutex mutex;  // for what the condition needs alone
+  std::condition_variable_any over;
+  std::jthread ender([&](const std::stop_token& drained) {
+    std::unique_lock lock(mutex);
+    over.wait_for(lock, drained, grace, [] { return false; });
+    if (!drained.stop_requested()) models_.close();
+  });
+  http_->drain(grace + kTimeToSayWhy);
+  ender.request_stop();
+  ender.join();
   if (batches_) batches_->join();
   load_pool_.join();
   text_pool_.join();

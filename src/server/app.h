@@ -58,7 +58,8 @@ class App {
   App& operator=(const App&) = delete;
 
   uint16_t port() const { return http_->port(); }
-  // Accepts no more, lets what runs finish for at most `grace`, and stops. Once.
+  // Accepts no more, lets what runs finish for at most `grace`, tells the readers of the rest that
+  // it is cut, and stops. Once.
   void stop(std::chrono::milliseconds grace);
   // Any thread, from time to time: unloads what is idle.
   void tidy() { models_.unload_idle(); }

@@ -38,7 +38,7 @@ std::vector<Echo> echoes(const api::CompletionRequest& request, const Answers& a
     echoes[i].text = prompt.text.empty() ? tokenizer.decode(prompt.tokens) : prompt.text;
     if (request.logprobs) {
       echoes[i].first_token =
-          ScoredToken{.token = tokenizer.token_bytes(prompt.tokens.front()), .has_logprob = false};
+          ScoredToken{.token = token_text(tokenizer, prompt.tokens.front()), .has_logprob = false};
     }
   }
   return echoes;

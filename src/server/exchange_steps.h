@@ -91,6 +91,7 @@ net::awaitable<void> stream_events(Visit& visit, Answers& answers, std::string o
       last_write = Visit::Clock::now();
     }
     goes_on = co_await reader.next();
+    if (answers.were_cut()) break;  // it has no end of its own
     for (size_t i = 0; i < answers.generations.size(); ++i) {
       if (has_ended[i]) continue;
       has_ended[i] = answers.generations[i].is_done();
@@ -99,9 +100,10 @@ net::awaitable<void> stream_events(Visit& visit, Answers& answers, std::string o
     const bool is_silent = out.empty() && Visit::Clock::now() - last_write >= kSilence;
     if (goes_on && is_silent) out = kStillAlive;
   }
-  if (!answers.is_done()) co_return;  // the client has gone
   if (answers.were_cut()) {
     append_error(out, stopping_error());
+  } else if (!answers.is_done()) {
+    co_return;  // the client has gone
   } else {
     append_end(out);
   }

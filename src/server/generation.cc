@@ -1,23 +1,19 @@
 #include "server/generation.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace hachi::server {
 
-namespace {
-
-// The bytes of a token's text; of a special token, which adds none, its name.
-std::string text_of(const tokenizer::Tokenizer& tokenizer, int32_t token) {
+std::string token_text(const tokenizer::Tokenizer& tokenizer, int32_t token) {
   std::string bytes = tokenizer.token_bytes(token);
   return bytes.empty() ? std::string(tokenizer.token(token)) : bytes;
 }
 
-}  // namespace
-
 ScoredToken scored_token(const tokenizer::Tokenizer& tokenizer, const engine::TokenEvent& event) {
-  ScoredToken scored{text_of(tokenizer, event.chosen.token), event.chosen.logprob};
+  ScoredToken scored{token_text(tokenizer, event.chosen.token), event.chosen.logprob};
   for (const engine::TokenLogprob& one : event.most_likely()) {
-    scored.top.push_back({text_of(tokenizer, one.token), one.logprob});
+    scored.top.push_back({token_text(tokenizer, one.token), one.logprob});
   }
   return scored;
 }
@@ -37,6 +33,8 @@ Generation::Generation(std::shared_ptr<ServedModel> model, std::shared_ptr<engin
                                       .prompt = options.prompt_text,
                                       .stops = std::move(options.stops)}),
       with_logprobs_(options.with_logprobs),
+      score_end_(options.score_end),
+      stop_ids_(request.stop_ids),
       prompt_tokens_(static_cast<int64_t>(request.prompt.size())),
       num_prompt_events_(request.score_prompt ? prompt_tokens_ - 1 : 0) {}
 
@@ -58,11 +56,14 @@ void Generation::pull() {
 }
 
 void Generation::take(const engine::TokenEvent& event) {
-  if (with_logprobs_) scored_.push_back(scored_token(model_->parts.tokenizer, event));
-  if (num_prompt_events_ > 0) {
-    --num_prompt_events_;
-    return;
+  const bool is_prompt = num_prompt_events_ > 0;
+  const bool is_end = !is_prompt && std::find(stop_ids_.begin(), stop_ids_.end(),
+                                              event.chosen.token) != stop_ids_.end();
+  if (with_logprobs_ && (!is_end || score_end_)) {
+    scored_.push_back(scored_token(model_->parts.tokenizer, event));
   }
+  num_prompt_events_ -= is_prompt ? 1 : 0;
+  if (is_prompt || is_end) return;
   ++num_tokens_;
   num_thinking_ += text_.is_thinking() ? 1 : 0;
   text_.push(event.chosen.token, pieces_);

@@ -34,6 +34,8 @@ class Generation {
     bool skip_special = true;
     std::vector<std::string> stops;
     bool with_logprobs = false;
+    // The token that ended it is scored too, as OpenAI's completions have it and its chats do not.
+    bool score_end = false;
   };
 
   // Submits the request. Fails as Engine::submit.
@@ -71,14 +73,19 @@ class Generation {
   std::shared_ptr<engine::Stream> stream_;
   output::AnswerText text_;
   bool with_logprobs_;
+  bool score_end_;
   std::vector<output::Piece> pieces_;
   std::vector<ScoredToken> scored_;
+  std::vector<int32_t> stop_ids_;
   int64_t prompt_tokens_;
   int64_t num_prompt_events_;  // still to come: the prompt's tokens, scored
   int64_t num_tokens_ = 0;
   int64_t num_thinking_ = 0;
   std::optional<engine::Finish> end_;
 };
+
+// The bytes of a token's text; of a special token, which adds none, its name.
+std::string token_text(const tokenizer::Tokenizer& tokenizer, int32_t token);
 
 // `event` with the texts of its tokens.
 ScoredToken scored_token(const tokenizer::Tokenizer& tokenizer, const engine::TokenEvent& event);

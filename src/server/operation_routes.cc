@@ -99,4 +99,19 @@ net::awaitable<void> answer_detokenize(Visit& visit, std::string) {
   co_await visit.send_json(std::move(body));
 }
 
+// lm-evaluation-harness asks, and needs no tokenizer of its own then. Of the first model: nothing in
+// the request names one.
+net::awaitable<void> answer_tokenizer_info(Visit& visit, std::string) {
+  auto model = co_await acquire_model(visit, "");
+  if (!model) co_return co_await visit.send_error(std::move(model).error());
+  const tokenizer::Tokenizer& tokenizer = (*model)->parts.tokenizer;
+  const auto text = [&](std::optional<tokenizer::TokenId> id) {
+    return id ? tokenizer.token(*id) : std::string_view();
+  };
+  std::string body;
+  api::append_tokenizer_info(body, text(tokenizer.bos()), text(tokenizer.eos()),
+                             (*model)->engine.context_length());
+  co_await visit.send_json(std::move(body));
+}
+
 }  // namespace hachi::server

@@ -33,6 +33,7 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/embeddings", answer_embeddings},
     {"POST", "/tokenize", answer_tokenize},
     {"POST", "/detokenize", answer_detokenize},
+    {"GET", "/tokenizer_info", answer_tokenizer_info},
     {"GET", "/v1/models", answer_models},
     {"GET", "/v1/models/{id}", answer_model},
     {"POST", "/v1/files", answer_upload, true, ErrorStyle::kOpenAi, true},

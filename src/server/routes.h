@@ -16,6 +16,7 @@ net::awaitable<void> answer_count_tokens(Visit& visit, std::string id);
 net::awaitable<void> answer_embeddings(Visit& visit, std::string id);
 net::awaitable<void> answer_tokenize(Visit& visit, std::string id);
 net::awaitable<void> answer_detokenize(Visit& visit, std::string id);
+net::awaitable<void> answer_tokenizer_info(Visit& visit, std::string id);
 net::awaitable<void> answer_models(Visit& visit, std::string id);
 net::awaitable<void> answer_model(Visit& visit, std::string id);
 net::awaitable<void> answer_upload(Visit& visit, std::string id);

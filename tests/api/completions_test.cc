@@ -145,6 +145,9 @@ TEST(Tokenize, WritesTokensAndTheirTexts) {
   append_tokenize_response(out, tokens, texts, 2048);
   EXPECT_EQ(parse(out).at("token_strs"), parse("[\"a\",\"\uFFFD\"]"));
   out.clear();
+  append_tokenizer_info(out, "", "</s>", 9);
+  EXPECT_EQ(out, R"({"bos_token":null,"eos_token":"</s>","model_max_length":9})");
+  out.clear();
   append_detokenize_response(out, "a\"b");
   EXPECT_EQ(out, R"({"prompt":"a\"b"})");
 }

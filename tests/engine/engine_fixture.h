@@ -95,8 +95,8 @@ inline Answer answer_alone(const Request& request, int64_t vocab_size, int64_t c
     const int32_t token = sampler.sample(
         logits, static_cast<uint64_t>(at), scratch,
         at - prompt < request.min_tokens ? request.stop_ids : std::span<const int32_t>());
-    const auto& stops = request.stop_ids;
-    if (std::find(stops.begin(), stops.end(), token) != stops.end()) {
+    if (request.is_stop(token)) {
+      if (request.top_logprobs >= 0) event(token, request.top_logprobs);
       answer.finish = Finish::kStop;
       break;
     }

@@ -61,6 +61,15 @@ TEST(Engine, EndsAtStopTokensAndTheContext) {
   EXPECT_LE(stopped.events.size(), 7u);
   EXPECT_EQ(stopped.usage.generated_tokens, static_cast<int64_t>(stopped.events.size()));
 
+  request.top_logprobs = 2;
+  const Answer scored = ask(*engine, request);
+  EXPECT_EQ(scored.usage.generated_tokens, stopped.usage.generated_tokens);
+  ASSERT_EQ(scored.events.size(), stopped.events.size() + 1);
+  EXPECT_EQ(scored.events.back().chosen.token, request.stop_ids[0]);
+  EXPECT_LT(scored.events.back().chosen.logprob, 0);
+  expect_same(scored, answer_alone(request, kVocab, engine->context_length()));
+  request.top_logprobs = -1;
+
   request.min_tokens = 30;
   const Answer longer = ask(*engine, request);
   EXPECT_GE(longer.events.size(), 30u);

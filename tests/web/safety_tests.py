@@ -8,8 +8,6 @@ from scripted_server import ROOT
 
 class ModuleTest(PageTest):
     def test_each_module(self):
-        if self.options.url:
-            self.skipTest("the modules are tested from web/")
         self.browser.get(self.server.url + "tests/unit.html")
         self.wait(lambda: self.script("return window.results ?? null"))
         results = self.script("return window.results")
@@ -68,15 +66,31 @@ class AttackTest(PageTest):
 
 
 class RealServerTest(PageTest):
-    def test_the_model_answers(self):
+    def setUp(self):
         if not self.options.url:
-            self.skipTest("needs --url")
+            self.skipTest("needs --url or --hachi")
+        super().setUp()
         self.browser.get(self.options.url)
         self.wait(
             lambda: self.script("return document.getElementById('model')?.options.length > 0")
         )
+
+    def test_the_model_answers(self):
         self.ask("Say one word.")
         self.assertFalse(
             self.find(".assistant .error").is_displayed(), self.texts(".assistant .error")
         )
         self.assertRegex(self.texts(".stats")[-1], r"tokens")
+
+    def test_an_answer_is_stopped_and_continued(self):
+        self.ask("Tell me a very long story of a river.", finished=False)
+        self.wait(lambda: len(self.answer()) > 40)
+        self.click("Stop")
+        self.wait_until_answered()
+        begun = self.answer()
+        self.click("Continue")
+        self.wait(lambda: len(self.answer()) > len(begun) + 10)
+        self.click("Stop")
+        self.wait_until_answered()
+        self.assertTrue(self.answer().startswith(begun[:40]), self.answer())
+        self.assertFalse(self.find(".assistant .error").is_displayed())
