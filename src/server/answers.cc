@@ -212,7 +212,7 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
                                            .skip_special = ask.sampling.skip_special_tokens,
                                            .stops = ask.sampling.stop,
                                            .with_logprobs = ask.top_logprobs.has_value(),
-                                           .score_end = !is_chat});
+                                           .score_end = ask.prompt_field == "prompt"});
       if (!generation) {
         api::ApiError error = api::to_api_error(generation.error());
         if (error.status == 429) caller.app().metrics().count_rejected("queue_full");

@@ -83,7 +83,9 @@ Result<std::unique_ptr<App>> App::start(AppOptions options, std::vector<OfferedM
     app->hubs_.push_back(std::move(hub));
   }
   // It may load models, whose news go to all hubs.
-  if (app->batches_) app->batches_->start();
+  if (app->batches_) {
+    TRY(app->batches_->start());
+  }
   app->is_ready_ = true;
   return app;
 }

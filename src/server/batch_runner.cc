@@ -23,7 +23,8 @@ BatchRunner::BatchRunner(App& app, Storage& storage) : app_(app), storage_(stora
 
 BatchRunner::~BatchRunner() { join(); }
 
-void BatchRunner::start() {
+Result<void> BatchRunner::start() {
+  TRY(hub_, NewsHub::create(context_));
   boost::asio::co_spawn(context_, supervise(), [](const std::exception_ptr&) {});
   thread_ = std::thread([this] {
     while (true) {
@@ -35,6 +36,7 @@ void BatchRunner::start() {
       }
     }
   });
+  return {};
 }
 
 void BatchRunner::wake() {
@@ -42,7 +44,7 @@ void BatchRunner::wake() {
 }
 
 void BatchRunner::notify() {
-  if (num_runs_.load(std::memory_order_relaxed) > 0) hub_.notify();
+  if (num_runs_.load(std::memory_order_relaxed) > 0) hub_->notify();
 }
 
 void BatchRunner::stop() {
@@ -65,6 +67,11 @@ net::awaitable<void> BatchRunner::supervise() {
     wake_.expires_at(any_open ? Clock::now() + kTick : Clock::time_point::max());
     co_await wake_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
   }
+  close_when_done();
+}
+
+void BatchRunner::close_when_done() {
+  if (is_stopping_ && runs_.empty()) hub_->close();
 }
 
 bool BatchRunner::has_expired(const BatchRecord& record) const {
@@ -111,7 +118,7 @@ const BatchRecord* BatchRunner::next(const std::vector<BatchRecord>& open) const
 void BatchRunner::begin(BatchRecord record) {
   const std::string id = record.batch.id;
   auto run =
-      std::make_shared<BatchRun>(app_, hub_, context_.get_executor(), storage_, std::move(record));
+      std::make_shared<BatchRun>(app_, *hub_, context_.get_executor(), storage_, std::move(record));
   runs_[id] = run;
   ++num_runs_;
   boost::asio::co_spawn(context_, run->run(),
@@ -130,6 +137,7 @@ void BatchRunner::ended(const std::string& id, bool is_well) {
     rests_[id] = Clock::now() + kRest;
   }
   wake_.cancel();
+  close_when_done();
 }
 
 }  // namespace hachi::server

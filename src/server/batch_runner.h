@@ -27,8 +27,8 @@ class BatchRunner {
   BatchRunner(const BatchRunner&) = delete;
   BatchRunner& operator=(const BatchRunner&) = delete;
 
-  // Takes up what has not ended.
-  void start();
+  // Takes up what has not ended. Fails as NewsHub::create.
+  Result<void> start();
 
   // Any thread: a batch came, or is to be cancelled.
   void wake();
@@ -50,12 +50,14 @@ class BatchRunner {
   // Of those that may begin, of the owner with the fewest that run; null: none.
   const BatchRecord* next(const std::vector<BatchRecord>& open) const;
   bool has_expired(const BatchRecord& record) const;
+  // Once nothing runs or will run: the thread ends when nothing is waited for.
+  void close_when_done();
 
   App& app_;
   Storage& storage_;
   boost::asio::io_context context_{1};
   // The rest but the atomics on its thread alone.
-  NewsHub hub_{context_};
+  std::unique_ptr<NewsHub> hub_;
   boost::asio::steady_timer wake_{context_};
   std::map<std::string, std::shared_ptr<BatchRun>> runs_;
   std::map<std::string, Clock::time_point> rests_;  // until when, of those whose disk failed

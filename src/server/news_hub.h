@@ -54,7 +54,8 @@ class NewsHub {
   // Any thread; neither locks nor allocates, as the engine's loop must not.
   void notify();
 
-  // To be called once no thread runs the context any more, and before it goes.
+  // Nobody is woken any more. On the hub's thread, or once no thread runs the context; before it
+  // goes.
   void close() { news_.reset(); }
 
  private:
