@@ -24,6 +24,7 @@ struct ServeOptions {
   ServeModelOptions shared;
   server::AppOptions app;
   std::string key_file;
+  std::string data_folder;
   std::string access_log = "-";
   bool log_text = false;
   std::string pooling = "mean";
@@ -128,11 +129,27 @@ void add_operation_group(CLI::App& app, ServeOptions& options) {
       ->check(CLI::Range(0.0, 1e6).description(""))
       ->type_name("S")
       ->capture_default_str();
+  group
+      ->add_option(
+          "--data", options.data_folder,
+          "Where /v1/files and /v1/batches are kept (default: serve in hachi's own folder)")
+      ->type_name("DIR");
+  group->add_option("--data-limit", options.app.max_data_bytes, "Bytes of all files there at most")
+      ->transform(CLI::AsSizeValue(true))
+      ->type_name("SIZE")
+      ->capture_default_str();
   group->add_flag("--lazy", options.lazy, "Load no model before it is asked for");
   group->add_option("--grace", options.grace_s, "Time for running answers when it is stopped")
       ->check(CLI::Range(0.0, 1e6).description(""))
       ->type_name("S")
       ->capture_default_str();
+}
+
+// Without a home there is no folder, and the server says that it keeps no files.
+std::filesystem::path data_folder(const ServeOptions& options) {
+  if (!options.data_folder.empty()) return options.data_folder;
+  const auto store = ModelStore::open();
+  return store ? store->root() / "serve" : std::filesystem::path();
 }
 
 void complete(ServeOptions& options) {
@@ -143,6 +160,7 @@ void complete(ServeOptions& options) {
   options.app.models.engine = engine;
   options.app.models.memory_budget = options.memory_budget > 0 ? options.memory_budget : UINT64_MAX;
   options.app.models.idle_time = seconds(static_cast<int64_t>(options.idle_s));
+  options.app.data_folder = data_folder(options);
   options.app.request_timeout = seconds(static_cast<int64_t>(options.timeout_s));
   options.app.pooling = options.pooling == "last" ? engine::Pooling::kLast : engine::Pooling::kMean;
 }
@@ -182,6 +200,14 @@ void print_settings(const ServeOptions& options, const server::App& app,
              options.app.http.tls_certificate.empty() ? "off" : "on",
              options.timeout_s > 0 ? fmt::format("{} s", options.timeout_s) : "none",
              options.access_log == "-" ? "on standard error" : options.access_log);
+  if (options.app.data_folder.empty() || !app.storage_error().empty()) {
+    fmt::print(
+        stderr, "hachi: no files and batches: {}\n",
+        app.storage_error().empty() ? "neither --data nor HOME is set" : app.storage_error());
+  } else {
+    fmt::print(stderr, "hachi: files and batches in {}, at most {}\n",
+               options.app.data_folder.string(), human_bytes(options.app.max_data_bytes));
+  }
   const bool is_open = options.app.http.host != "127.0.0.1" && options.key_file.empty();
   if (is_open)
     fmt::print(stderr, "hachi: anyone who reaches this address may use it: see --api-keys\n");

@@ -29,9 +29,8 @@ engine::SamplingParams sampling_params(const api::SamplingFields& fields,
   return params;
 }
 
-engine::Request engine_request(const Visit& visit, Visit::Clock::time_point start,
-                               const ServedModel& model, const AnswerAsk& ask, bool has_keys,
-                               std::chrono::seconds timeout) {
+engine::Request engine_request(const Caller& caller, const ServedModel& model,
+                               const AnswerAsk& ask) {
   engine::Request request;
   request.sampling = sampling_params(ask.sampling, model.parts.sampling);
   request.max_tokens = ask.max_tokens.value_or(-1);
@@ -42,14 +41,22 @@ engine::Request engine_request(const Visit& visit, Visit::Clock::time_point star
   request.top_logprobs = static_cast<int>(ask.top_logprobs.value_or(-1));
   request.score_prompt = ask.score_prompt;
   request.pooling = ask.pooling;
-  request.user = visit.user();
-  request.salt = visit.salt(ask.schedule.cache_salt);
-  // vLLM's order: lower goes first. Who shares the server with others may only step back.
-  const int64_t own =
-      has_keys ? std::max<int64_t>(ask.schedule.priority, 0) : ask.schedule.priority;
-  request.priority = (static_cast<int64_t>(visit.priority()) << 32) - own;
-  if (timeout.count() > 0) request.deadline = start + timeout;
+  request.user = caller.user();
+  request.salt = caller.salt(ask.schedule.cache_salt);
+  request.priority = caller.priority(ask.schedule.priority);
+  if (caller.timeout().count() > 0) request.deadline = caller.start() + caller.timeout();
   return request;
+}
+
+api::ApiError gone_error() { return {499, "nobody waits for the answer", "", "cancelled"}; }
+
+api::ApiError busy_error() {
+  return {429, "the engine is busy: try again later", "", std::string(kEngineBusy)};
+}
+
+int64_t num_requests(const AnswerAsk& ask) {
+  const auto* prompts = std::get_if<std::vector<api::Prompt>>(&ask.prompt);
+  return ask.sampling.n * (prompts == nullptr ? 1 : static_cast<int64_t>(prompts->size()));
 }
 
 size_t text_bytes(const AnswerAsk& ask) {
@@ -67,11 +74,12 @@ size_t text_bytes(const AnswerAsk& ask) {
   return bytes;
 }
 
-api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& chat) {
+api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& chat,
+                                   std::string_view prompt_field) {
   if (!model.parts.prompter) {
     return tl::unexpected(api::ApiError{
         400, fmt::format("the model '{}' has no chat template: use /v1/completions", model.name),
-        "messages", "no_chat_template"});
+        std::string(prompt_field), "no_chat_template"});
   }
   chat::RenderInput input;
   input.messages = chat.messages;
@@ -83,11 +91,38 @@ api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& c
                     ? prompter.continue_last(model.parts.tokenizer, std::move(input))
                     : prompter.prompt(model.parts.tokenizer, std::move(input));
   if (!prompt) {
+    // The limits of a template are no rate: asking again does not help.
+    if (prompt.error().code == Code::kLimit) {
+      return tl::unexpected(api::ApiError{400, std::move(prompt.error().message),
+                                          std::string(prompt_field), "invalid_value"});
+    }
     api::ApiError error = api::to_api_error(prompt.error());
-    if (error.status < 500) error.param = "messages";
+    if (error.status < 500) error.param = prompt_field;
     return tl::unexpected(std::move(error));
   }
   return TokenPrompt{std::move(prompt->tokens), std::move(prompt->text)};
+}
+
+// What the engine would refuse without the name that the request has for it.
+std::optional<api::ApiError> refuse_tokens(const ServedModel& model, const AnswerAsk& ask,
+                                           const std::vector<TokenPrompt>& prompts) {
+  const int64_t vocab = model.engine.vocab_size();
+  std::optional<api::ApiError> refused;
+  const auto look_at = [&](std::string_view field, int32_t token) {
+    if (refused || token < vocab) return;
+    refused = api::invalid_field(std::string(field), "{} has the token {}, and the model has {}",
+                                 field, token, vocab);
+  };
+  for (const TokenPrompt& prompt : prompts) {
+    if (prompt.tokens.empty()) {
+      return api::invalid_field(std::string(ask.prompt_field),
+                                "{} is empty: give it at least one token", ask.prompt_field);
+    }
+    for (const int32_t token : prompt.tokens) look_at(ask.prompt_field, token);
+  }
+  for (const int32_t token : ask.sampling.stop_token_ids) look_at("stop_token_ids", token);
+  for (const auto& [token, bias] : ask.sampling.logit_bias) look_at("logit_bias", token);
+  return refused;
 }
 
 }  // namespace
@@ -118,21 +153,21 @@ api::Usage Answers::usage() const {
   return total;
 }
 
-net::awaitable<api::ApiResult<std::shared_ptr<ServedModel>>> acquire_model(Visit& visit,
+net::awaitable<api::ApiResult<std::shared_ptr<ServedModel>>> acquire_model(Caller& caller,
                                                                            std::string name) {
-  auto model = visit.app().models().find(name);
+  auto model = caller.app().models().find(name);
   if (model && *model == nullptr) {
-    auto load = [&] { model = visit.app().models().load(name); };
-    co_await run_on(visit.app().load_pool(), visit.exchange().executor(), load);
+    auto load = [&] { model = caller.app().models().load(name); };
+    co_await run_on(caller.app().load_pool(), caller.executor(), load);
   }
-  if (model) visit.notes().model = (*model)->name;
+  if (model) caller.notes().model = (*model)->name;
   co_return model;
 }
 
 api::ApiResult<std::vector<TokenPrompt>> tokenize(const ServedModel& model, const AnswerAsk& ask) {
   std::vector<TokenPrompt> prompts;
   if (const auto* chat = std::get_if<ChatPrompt>(&ask.prompt)) {
-    auto prompt = render(model, *chat);
+    auto prompt = render(model, *chat, ask.prompt_field);
     if (!prompt) return tl::unexpected(std::move(prompt).error());
     prompts.push_back(*std::move(prompt));
     return prompts;
@@ -148,41 +183,43 @@ api::ApiResult<std::vector<TokenPrompt>> tokenize(const ServedModel& model, cons
   return prompts;
 }
 
-net::awaitable<api::ApiResult<Answers>> begin_answers(Visit& visit, AnswerAsk ask) {
-  if (auto refused = visit.admit()) co_return tl::unexpected(*std::move(refused));
-  auto model = co_await acquire_model(visit, ask.model);
+net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk ask) {
+  if (auto refused = caller.admit()) co_return tl::unexpected(*std::move(refused));
+  auto model = co_await acquire_model(caller, ask.model);
   if (!model) co_return tl::unexpected(std::move(model).error());
   Answers answers;
   answers.model = *std::move(model);
+  if (!caller.has_room(*answers.model, num_requests(ask))) co_return tl::unexpected(busy_error());
   api::ApiResult<std::vector<TokenPrompt>> prompts;
   auto work = [&] { prompts = tokenize(*answers.model, ask); };
   if (text_bytes(ask) < kShortText) {
     work();
   } else {
-    co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
+    co_await run_on(caller.app().text_pool(), caller.executor(), work);
   }
   if (!prompts) co_return tl::unexpected(std::move(prompts).error());
   answers.prompts = *std::move(prompts);
-  const bool is_chat = std::holds_alternative<ChatPrompt>(ask.prompt);
-  const engine::Request common =
-      engine_request(visit, visit.start(), *answers.model, ask, visit.app().keys().get() != nullptr,
-                     visit.app().options().request_timeout);
+  if (auto refused = refuse_tokens(*answers.model, ask, answers.prompts)) {
+    co_return tl::unexpected(*std::move(refused));
+  }
+  const engine::Request common = engine_request(caller, *answers.model, ask);
   for (const TokenPrompt& prompt : answers.prompts) {
     for (int64_t choice = 0; choice < ask.sampling.n; ++choice) {
       engine::Request request = common;
       request.prompt = prompt.tokens;
       request.sampling.seed += static_cast<uint64_t>(choice);
-      auto generation = Generation::start(answers.model, std::move(request),
-                                          {.prompt_text = prompt.text,
-                                           .split_thinking = ask.split_thinking,
-                                           .skip_special = ask.sampling.skip_special_tokens,
-                                           .stops = ask.sampling.stop,
-                                           .with_logprobs = ask.top_logprobs.has_value(),
-                                           .score_end = !is_chat});
+      auto generation =
+          Generation::start(answers.model, std::move(request),
+                            {.prompt_text = prompt.text,
+                             .split_thinking = ask.split_thinking,
+                             .skip_special = ask.sampling.skip_special_tokens,
+                             .stops = ask.sampling.stop,
+                             .with_logprobs = ask.top_logprobs.has_value(),
+                             .score_end = !std::holds_alternative<ChatPrompt>(ask.prompt)});
       if (!generation) {
         api::ApiError error = api::to_api_error(generation.error());
-        if (error.status == 429) visit.app().metrics().count_rejected("queue_full");
-        if (error.code == "context_length_exceeded") error.param = is_chat ? "messages" : "prompt";
+        if (error.status == 429) caller.app().metrics().count_rejected("queue_full");
+        if (error.code == "context_length_exceeded") error.param = ask.prompt_field;
         co_return tl::unexpected(std::move(error));
       }
       answers.generations.push_back(*std::move(generation));
@@ -191,36 +228,36 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Visit& visit, AnswerAsk as
   co_return answers;
 }
 
-AnswerReader::AnswerReader(Visit& visit, Answers& answers)
-    : visit_(visit), answers_(answers), waiter_(visit.hub()), last_news_(Visit::Clock::now()) {
+AnswerReader::AnswerReader(Caller& caller, Answers& answers)
+    : caller_(caller), answers_(answers), waiter_(caller.hub()), last_news_(Caller::Clock::now()) {
   for (const Generation& one : answers.generations) open_.push_back(one.stream());
-  visit_.exchange().on_client_gone([this] { waiter_.wake(); });
-  const AccessLog* log = visit.app().log();
-  if (log != nullptr && log->with_text()) visit.notes().prompt = answers.prompts.front().text;
+  caller_.on_gone([this] { waiter_.wake(); });
+  const AccessLog* log = caller.app().log();
+  if (log != nullptr && log->with_text()) caller.notes().prompt = answers.prompts.front().text;
 }
 
 AnswerReader::~AnswerReader() {
-  visit_.exchange().on_client_gone({});
+  caller_.on_gone({});
   note_end();
 }
 
 net::awaitable<bool> AnswerReader::next() {
   if (open_.empty()) co_return false;
   for (int i = 0; i < 2; ++i) {
-    if (visit_.exchange().client_gone()) co_return false;
+    if (caller_.is_gone()) co_return false;
     if (pull()) co_return true;
     if (i == 0) co_await waiter_.wait(open_, kSilence);
   }
-  co_return !visit_.exchange().client_gone();
+  co_return !caller_.is_gone();
 }
 
-net::awaitable<bool> AnswerReader::read_all() {
+net::awaitable<std::optional<api::ApiError>> AnswerReader::read_all() {
   // Not the condition of an empty loop, which GCC 12 takes for one without effects.
   bool goes_on = true;
   while (goes_on) goes_on = co_await next();
-  if (!answers_.were_cut()) co_return answers_.is_done();
-  co_await visit_.send_error(stopping_error());
-  co_return false;
+  if (answers_.were_cut()) co_return stopping_error();
+  if (!answers_.is_done()) co_return gone_error();
+  co_return std::nullopt;
 }
 
 bool AnswerReader::pull() {
@@ -241,21 +278,21 @@ bool AnswerReader::pull() {
 }
 
 void AnswerReader::note_text(Generation& generation, size_t first_piece) {
-  const AccessLog* log = visit_.app().log();
+  const AccessLog* log = caller_.app().log();
   if (log == nullptr || !log->with_text()) return;
-  std::string& answer = visit_.notes().answer;
+  std::string& answer = caller_.notes().answer;
   for (size_t i = first_piece; i < generation.pieces().size(); ++i) {
     if (answer.size() < AccessLog::kMaxTextBytes) answer += generation.pieces()[i].text;
   }
 }
 
 void AnswerReader::note_tokens(int64_t count) {
-  const auto now = Visit::Clock::now();
+  const auto now = Caller::Clock::now();
   ModelMetrics& metrics = answers_.model->metrics;
-  const std::chrono::duration<double> since_start = now - visit_.start();
+  const std::chrono::duration<double> since_start = now - caller_.start();
   if (num_tokens_ == 0) {
     metrics.time_to_first_token.observe(since_start.count());
-    visit_.notes().ttft_ms = 1000 * since_start.count();
+    caller_.notes().ttft_ms = 1000 * since_start.count();
   } else {
     const std::chrono::duration<double> since_last = now - last_news_;
     metrics.inter_token_latency.observe(since_last.count() / static_cast<double>(count));
@@ -268,13 +305,13 @@ void AnswerReader::note_end() {
   const auto seconds = [](auto duration) {
     return std::chrono::duration<double>(duration).count();
   };
-  const auto now = Visit::Clock::now();
-  VisitNotes& notes = visit_.notes();
+  const auto now = Caller::Clock::now();
+  CallerNotes& notes = caller_.notes();
   const double until_first = notes.ttft_ms.value_or(0) / 1000;
   for (const Generation& one : answers_.generations) {
     const api::Usage usage = one.usage();
     RequestSummary summary{.outcome = Outcome::kAbort,
-                           .total_s = seconds(now - visit_.start()),
+                           .total_s = seconds(now - caller_.start()),
                            .prompt_tokens = usage.prompt_tokens,
                            .generated_tokens = usage.completion_tokens,
                            .n = static_cast<int64_t>(answers_.generations.size())};
@@ -284,7 +321,7 @@ void AnswerReader::note_end() {
       notes.finish = api::to_string(one.finish_reason());
     }
     if (const auto started = one.stream()->started()) {
-      summary.queue_s = seconds(*started - visit_.start());
+      summary.queue_s = seconds(*started - caller_.start());
       summary.prefill_s = std::max(until_first - summary.queue_s, 0.0);
       summary.decode_s = std::max(summary.total_s - until_first, 0.0);
     }
@@ -294,7 +331,7 @@ void AnswerReader::note_end() {
   notes.prompt_tokens = usage.prompt_tokens;
   notes.cached_tokens = usage.cached_tokens;
   notes.completion_tokens = usage.completion_tokens;
-  visit_.settle(usage.prompt_tokens + usage.completion_tokens);
+  caller_.settle(usage.prompt_tokens + usage.completion_tokens);
 }
 
 LogprobViews::LogprobViews(const std::vector<ScoredToken>& scored) {

@@ -4,14 +4,15 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
 #include "api/messages.h"
 #include "api/prompts.h"
 #include "api/sampling.h"
+#include "server/caller.h"
 #include "server/generation.h"
-#include "server/visit.h"
 
 namespace hachi::server {
 
@@ -24,6 +25,7 @@ struct ChatPrompt {
 struct AnswerAsk {
   std::string model;
   std::variant<ChatPrompt, std::vector<api::Prompt>> prompt;
+  std::string_view prompt_field = "messages";  // where the request has it, for errors
   bool add_special_tokens = true;  // to prompts that are texts
   api::SamplingFields sampling;
   api::ScheduleFields schedule;
@@ -51,32 +53,36 @@ struct Answers {
   api::Usage usage() const;
 };
 
+// The code of the error that begin_answers() gives if the caller has no room in the engine.
+inline constexpr std::string_view kEngineBusy = "engine_busy";
+
 // What clients are told whose answers were cut.
 api::ApiError stopping_error();
 
 // The model that a request names, loaded.
-net::awaitable<api::ApiResult<std::shared_ptr<ServedModel>>> acquire_model(Visit& visit,
+net::awaitable<api::ApiResult<std::shared_ptr<ServedModel>>> acquire_model(Caller& caller,
                                                                            std::string name);
 
 // The tokens of what is asked; on the calling thread, which is not the network's for long texts.
 api::ApiResult<std::vector<TokenPrompt>> tokenize(const ServedModel& model, const AnswerAsk& ask);
 
 // Loads the model, makes the tokens on the text threads, and submits.
-net::awaitable<api::ApiResult<Answers>> begin_answers(Visit& visit, AnswerAsk ask);
+net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk ask);
 
-// Follows answers to their ends, or until the client goes. Tells the metrics and the visit's notes.
+// Follows answers to their ends, or until the caller goes. Tells the metrics and the caller's
+// notes.
 class AnswerReader {
  public:
-  AnswerReader(Visit& visit, Answers& answers);
+  AnswerReader(Caller& caller, Answers& answers);
   ~AnswerReader();
   AnswerReader(const AnswerReader&) = delete;
   AnswerReader& operator=(const AnswerReader&) = delete;
 
   // Waits until something has come, and pulls it; also returns when nothing has come for a while,
-  // so that a stream can show that it is alive. False once all are done or the client has gone.
+  // so that a stream can show that it is alive. False once all are done or the caller has gone.
   net::awaitable<bool> next();
-  // To the end. False if the client has gone, or the answers were cut and it was told so.
-  net::awaitable<bool> read_all();
+  // To the end. An error if the caller has gone or the answers were cut.
+  net::awaitable<std::optional<api::ApiError>> read_all();
 
  private:
   bool pull();
@@ -85,11 +91,11 @@ class AnswerReader {
   void note_tokens(int64_t count);
   void note_end();
 
-  Visit& visit_;
+  Caller& caller_;
   Answers& answers_;
   NewsHub::Waiter waiter_;
   std::vector<std::shared_ptr<engine::Stream>> open_;  // of the answers that are not done
-  Visit::Clock::time_point last_news_;
+  Caller::Clock::time_point last_news_;
   int64_t num_tokens_ = 0;
 };
 

@@ -8,6 +8,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "server/batch_runner.h"
 #include "server/origins.h"
 #include "server/router.h"
 #include "server/visit.h"
@@ -62,6 +63,7 @@ App::App(AppOptions options, std::vector<OfferedModel> offered,
       text_pool_(static_cast<size_t>(options_.text_threads)),
       models_(std::move(offered), options_.models, std::move(load), [this] {
         for (const auto& hub : hubs_) hub->notify();
+        if (batches_) batches_->notify();
       }) {}
 
 Result<std::unique_ptr<App>> App::start(AppOptions options, std::vector<OfferedModel> offered,
@@ -71,6 +73,7 @@ Result<std::unique_ptr<App>> App::start(AppOptions options, std::vector<OfferedM
   std::unique_ptr<App> app(new App(std::move(options), std::move(offered), std::move(load),
                                    std::move(keys), std::move(log)));
   App* self = app.get();
+  self->open_storage();
   TRY(app->http_,
       net::HttpServer::start(
           self->options_.http, [self](net::Exchange& exchange) { return self->handle(exchange); },
@@ -79,8 +82,35 @@ Result<std::unique_ptr<App>> App::start(AppOptions options, std::vector<OfferedM
     TRY(auto hub, NewsHub::create(app->http_->context(i)));
     app->hubs_.push_back(std::move(hub));
   }
+  // It may load models, whose news go to all hubs.
+  if (app->batches_) app->batches_->start();
   app->is_ready_ = true;
   return app;
+}
+
+void App::open_storage() {
+  if (options_.data_folder.empty()) return;
+  auto storage = Storage::open(options_.data_folder, options_.max_data_bytes);
+  if (!storage) {
+    storage_error_ = std::move(storage).error().message;
+    return;
+  }
+  auto runner = BatchRunner::create(*this, **storage);
+  if (!runner) {
+    storage_error_ = std::move(runner).error().message;
+    return;
+  }
+  storage_ = *std::move(storage);
+  batches_ = *std::move(runner);
+}
+
+int64_t App::now_us() const {
+  const auto since = options_.now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::microseconds>(since).count();
+}
+
+void App::wake_batches() {
+  if (batches_) batches_->wake();
 }
 
 App::~App() { stop(std::chrono::milliseconds(0)); }
@@ -88,6 +118,7 @@ App::~App() { stop(std::chrono::milliseconds(0)); }
 void App::stop(std::chrono::milliseconds grace) {
   if (is_stopped_ || !http_) return;
   is_stopped_ = true;
+  if (batches_) batches_->stop();
   // What still runs when the time is over is ended by its engine, so that its reader hears why.
   std::mutex mutex;  // for what the condition needs alone
   std::condition_variable_any over;
@@ -99,8 +130,10 @@ void App::stop(std::chrono::milliseconds grace) {
   http_->drain(grace + kTimeToSayWhy);
   ender.request_stop();
   ender.join();
+  if (batches_) batches_->join();
   load_pool_.join();
   text_pool_.join();
+  file_pool_.join();
   for (const auto& hub : hubs_) hub->close();
   models_.close();
 }

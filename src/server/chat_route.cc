@@ -66,11 +66,14 @@ net::awaitable<void> stream_chat(Visit& visit, const api::ChatRequest& request,
                          api::append_openai_error_event);
 }
 
-net::awaitable<void> send_chat(Visit& visit, const api::ChatRequest& request,
-                               const api::ResponseHead& head, Answers& answers) {
+net::awaitable<api::ApiResult<std::string>> chat_body(Caller& caller,
+                                                      const api::ChatRequest& request,
+                                                      const api::ResponseHead& head,
+                                                      Answers& answers) {
   {
-    AnswerReader reader(visit, answers);
-    if (!co_await reader.read_all()) co_return;
+    AnswerReader reader(caller, answers);
+    auto failed = co_await reader.read_all();
+    if (failed) co_return tl::unexpected(*std::move(failed));
   }
   struct Texts {
     std::string content, reasoning;
@@ -93,24 +96,30 @@ net::awaitable<void> send_chat(Visit& visit, const api::ChatRequest& request,
   }
   std::string body;
   api::append_chat_response(body, head, choices, answers.usage());
-  co_await visit.send_json(std::move(body));
+  co_return body;
+}
+
+net::awaitable<api::ApiResult<Begun<api::ChatRequest>>> begin_chat(Caller& caller,
+                                                                   std::string_view body) {
+  return begin_request(caller, body, api::parse_chat_request, ask_for, "chatcmpl-");
 }
 
 }  // namespace
 
 net::awaitable<void> answer_chat(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, api::parse_chat_request);
-  if (!request) co_return co_await visit.send_error(std::move(request).error());
-  visit.notes().stream = request->stream.stream;
-  AnswerAsk ask = ask_for(*request);
-  auto answers = co_await begin_answers(visit, std::move(ask));
-  if (!answers) co_return co_await visit.send_error(std::move(answers).error());
-  const api::ResponseHead head{"chatcmpl-" + visit.id(), visit.created(), answers->model->name};
-  if (request->stream.stream) {
-    co_await stream_chat(visit, *request, head, *answers);
-  } else {
-    co_await send_chat(visit, *request, head, *answers);
+  auto begun = co_await begin_chat(visit, visit.exchange().request().body);
+  if (!begun) co_return co_await visit.send_error(std::move(begun).error());
+  if (begun->request.stream.stream) {
+    co_return co_await stream_chat(visit, begun->request, begun->head, begun->answers);
   }
+  auto body = co_await chat_body(visit, begun->request, begun->head, begun->answers);
+  co_await visit.send_result(std::move(body));
+}
+
+net::awaitable<api::ApiResult<std::string>> complete_chat(Caller& caller, std::string_view body) {
+  auto begun = co_await begin_chat(caller, body);
+  if (!begun) co_return tl::unexpected(std::move(begun).error());
+  co_return co_await chat_body(caller, begun->request, begun->head, begun->answers);
 }
 
 }  // namespace hachi::server

@@ -13,6 +13,7 @@ namespace {
 AnswerAsk ask_for(api::CompletionRequest& request) {
   return {.model = request.model,
           .prompt = std::move(request.prompts),
+          .prompt_field = "prompt",
           .add_special_tokens = request.add_special_tokens,
           .sampling = request.sampling,
           .schedule = request.schedule,
@@ -107,11 +108,14 @@ net::awaitable<void> stream_completions(Visit& visit, const api::CompletionReque
   co_await stream_events(visit, answers, std::string(), news, end, api::append_openai_error_event);
 }
 
-net::awaitable<void> send_completions(Visit& visit, const api::CompletionRequest& request,
-                                      const api::ResponseHead& head, Answers& answers) {
+net::awaitable<api::ApiResult<std::string>> completions_body(Caller& caller,
+                                                             const api::CompletionRequest& request,
+                                                             const api::ResponseHead& head,
+                                                             Answers& answers) {
   {
-    AnswerReader reader(visit, answers);
-    if (!co_await reader.read_all()) co_return;
+    AnswerReader reader(caller, answers);
+    auto failed = co_await reader.read_all();
+    if (failed) co_return tl::unexpected(*std::move(failed));
   }
   std::string body;
   auto work = [&] {
@@ -131,28 +135,35 @@ net::awaitable<void> send_completions(Visit& visit, const api::CompletionRequest
     api::append_completion_response(body, head, choices, answers.usage());
   };
   if (request.logprobs || answers.generations.size() > 1) {
-    co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
+    co_await run_on(caller.app().text_pool(), caller.executor(), work);
   } else {
     work();
   }
-  co_await visit.send_json(std::move(body));
+  co_return body;
+}
+
+net::awaitable<api::ApiResult<Begun<api::CompletionRequest>>> begin_completions(
+    Caller& caller, std::string_view body) {
+  return begin_request(caller, body, api::parse_completion_request, ask_for, "cmpl-");
 }
 
 }  // namespace
 
 net::awaitable<void> answer_completions(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, api::parse_completion_request);
-  if (!request) co_return co_await visit.send_error(std::move(request).error());
-  visit.notes().stream = request->stream.stream;
-  AnswerAsk ask = ask_for(*request);
-  auto answers = co_await begin_answers(visit, std::move(ask));
-  if (!answers) co_return co_await visit.send_error(std::move(answers).error());
-  const api::ResponseHead head{"cmpl-" + visit.id(), visit.created(), answers->model->name};
-  if (request->stream.stream) {
-    co_await stream_completions(visit, *request, head, *answers);
-  } else {
-    co_await send_completions(visit, *request, head, *answers);
+  auto begun = co_await begin_completions(visit, visit.exchange().request().body);
+  if (!begun) co_return co_await visit.send_error(std::move(begun).error());
+  if (begun->request.stream.stream) {
+    co_return co_await stream_completions(visit, begun->request, begun->head, begun->answers);
   }
+  auto body = co_await completions_body(visit, begun->request, begun->head, begun->answers);
+  co_await visit.send_result(std::move(body));
+}
+
+net::awaitable<api::ApiResult<std::string>> complete_completions(Caller& caller,
+                                                                 std::string_view body) {
+  auto begun = co_await begin_completions(caller, body);
+  if (!begun) co_return tl::unexpected(std::move(begun).error());
+  co_return co_await completions_body(caller, begun->request, begun->head, begun->answers);
 }
 
 }  // namespace hachi::server

@@ -22,18 +22,21 @@ void normalize(std::vector<float>& values) {
 
 }  // namespace
 
-net::awaitable<void> answer_embeddings(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, api::parse_embedding_request);
-  if (!request) co_return co_await visit.send_error(std::move(request).error());
+net::awaitable<api::ApiResult<std::string>> complete_embeddings(Caller& caller,
+                                                                std::string_view request_body) {
+  auto request = co_await parse_body(caller, request_body, api::parse_embedding_request);
+  if (!request) co_return tl::unexpected(std::move(request).error());
   AnswerAsk ask{.model = request->model,
                 .prompt = std::move(request->input),
+                .prompt_field = "input",
                 .max_tokens = 0,
-                .pooling = visit.app().options().pooling};
-  auto answers = co_await begin_answers(visit, std::move(ask));
-  if (!answers) co_return co_await visit.send_error(std::move(answers).error());
+                .pooling = caller.app().options().pooling};
+  auto answers = co_await begin_answers(caller, std::move(ask));
+  if (!answers) co_return tl::unexpected(std::move(answers).error());
   {
-    AnswerReader reader(visit, *answers);
-    if (!co_await reader.read_all()) co_return;
+    AnswerReader reader(caller, *answers);
+    auto failed = co_await reader.read_all();
+    if (failed) co_return tl::unexpected(*std::move(failed));
   }
   std::vector<std::vector<float>> embeddings;
   for (const Generation& one : answers->generations) {
@@ -43,7 +46,7 @@ net::awaitable<void> answer_embeddings(Visit& visit, std::string) {
       api::ApiError error =
           api::invalid_field("dimensions", "dimensions must be at most the model's {}, got {}",
                              width, *request->dimensions);
-      co_return co_await visit.send_error(std::move(error));
+      co_return tl::unexpected(std::move(error));
     }
     const auto wanted = static_cast<size_t>(request->dimensions.value_or(width));
     embeddings.emplace_back(pooled.begin(), pooled.begin() + static_cast<ptrdiff_t>(wanted));
@@ -52,7 +55,12 @@ net::awaitable<void> answer_embeddings(Visit& visit, std::string) {
   std::string body;
   api::append_embedding_response(body, answers->model->name, embeddings, request->base64,
                                  answers->usage().prompt_tokens);
-  co_await visit.send_json(std::move(body));
+  co_return body;
+}
+
+net::awaitable<void> answer_embeddings(Visit& visit, std::string) {
+  auto body = co_await complete_embeddings(visit, visit.exchange().request().body);
+  co_await visit.send_result(std::move(body));
 }
 
 }  // namespace hachi::server

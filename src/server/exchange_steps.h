@@ -17,16 +17,57 @@ namespace hachi::server {
 // Bodies shorter than this are parsed at once: going to another thread costs more.
 inline constexpr size_t kShortBody = 8192;
 
-// The body of a request as what an endpoint takes.
+// The body of a request as what an endpoint takes. `body` outlives the call.
 template <class T>
-net::awaitable<api::ApiResult<T>> parse_body(Visit& visit,
+net::awaitable<api::ApiResult<T>> parse_body(Caller& caller, std::string_view body,
                                              api::ApiResult<T> (*parse)(std::string_view body)) {
-  const std::string& body = visit.exchange().request().body;
   if (body.size() < kShortBody) co_return parse(body);
   std::optional<api::ApiResult<T>> parsed;
   auto work = [&] { parsed.emplace(parse(body)); };
-  co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
+  co_await run_on(caller.app().text_pool(), caller.executor(), work);
   co_return *std::move(parsed);
+}
+
+template <class Request>
+bool wants_stream(const Request& request) {
+  if constexpr (requires { request.stream.stream; }) {
+    return request.stream.stream;
+  } else {
+    return request.stream;
+  }
+}
+
+// Notes whether a stream is asked for; an error if it is and cannot be.
+inline std::optional<api::ApiError> note_stream(Caller& caller, bool stream) {
+  caller.notes().stream = stream;
+  if (!stream || caller.takes_streams()) return std::nullopt;
+  return api::invalid_field("stream", "stream must be false in a batch");
+}
+
+// A request whose answers are on their way.
+template <class Request>
+struct Begun {
+  Request request;
+  api::ResponseHead head;
+  Answers answers;
+};
+
+// Parses `body` and begins what ask_for() makes of it. `id_prefix` begins the id of the answer.
+template <class Request, class AskFor>
+net::awaitable<api::ApiResult<Begun<Request>>> begin_request(
+    Caller& caller, std::string_view body, api::ApiResult<Request> (*parse)(std::string_view),
+    AskFor ask_for, std::string_view id_prefix) {
+  auto request = co_await parse_body(caller, body, parse);
+  if (!request) co_return tl::unexpected(std::move(request).error());
+  if (auto refused = note_stream(caller, wants_stream(*request))) {
+    co_return tl::unexpected(*std::move(refused));
+  }
+  AnswerAsk ask = ask_for(*request);
+  auto answers = co_await begin_answers(caller, std::move(ask));
+  if (!answers) co_return tl::unexpected(std::move(answers).error());
+  Begun<Request> begun{*std::move(request), {}, *std::move(answers)};
+  begun.head = {std::string(id_prefix) + caller.id(), caller.created(), begun.answers.model->name};
+  co_return begun;
 }
 
 // Writes answers as they come. `out` are the first events; append_news(out, i) adds what has come

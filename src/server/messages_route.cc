@@ -47,11 +47,14 @@ net::awaitable<void> stream_message(Visit& visit, const api::MessagesRequest& re
                          api::append_anthropic_error_event);
 }
 
-net::awaitable<void> send_message(Visit& visit, const api::MessagesRequest& request,
-                                  const api::ResponseHead& head, Answers& answers) {
+net::awaitable<api::ApiResult<std::string>> message_body(Caller& caller,
+                                                         const api::MessagesRequest& request,
+                                                         const api::ResponseHead& head,
+                                                         Answers& answers) {
   {
-    AnswerReader reader(visit, answers);
-    if (!co_await reader.read_all()) co_return;
+    AnswerReader reader(caller, answers);
+    auto failed = co_await reader.read_all();
+    if (failed) co_return tl::unexpected(*std::move(failed));
   }
   Generation& generation = answers.generations.front();
   std::string thinking, text;
@@ -61,35 +64,36 @@ net::awaitable<void> send_message(Visit& visit, const api::MessagesRequest& requ
   }
   std::string body;
   api::append_message(body, head, thinking, text, end_of(generation), answers.usage());
-  co_await visit.send_json(std::move(body));
+  co_return body;
+}
+
+net::awaitable<api::ApiResult<Begun<api::MessagesRequest>>> begin_message(Caller& caller,
+                                                                          std::string_view body) {
+  return begin_request(caller, body, api::parse_messages_request, ask_for, "msg_");
 }
 
 }  // namespace
 
 net::awaitable<void> answer_messages(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, api::parse_messages_request);
-  if (!request) co_return co_await visit.send_error(std::move(request).error());
-  visit.notes().stream = request->stream;
-  AnswerAsk ask = ask_for(*request);
-  auto answers = co_await begin_answers(visit, std::move(ask));
-  if (!answers) co_return co_await visit.send_error(std::move(answers).error());
-  const api::ResponseHead head{"msg_" + visit.id(), visit.created(), answers->model->name};
-  if (request->stream) {
-    co_await stream_message(visit, *request, head, *answers);
-  } else {
-    co_await send_message(visit, *request, head, *answers);
+  auto begun = co_await begin_message(visit, visit.exchange().request().body);
+  if (!begun) co_return co_await visit.send_error(std::move(begun).error());
+  if (begun->request.stream) {
+    co_return co_await stream_message(visit, begun->request, begun->head, begun->answers);
   }
+  auto body = co_await message_body(visit, begun->request, begun->head, begun->answers);
+  co_await visit.send_result(std::move(body));
 }
 
 net::awaitable<void> answer_count_tokens(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, api::parse_count_tokens_request);
+  auto request =
+      co_await parse_body(visit, visit.exchange().request().body, api::parse_count_tokens_request);
   if (!request) co_return co_await visit.send_error(std::move(request).error());
   auto model = co_await acquire_model(visit, request->model);
   if (!model) co_return co_await visit.send_error(std::move(model).error());
   const AnswerAsk ask = ask_for(*request);
   api::ApiResult<std::vector<TokenPrompt>> prompts;
   auto work = [&] { prompts = tokenize(**model, ask); };
-  co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
+  co_await run_on(visit.app().text_pool(), visit.executor(), work);
   if (!prompts) co_return co_await visit.send_error(std::move(prompts).error());
   std::string body;
   api::append_count_tokens_response(body, static_cast<int64_t>(prompts->front().tokens.size()));

@@ -54,7 +54,8 @@ net::awaitable<void> answer_model(Visit& visit, std::string id) {
 }
 
 net::awaitable<void> answer_tokenize(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, api::parse_tokenize_request);
+  auto request =
+      co_await parse_body(visit, visit.exchange().request().body, api::parse_tokenize_request);
   if (!request) co_return co_await visit.send_error(std::move(request).error());
   auto model = co_await acquire_model(visit, request->model);
   if (!model) co_return co_await visit.send_error(std::move(model).error());
@@ -79,13 +80,14 @@ net::awaitable<void> answer_tokenize(Visit& visit, std::string) {
     }
     api::append_tokenize_response(body, tokens, texts, (*model)->engine.context_length());
   };
-  co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
+  co_await run_on(visit.app().text_pool(), visit.executor(), work);
   if (!prompts) co_return co_await visit.send_error(std::move(prompts).error());
   co_await visit.send_json(std::move(body));
 }
 
 net::awaitable<void> answer_detokenize(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, api::parse_detokenize_request);
+  auto request =
+      co_await parse_body(visit, visit.exchange().request().body, api::parse_detokenize_request);
   if (!request) co_return co_await visit.send_error(std::move(request).error());
   auto model = co_await acquire_model(visit, request->model);
   if (!model) co_return co_await visit.send_error(std::move(model).error());
@@ -93,7 +95,7 @@ net::awaitable<void> answer_detokenize(Visit& visit, std::string) {
   auto work = [&] {
     api::append_detokenize_response(body, (*model)->parts.tokenizer.decode(request->tokens));
   };
-  co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
+  co_await run_on(visit.app().text_pool(), visit.executor(), work);
   co_await visit.send_json(std::move(body));
 }
 

@@ -12,6 +12,7 @@ namespace {
 AnswerAsk ask_for(const api::ResponsesRequest& request) {
   return {.model = request.model,
           .prompt = ChatPrompt{request.messages, request.prompt},
+          .prompt_field = "input",
           .sampling = request.sampling,
           .schedule = request.schedule,
           .max_tokens = request.max_output_tokens,
@@ -47,11 +48,14 @@ net::awaitable<void> stream_response(Visit& visit, const api::ResponsesRequest& 
                          api::append_openai_error_event);
 }
 
-net::awaitable<void> send_response(Visit& visit, const api::ResponsesRequest& request,
-                                   const api::ResponseHead& head, Answers& answers) {
+net::awaitable<api::ApiResult<std::string>> response_body(Caller& caller,
+                                                          const api::ResponsesRequest& request,
+                                                          const api::ResponseHead& head,
+                                                          Answers& answers) {
   {
-    AnswerReader reader(visit, answers);
-    if (!co_await reader.read_all()) co_return;
+    AnswerReader reader(caller, answers);
+    auto failed = co_await reader.read_all();
+    if (failed) co_return tl::unexpected(*std::move(failed));
   }
   Generation& generation = answers.generations.front();
   std::string reasoning, text;
@@ -63,24 +67,31 @@ net::awaitable<void> send_response(Visit& visit, const api::ResponsesRequest& re
   if (request.logprobs) output.logprobs = logprobs.span();
   std::string body;
   api::append_response(body, head, request, output, generation.finish_reason(), answers.usage());
-  co_await visit.send_json(std::move(body));
+  co_return body;
+}
+
+net::awaitable<api::ApiResult<Begun<api::ResponsesRequest>>> begin_response(Caller& caller,
+                                                                            std::string_view body) {
+  return begin_request(caller, body, api::parse_responses_request, ask_for, "resp_");
 }
 
 }  // namespace
 
 net::awaitable<void> answer_responses(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, api::parse_responses_request);
-  if (!request) co_return co_await visit.send_error(std::move(request).error());
-  visit.notes().stream = request->stream;
-  AnswerAsk ask = ask_for(*request);
-  auto answers = co_await begin_answers(visit, std::move(ask));
-  if (!answers) co_return co_await visit.send_error(std::move(answers).error());
-  const api::ResponseHead head{"resp_" + visit.id(), visit.created(), answers->model->name};
-  if (request->stream) {
-    co_await stream_response(visit, *request, head, *answers);
-  } else {
-    co_await send_response(visit, *request, head, *answers);
+  auto begun = co_await begin_response(visit, visit.exchange().request().body);
+  if (!begun) co_return co_await visit.send_error(std::move(begun).error());
+  if (begun->request.stream) {
+    co_return co_await stream_response(visit, begun->request, begun->head, begun->answers);
   }
+  auto body = co_await response_body(visit, begun->request, begun->head, begun->answers);
+  co_await visit.send_result(std::move(body));
+}
+
+net::awaitable<api::ApiResult<std::string>> complete_response(Caller& caller,
+                                                              std::string_view body) {
+  auto begun = co_await begin_response(caller, body);
+  if (!begun) co_return tl::unexpected(std::move(begun).error());
+  co_return co_await response_body(caller, begun->request, begun->head, begun->answers);
 }
 
 }  // namespace hachi::server
