@@ -119,7 +119,7 @@ std::string failure_of_body(std::string_view body) {
       if (has_text(text)) return shortened(text->get_string());
     }
   }
-  return shortened(body);
+  return body.starts_with('<') ? std::string() : shortened(body);  // a page says less than a status
 }
 
 }  // namespace hachi::cli

@@ -60,7 +60,7 @@ class AnswerMeter {
 };
 
 // The message of a body that says why a request failed, in OpenAI's shape or another's; short and
-// printable.
+// printable, empty for HTML.
 std::string failure_of_body(std::string_view body);
 
 }  // namespace hachi::cli

@@ -17,6 +17,8 @@ namespace {
 constexpr int64_t kMaxRetries = 8;
 constexpr double kMaxRetrySeconds = 60;
 constexpr double kDefaultRetrySeconds = 1;
+// A kept connection that breaks later than this had taken the request.
+constexpr double kStaleSeconds = 1;
 constexpr size_t kMaxErrorBytes = 64 << 10;
 
 // Seconds; a date, which the header may hold too, counts as the default.
@@ -29,6 +31,22 @@ double retry_after(const net::HttpResponse& head) {
 }
 
 bool asks_to_retry(int status) { return status == 429 || status == 503; }
+
+// Some servers close a connection at the end of a stream though they said they would keep it, while
+// the next request is on its way: it then goes over a new one, as other clients do.
+awaitable<Result<net::HttpResponse>> begin(net::HttpClient& client,
+                                           const net::ClientRequest& request) {
+  const Stopwatch since;
+  const int64_t connects = client.num_connects();
+  net::ClientRequest copy = request;
+  auto head = co_await client.begin(std::move(copy));
+  const bool was_stale = !head && head.error().code == Code::kIo &&
+                         client.num_connects() == connects && connects > 0 &&
+                         since.seconds() < kStaleSeconds;
+  if (!was_stale) co_return std::move(head);
+  copy = request;
+  co_return co_await client.begin(std::move(copy));
+}
 
 // The events of a stream whose head has come.
 awaitable<Result<void>> read_stream(net::HttpClient& client, AnswerMeter& meter,
@@ -150,7 +168,7 @@ Result<void> LoadTarget::choose_model() {
   TRY(const net::HttpResponse answer, std::move(response));
   const std::string where = fmt::format("{}{}/models", origin_.authority(), path_);
   if (answer.status != 200) {
-    return fail(Code::kIo, "{} answered {} ({}): check --url and --api-key, or name the --model",
+    return fail(Code::kIo, "{} answered {} {}: check --url and --api-key, or name the --model",
                 where, answer.status, failure_of_body(answer.body));
   }
   const auto body = formats::parse_json_object(answer.body, where);
@@ -169,11 +187,10 @@ Result<void> LoadTarget::choose_model() {
 
 awaitable<void> ask(net::HttpClient& client, const LoadTarget& target, LoadPrompt prompt,
                     const Stopwatch& clock, const LoadSleep& sleep, LoadAnswer& answer) {
-  net::ClientRequest request = target.request(prompt);
+  const net::ClientRequest request = target.request(prompt);
   answer.sent = clock.seconds();
   for (;;) {
-    net::ClientRequest copy = request;
-    const auto head = co_await client.begin(std::move(copy));
+    const auto head = co_await begin(client, request);
     if (!head) {
       note_failure(head.error(), answer);
       co_return;

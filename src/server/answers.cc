@@ -11,8 +11,6 @@ namespace {
 
 // Texts shorter than this are tokenized at once: going to another thread costs more.
 constexpr size_t kShortText = 4096;
-// How long a stream may be silent before its reader is told that it is alive.
-constexpr auto kSilence = std::chrono::seconds(10);
 
 engine::SamplingParams sampling_params(const api::SamplingFields& fields,
                                        const model::SamplingDefaults& defaults) {

@@ -2,6 +2,7 @@
 // answers at a time.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,7 +27,7 @@ struct AnswerAsk {
   std::string model;
   std::variant<ChatPrompt, std::vector<api::Prompt>> prompt;
   std::string_view prompt_field = "messages";  // where the request has it, for errors
-  bool add_special_tokens = true;  // to prompts that are texts
+  bool add_special_tokens = true;              // to prompts that are texts
   api::SamplingFields sampling;
   api::ScheduleFields schedule;
   std::optional<int64_t> max_tokens;  // not set: what the context holds
@@ -40,6 +41,9 @@ struct TokenPrompt {
   std::vector<int32_t> tokens;
   std::string text;  // only of conversations and of prompts given as text
 };
+
+// How long a stream may be silent before its reader is told that it is alive.
+inline constexpr std::chrono::seconds kSilence{10};
 
 // Answers on their way. The answers to prompt p are generations [p * n, (p + 1) * n).
 struct Answers {

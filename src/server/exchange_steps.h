@@ -79,13 +79,17 @@ net::awaitable<void> stream_events(Visit& visit, Answers& answers, std::string o
                                    void (*append_error)(std::string&, const api::ApiError&)) {
   // A comment, which readers skip and proxies count as life.
   constexpr std::string_view kStillAlive = ": still at work\n\n";
-  AnswerReader reader(visit, answers);  // also those that leave now are counted
+  AnswerReader reader(visit, answers);  // tells of their end also if the client has gone already
   if (!co_await visit.begin_events()) co_return;
   std::vector<bool> has_ended(answers.generations.size());
+  auto last_write = Visit::Clock::now();
   bool goes_on = true;
   while (goes_on) {
-    if (!out.empty() && !co_await visit.exchange().write(out)) co_return;
-    out.clear();
+    if (!out.empty()) {
+      if (!co_await visit.exchange().write(out)) co_return;
+      out.clear();
+      last_write = Visit::Clock::now();
+    }
     goes_on = co_await reader.next();
     if (answers.were_cut()) break;  // it has no end of its own
     for (size_t i = 0; i < answers.generations.size(); ++i) {
@@ -93,7 +97,8 @@ net::awaitable<void> stream_events(Visit& visit, Answers& answers, std::string o
       has_ended[i] = answers.generations[i].is_done();
       append_news(out, i);
     }
-    if (goes_on && out.empty()) out = kStillAlive;
+    const bool is_silent = out.empty() && Visit::Clock::now() - last_write >= kSilence;
+    if (goes_on && is_silent) out = kStillAlive;
   }
   if (answers.were_cut()) {
     append_error(out, stopping_error());

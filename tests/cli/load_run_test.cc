@@ -226,6 +226,23 @@ TEST(LoadRun, MeetsMalformedStreams) {
   }
 }
 
+// It answers once over each connection, and closes it without having said so.
+TEST(LoadRun, ConnectsAnewWhenAKeptConnectionWasClosed) {
+  const std::string body = "data: {\"choices\":[{\"text\":\"a\"}]}\n\ndata: [DONE]\n\n";
+  const std::string answer = fmt::format(
+      "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {}\r\n\r\n{}",
+      body.size(), body);
+  const net::ByteServer server({answer, answer, answer});
+  LoadRequestOptions options;
+  options.url = fmt::format("http://127.0.0.1:{}/v1", server.port());
+  options.model = "m";
+  options.endpoint = LoadEndpoint::kCompletions;
+  const auto target = LoadTarget::create(options);
+  const LoadRecord record = run_load(*target, {.users = 1, .requests = 3});
+  EXPECT_EQ(LoadSummary::of(record, {}).completed, 3);
+  EXPECT_EQ(record.connects, 3);
+}
+
 TEST(LoadRun, KeepsWhatItHasWhenInterrupted) {
   const ScriptedServer server;
   const InterruptGuard guard;

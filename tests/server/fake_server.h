@@ -27,17 +27,6 @@
 
 namespace hachi::server::testing {
 
-// ChatML as Qwen3 has it: enable_thinking true begins the thinking, false writes an empty one, and
-// without it the model decides.
-inline constexpr std::string_view kChatTemplate =
-    "{%- for message in messages -%}"
-    "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}"
-    "{%- if enable_thinking is defined -%}"
-    "{{- '<think>\\n' if enable_thinking else '<think>\\n\\n</think>\\n\\n' -}}"
-    "{%- endif -%}{%- endif -%}";
-
 // True once `condition` is; false if that takes ten seconds.
 template <class Condition>
 bool eventually(const Condition& condition) {
@@ -47,10 +36,6 @@ bool eventually(const Condition& condition) {
   }
   return condition();
 }
-
-// What stands between the last mark and the answer, by enable_thinking.
-inline constexpr std::string_view kPlainStart = "assistant\n";
-inline constexpr std::string_view kThinkingStart = "assistant\n<think>\n";
 
 // Holds the engine's thread before a step until it is opened.
 class Gate {

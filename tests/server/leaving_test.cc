@@ -1,11 +1,14 @@
 // Clients that leave at every stage of a request: the engine stops within one step, and every
 // request ends once.
+#include <atomic>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "core/random.h"
 #include "server/fake_server.h"
 #include "server/http_talk.h"
 
@@ -132,6 +135,68 @@ TEST_P(LeavingServer, AfterEachStep) {
   int64_t num_ended = 0;
   for (const auto& outcome : metrics.outcomes) num_ended += outcome;
   EXPECT_EQ(num_ended, 9 * shape().answers);
+}
+
+TEST(Leaving, OnEachEndpoint) {
+  FakeServer server;
+  server.model();
+  int64_t num_requests = 0;
+  for (const auto& [path, body] : {
+           std::pair{"/v1/completions", R"({"model":"","prompt":["a","b"],"max_tokens":300)"},
+           {"/v1/messages",
+            R"({"model":"","max_tokens":300,"messages":[{"role":"user","content":"a"}])"},
+           {"/v1/responses", R"({"model":"","input":"a","max_output_tokens":300)"},
+       }) {
+    for (const char* end : {"}", R"(,"stream":true})"}) {
+      server.gate.close();
+      RawClient client(server.port());
+      client.send(post(path, std::string(body) + end));
+      ASSERT_TRUE(server.gate.holds()) << path;
+      server.gate.let(3);
+      ASSERT_TRUE(server.gate.holds());
+      client.reset();
+      ++num_requests;
+      ASSERT_TRUE(eventually([&] { return server.num_logged() == num_requests; })) << path;
+      server.gate.let(1);
+      ASSERT_TRUE(server.becomes_idle()) << path << end;
+    }
+  }
+}
+
+// Some read to the end, some leave somewhere, all at once, with too few pages for all.
+TEST(Leaving, OfManyAtOnce) {
+  FakeServerOptions options{.model = {.num_pages = 100, .max_tokens = 256}};
+  options.app.http.threads = 2;
+  FakeServer server(options);
+  std::atomic<int64_t> num_whole{0}, num_sent{0};
+  const auto work = [&](uint64_t seed) {
+    for (uint64_t i = 0; i < 30; ++i) {
+      const auto below = [&](double count, uint32_t draw) {
+        return static_cast<int>(count * uniform(seed, i, draw));
+      };
+      RawClient client(server.port());
+      const std::string fields =
+          fmt::format(R"("n":{},"stream":{},"max_tokens":{},"ignore_eos":true,"logprobs":true)",
+                      1 + below(3, 0), below(2, 1) == 0, 1 + below(60, 2));
+      client.send(post("/v1/chat/completions",
+                       chat_body(std::string(static_cast<size_t>(below(200, 3)), 'q'), fields),
+                       "Connection: close\r\n"));
+      ++num_sent;
+      if (below(2, 4) == 0) {
+        const Reply reply = parse_reply(client.read_all());
+        num_whole += reply.status == 200 && reply.is_whole;
+        continue;
+      }
+      client.read_within(std::chrono::milliseconds(below(20, 5)));
+      if (below(2, 6) == 0) client.reset();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (uint64_t seed = 0; seed < 8; ++seed) threads.emplace_back(work, seed);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(server.becomes_idle());
+  EXPECT_GT(num_whole, 80);
+  EXPECT_LE(server.num_logged(), num_sent);
 }
 
 std::string name_of(const ::testing::TestParamInfo<LeavingServer::ParamType>& tested) {

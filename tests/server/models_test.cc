@@ -91,8 +91,6 @@ TEST(Models, GoWhenIdle) {
   server.gate.close();
   auto busy = std::async(std::launch::async, [&] { return ask_model(server, "b"); });
   ASSERT_TRUE(server.gate.holds());
-  server.app().tidy();
-  EXPECT_TRUE(server.app().models().loaded()[0]);
   std::this_thread::sleep_for(1100ms);
   server.app().tidy();
   EXPECT_FALSE(server.app().models().loaded()[0]);
@@ -101,6 +99,17 @@ TEST(Models, GoWhenIdle) {
   EXPECT_EQ(busy.get().status, 200);
   EXPECT_EQ(ask_model(server, "a").status, 200);
   EXPECT_EQ(server.num_loads(), 3);
+}
+
+TEST(Models, StayUntilThen) {
+  for (const std::chrono::seconds idle_time : {0s, 3600s}) {
+    FakeServerOptions options;
+    options.app.models.idle_time = idle_time;
+    FakeServer server(options);
+    EXPECT_EQ(ask_model(server, "").status, 200);
+    server.app().tidy();
+    EXPECT_TRUE(server.app().models().loaded()[0]);
+  }
 }
 
 TEST(Models, ShareABudget) {

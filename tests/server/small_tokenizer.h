@@ -1,5 +1,5 @@
 // A byte-level tokenizer that is made here: a token for each byte, some longer ones (one of which
-// ends in the middle of a character), and the marks of ChatML and of thinking.
+// ends in the middle of a character), and the marks of ChatML and of thinking; and a chat template.
 #pragma once
 
 #include <string>
@@ -7,14 +7,29 @@
 #include <vector>
 
 #include <boost/json.hpp>
-#include <gtest/gtest.h>
 
+#include "core/check.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hachi::server::testing {
 
 inline constexpr std::string_view kEndMark = "<|im_end|>";
 inline constexpr std::string_view kBeginMark = "<|im_start|>";
+
+// ChatML as Qwen3 has it: enable_thinking true begins the thinking, false writes an empty one, and
+// without it the model decides.
+inline constexpr std::string_view kChatTemplate =
+    "{%- for message in messages -%}"
+    "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}"
+    "{%- if enable_thinking is defined -%}"
+    "{{- '<think>\\n' if enable_thinking else '<think>\\n\\n</think>\\n\\n' -}}"
+    "{%- endif -%}{%- endif -%}";
+
+// What stands between the last mark and the answer, by enable_thinking.
+inline constexpr std::string_view kPlainStart = "assistant\n";
+inline constexpr std::string_view kThinkingStart = "assistant\n<think>\n";
 
 // The character that stands for `byte` in byte-level vocabularies: itself if it can be printed,
 // else the next one from U+0100 on.
@@ -84,10 +99,7 @@ inline tokenizer::Tokenizer small_tokenizer() {
                                                  {"vocab", vocab},
                                                  {"merges", merges}}}};
   auto made = tokenizer::Tokenizer::from_json(json::serialize(file));
-  if (!made) {
-    ADD_FAILURE() << made.error().message;
-    std::abort();
-  }
+  CHECK(made);
   return *std::move(made);
 }
 

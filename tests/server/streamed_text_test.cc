@@ -257,6 +257,15 @@ TEST(StreamedText, OfCompletionsAddsUpToTheWhole) {
   }
 }
 
+// Text that is held back or left out is no reason to write.
+TEST(StreamedText, SaysNothingWhereThereIsNothingToSay) {
+  FakeServer server;
+  server.say("<think>" + std::string(200, 'x') + "</think>y");
+  const Reply reply = chat(server.port(), "Hello", R"("stream":true,"include_reasoning":false)");
+  EXPECT_EQ(reply.events().size(), 4u) << reply.body;  // the role, y, the end, [DONE]
+  EXPECT_EQ(reply.body.find(": still"), std::string::npos);
+}
+
 // The tokens of thoughts are those that come before the end of the thoughts is known, its mark
 // among them.
 TEST(Usage, CountsEachToken) {
