@@ -99,8 +99,8 @@ net::awaitable<void> answer_detokenize(Visit& visit, std::string) {
   co_await visit.send_json(std::move(body));
 }
 
-// lm-evaluation-harness asks, and needs no tokenizer of its own then. Of the first model: nothing in
-// the request names one.
+// lm-evaluation-harness asks, and needs no tokenizer of its own then. Of the first model: nothing
+// in the request names one.
 net::awaitable<void> answer_tokenizer_info(Visit& visit, std::string) {
   auto model = co_await acquire_model(visit, "");
   if (!model) co_return co_await visit.send_error(std::move(model).error());
