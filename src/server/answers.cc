@@ -206,13 +206,14 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
       engine::Request request = common;
       request.prompt = prompt.tokens;
       request.sampling.seed += static_cast<uint64_t>(choice);
-      auto generation = Generation::start(answers.model, std::move(request),
-                                          {.prompt_text = prompt.text,
-                                           .split_thinking = ask.split_thinking,
-                                           .skip_special = ask.sampling.skip_special_tokens,
-                                           .stops = ask.sampling.stop,
-                                           .with_logprobs = ask.top_logprobs.has_value(),
-                                           .score_end = ask.prompt_field == "prompt"});
+      auto generation =
+          Generation::start(answers.model, std::move(request),
+                            {.prompt_text = prompt.text,
+                             .split_thinking = ask.split_thinking,
+                             .skip_special = ask.sampling.skip_special_tokens,
+                             .stops = ask.sampling.stop,
+                             .with_logprobs = ask.top_logprobs.has_value(),
+                             .score_end = !std::holds_alternative<ChatPrompt>(ask.prompt)});
       if (!generation) {
         api::ApiError error = api::to_api_error(generation.error());
         if (error.status == 429) caller.app().metrics().count_rejected("queue_full");

@@ -83,9 +83,7 @@ Result<std::unique_ptr<App>> App::start(AppOptions options, std::vector<OfferedM
     app->hubs_.push_back(std::move(hub));
   }
   // It may load models, whose news go to all hubs.
-  if (app->batches_) {
-    TRY(app->batches_->start());
-  }
+  if (app->batches_) app->batches_->start();
   app->is_ready_ = true;
   return app;
 }
@@ -97,8 +95,13 @@ void App::open_storage() {
     storage_error_ = std::move(storage).error().message;
     return;
   }
+  auto runner = BatchRunner::create(*this, **storage);
+  if (!runner) {
+    storage_error_ = std::move(runner).error().message;
+    return;
+  }
   storage_ = *std::move(storage);
-  batches_ = std::make_unique<BatchRunner>(*this, *storage_);
+  batches_ = *std::move(runner);
 }
 
 int64_t App::now_us() const {

@@ -21,22 +21,26 @@ constexpr auto kRest = std::chrono::seconds(30);
 
 BatchRunner::BatchRunner(App& app, Storage& storage) : app_(app), storage_(storage) {}
 
+Result<std::unique_ptr<BatchRunner>> BatchRunner::create(App& app, Storage& storage) {
+  std::unique_ptr<BatchRunner> runner(new BatchRunner(app, storage));
+  TRY(runner->hub_, NewsHub::create(runner->context_));
+  return runner;
+}
+
 BatchRunner::~BatchRunner() { join(); }
 
-Result<void> BatchRunner::start() {
-  TRY(hub_, NewsHub::create(context_));
+void BatchRunner::start() {
   boost::asio::co_spawn(context_, supervise(), [](const std::exception_ptr&) {});
   thread_ = std::thread([this] {
     while (true) {
       try {
         context_.run();
-        return;  // all coroutines have ended
+        return;  // stopped
       } catch (...) {
         // From a handler: the others go on.
       }
     }
   });
-  return {};
 }
 
 void BatchRunner::wake() {
@@ -62,16 +66,12 @@ void BatchRunner::join() {
 }
 
 net::awaitable<void> BatchRunner::supervise() {
-  while (!is_stopping_) {
-    const bool any_open = look();
+  while (!is_stopping_ || !runs_.empty()) {
+    const bool any_open = !is_stopping_ && look();
     wake_.expires_at(any_open ? Clock::now() + kTick : Clock::time_point::max());
     co_await wake_.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
   }
-  close_when_done();
-}
-
-void BatchRunner::close_when_done() {
-  if (is_stopping_ && runs_.empty()) hub_->close();
+  context_.stop();  // the hub would listen on
 }
 
 bool BatchRunner::has_expired(const BatchRecord& record) const {
@@ -137,7 +137,6 @@ void BatchRunner::ended(const std::string& id, bool is_well) {
     rests_[id] = Clock::now() + kRest;
   }
   wake_.cancel();
-  close_when_done();
 }
 
 }  // namespace hachi::server

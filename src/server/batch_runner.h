@@ -21,14 +21,14 @@ namespace hachi::server {
 
 class BatchRunner {
  public:
-  // Both outlive it.
-  BatchRunner(App& app, Storage& storage);
+  // Both outlive it. Fails if the system has no more descriptors.
+  static Result<std::unique_ptr<BatchRunner>> create(App& app, Storage& storage);
   ~BatchRunner();  // join()
   BatchRunner(const BatchRunner&) = delete;
   BatchRunner& operator=(const BatchRunner&) = delete;
 
-  // Takes up what has not ended. Fails as NewsHub::create.
-  Result<void> start();
+  // Takes up what has not ended.
+  void start();
 
   // Any thread: a batch came, or is to be cancelled.
   void wake();
@@ -42,6 +42,8 @@ class BatchRunner {
  private:
   using Clock = std::chrono::steady_clock;
 
+  BatchRunner(App& app, Storage& storage);
+
   net::awaitable<void> supervise();
   // What has to end, ends; what may run, runs. False: no batch is open.
   bool look();
@@ -50,8 +52,6 @@ class BatchRunner {
   // Of those that may begin, of the owner with the fewest that run; null: none.
   const BatchRecord* next(const std::vector<BatchRecord>& open) const;
   bool has_expired(const BatchRecord& record) const;
-  // Once nothing runs or will run: the thread ends when nothing is waited for.
-  void close_when_done();
 
   App& app_;
   Storage& storage_;

@@ -14,6 +14,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+import batches_tests  # noqa: E402
 import chat_tests  # noqa: E402
 import completions_tests  # noqa: E402
 import embeddings_tests  # noqa: E402
@@ -27,8 +28,8 @@ import streams_tests  # noqa: E402
 from client_case import ClientTest  # noqa: E402
 from server import Server  # noqa: E402
 
-MODULES = (chat_tests, completions_tests, embeddings_tests, errors_tests, harness_tests,
-           messages_tests, operations_tests, responses_tests, streams_tests)
+MODULES = (batches_tests, chat_tests, completions_tests, embeddings_tests, errors_tests,
+           harness_tests, messages_tests, operations_tests, responses_tests, streams_tests)
 
 
 def main():

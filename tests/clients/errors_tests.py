@@ -29,13 +29,14 @@ class ErrorsTest(ClientTest):
     def test_a_prompt_that_is_too_long(self):
         long = "moth " * 9000
         count = len(self.tokens(long))
-        for call in (lambda: self.complete(long), lambda: self.chat(long),
-                     lambda: self.openai.responses.create(model=MODEL, input=long)):
+        for param, call in [
+                ("prompt", lambda: self.complete(long)), ("messages", lambda: self.chat(long)),
+                ("input", lambda: self.openai.responses.create(model=MODEL, input=long))]:
             with self.assertRaises(openai.BadRequestError) as caught:
                 call()
             error = caught.exception
             self.assertEqual(error.code, "context_length_exceeded")
-            self.assertIn(error.param, ("prompt", "messages"))
+            self.assertEqual(error.param, param)
             found = list(map(int, re.findall(r"\d+", error.message)))
             self.assertIn(8192, found)
             self.assertTrue(any(count <= number < count + 50 for number in found), error.message)

@@ -35,6 +35,8 @@ class Server:
         self.temporary = None if folder else tempfile.TemporaryDirectory(prefix="hachi-clients-")
         self.folder = pathlib.Path(folder or self.temporary.name)
         self.log_path = self.folder / "server.log"
+        if "--data" not in options:
+            options = (*options, "--data", self.folder / "data")
         with open(self.log_path, "ab") as log:
             start = log.tell()
             self.process = subprocess.Popen(
