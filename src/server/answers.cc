@@ -9,9 +9,6 @@
 namespace hachi::server {
 namespace {
 
-// Texts shorter than this are tokenized at once: going to another thread costs more.
-constexpr size_t kShortText = 4096;
-
 engine::SamplingParams sampling_params(const api::SamplingFields& fields,
                                        const model::SamplingDefaults& defaults) {
   engine::SamplingParams params = engine::default_sampling(defaults);
@@ -48,21 +45,6 @@ engine::Request engine_request(const Visit& visit, Visit::Clock::time_point star
   request.priority = (static_cast<int64_t>(visit.priority()) << 32) - own;
   if (timeout.count() > 0) request.deadline = start + timeout;
   return request;
-}
-
-size_t text_bytes(const AnswerAsk& ask) {
-  size_t bytes = 0;
-  if (const auto* chat = std::get_if<ChatPrompt>(&ask.prompt)) {
-    for (const auto& message : chat->messages) {
-      const auto* content = message.get_object().if_contains("content");
-      if (content != nullptr && content->is_string()) bytes += content->get_string().size();
-    }
-    return bytes;
-  }
-  for (const api::Prompt& prompt : std::get<std::vector<api::Prompt>>(ask.prompt)) {
-    if (const auto* text = std::get_if<std::string>(&prompt)) bytes += text->size();
-  }
-  return bytes;
 }
 
 api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& chat,
@@ -182,7 +164,7 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Visit& visit, AnswerAsk as
   answers.model = *std::move(model);
   api::ApiResult<std::vector<TokenPrompt>> prompts;
   auto work = [&] { prompts = tokenize(*answers.model, ask); };
-  if (text_bytes(ask) < kShortText) {
+  if (visit.exchange().request().body.size() < kShortBody) {
     work();
   } else {
     co_await run_on(visit.app().text_pool(), visit.exchange().executor(), work);
