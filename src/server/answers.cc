@@ -9,9 +9,6 @@
 namespace hachi::server {
 namespace {
 
-// Texts shorter than this are tokenized at once: going to another thread costs more.
-constexpr size_t kShortText = 4096;
-
 engine::SamplingParams sampling_params(const api::SamplingFields& fields,
                                        const model::SamplingDefaults& defaults) {
   engine::SamplingParams params = engine::default_sampling(defaults);
@@ -57,10 +54,13 @@ int64_t num_requests(const AnswerAsk& ask) {
   return ask.sampling.n * (prompts == nullptr ? 1 : static_cast<int64_t>(prompts->size()));
 }
 
+// Of what has to be rendered and tokenized; a message counts also if its text is short.
 size_t text_bytes(const AnswerAsk& ask) {
+  constexpr size_t kMessageBytes = 64;
   size_t bytes = 0;
   if (const auto* chat = std::get_if<ChatPrompt>(&ask.prompt)) {
     for (const auto& message : chat->messages) {
+      bytes += kMessageBytes;
       const auto* content = message.get_object().if_contains("content");
       if (content != nullptr && content->is_string()) bytes += content->get_string().size();
     }
@@ -190,7 +190,7 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
   if (!caller.has_room(*answers.model, num_requests(ask))) co_return tl::unexpected(busy_error());
   api::ApiResult<std::vector<TokenPrompt>> prompts;
   auto work = [&] { prompts = tokenize(*answers.model, ask); };
-  if (text_bytes(ask) < kShortText) {
+  if (text_bytes(ask) < kShortBody) {
     work();
   } else {
     co_await run_on(caller.app().text_pool(), caller.executor(), work);

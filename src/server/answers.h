@@ -42,6 +42,10 @@ struct TokenPrompt {
   std::string text;  // only of conversations and of prompts given as text
 };
 
+// Requests whose bodies are shorter than this are parsed, rendered and tokenized at once: going to
+// another thread costs more.
+inline constexpr size_t kShortBody = 8192;
+
 // How long a stream may be silent before its reader is told that it is alive.
 inline constexpr std::chrono::seconds kSilence{10};
 

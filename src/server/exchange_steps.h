@@ -14,9 +14,6 @@
 
 namespace hachi::server {
 
-// Bodies shorter than this are parsed at once: going to another thread costs more.
-inline constexpr size_t kShortBody = 8192;
-
 // The body of a request as what an endpoint takes. `body` outlives the call.
 template <class T>
 net::awaitable<api::ApiResult<T>> parse_body(Caller& caller, std::string_view body,

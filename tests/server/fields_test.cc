@@ -157,8 +157,7 @@ TEST(Fields, BodiesThatNobodyShouldSend) {
       {R"({"model":"","messages":[{"role":"king","content":""}]})", 400},
       {R"({"model":"","messages":[{"role":"user"}]})", 400},
       {R"({"model":"","messages":[{"role":"user","content":[{"type":"image_url"}]}]})", 400},
-      {R"({"model":"","messages":)" + list_of(50'000, R"({"role":"user","content":""})") + "}",
-       400},
+      {R"({"model":"","messages":)" + list_of(5'000, R"({"role":"user","content":""})") + "}", 400},
       {R"({"model":")" + std::string(513, 'm') + R"(","messages":[]})", 400},
   };
   for (const auto& [body, status] : kCases) {
@@ -202,7 +201,7 @@ TEST(Fields, PromptsOfTheLengthOfTheContext) {
   const Reply many = chat(server.port(), "Hi", R"("n":128,"max_tokens":2147483647)");
   EXPECT_EQ(many.status, 400);
   EXPECT_EQ(many.error_field("param"), "messages");
-  EXPECT_EQ(chat(server.port(), "Hi", R"("n":128,"max_tokens":380)").status, 200);
+  EXPECT_EQ(chat(server.port(), "Hi", R"("n":128,"max_tokens":100)").status, 200);
 }
 
 TEST(Fields, PromptsWithoutTokensOrWithUnknownOnes) {
