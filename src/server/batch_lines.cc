@@ -72,7 +72,10 @@ net::awaitable<Result<void>> BatchRun::run_lines() {
   const auto self = shared_from_this();
   while (!is_over()) {
     auto more = reader->next();
-    if (!more) co_return tl::unexpected(std::move(more).error());
+    if (!more) {
+      fail(std::move(more).error());
+      break;
+    }
     const int64_t number = reader->number();
     if (!*more || number > kMaxBatchLines) break;
     if (number % kLinesAtOnce == 0) co_await yield();

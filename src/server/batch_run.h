@@ -45,6 +45,8 @@ class BatchRun : public std::enable_shared_from_this<BatchRun> {
   net::awaitable<Result<void>> run();
   // What runs is given up, and run() soon comes to its end. The first reason counts.
   void end(End why);
+  // The same for want of the disk or of memory; what still runs writes nothing any more.
+  void fail(Error error);
   // Lines in flight at once from now on.
   void set_window(int64_t lines);
   // What is done survives a loss of power.
@@ -79,7 +81,6 @@ class BatchRun : public std::enable_shared_from_this<BatchRun> {
   net::awaitable<Result<void>> finish();
   Result<void> write_end(bool has_expired);
   Result<void> publish(const std::string& id, const ResultFile& file, std::string_view kind);
-  void fail(Error error);
   void wake_all();
 
   bool was_given_up() const { return end_ == End::kStopped || end_ == End::kCancelled; }

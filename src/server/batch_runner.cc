@@ -123,6 +123,8 @@ void BatchRunner::begin(BatchRecord record) {
   ++num_runs_;
   boost::asio::co_spawn(context_, run->run(),
                         [this, id, run](const std::exception_ptr& thrown, Result<void> result) {
+                          // Its lines may still run, and another run of the batch may begin.
+                          if (thrown) run->fail({Code::kInternal, "the batch was given up"});
                           ended(id, !thrown && result.has_value());
                         });
 }
