@@ -76,7 +76,7 @@ net::awaitable<void> stream_events(Visit& visit, Answers& answers, std::string o
                                    void (*append_error)(std::string&, const api::ApiError&)) {
   // A comment, which readers skip and proxies count as life.
   constexpr std::string_view kStillAlive = ": still at work\n\n";
-  AnswerReader reader(visit, answers);  // tells of their end also if the client has gone already
+  AnswerReader reader(visit, answers);  // counts the answers also if nobody is there any more
   if (!co_await visit.begin_events()) co_return;
   std::vector<bool> has_ended(answers.generations.size());
   auto last_write = Visit::Clock::now();

@@ -77,7 +77,8 @@ TEST_P(LeavingServer, WhileItWaitsInTheQueue) {
   FakeServer server(options);
   server.gate.close();
   RawClient first(server.port());
-  first.send(post("/v1/chat/completions", chat_body("First", R"("max_tokens":2)")));
+  first.send(
+      post("/v1/chat/completions", chat_body("First", R"("max_tokens":2,"ignore_eos":true)")));
   ASSERT_TRUE(server.gate.holds());
   RawClient second(server.port());
   second.send(request());
@@ -140,9 +141,11 @@ TEST_P(LeavingServer, AfterEachStep) {
 TEST(Leaving, OnEachEndpoint) {
   FakeServer server;
   server.model();
+  server.say(std::string(300, 'x'));
   int64_t num_requests = 0;
   for (const auto& [path, body] : {
-           std::pair{"/v1/completions", R"({"model":"","prompt":["a","b"],"max_tokens":300)"},
+           std::pair{"/v1/completions",
+                     R"({"model":"","prompt":"<|im_start|>assistant\n","n":2,"max_tokens":300)"},
            {"/v1/messages",
             R"({"model":"","max_tokens":300,"messages":[{"role":"user","content":"a"}])"},
            {"/v1/responses", R"({"model":"","input":"a","max_output_tokens":300)"},
