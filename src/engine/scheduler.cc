@@ -91,7 +91,7 @@ void Scheduler::plan_decodes() {
     Sequence& sequence = *order_[i];
     if (!sequence.is_decoding()) continue;
     --left;  // each of those behind it has a token of the budget
-    if (sequence.stream->room() < sequence.num_left()) continue;
+    if (sequence.waits_for_reader()) continue;
     const int64_t count = std::min(sequence.num_left(), budget_ - left);
     if (!make_room(sequence, count)) return;  // it was the last one, and is gone
     slices_.push_back({&sequence, count});
@@ -102,12 +102,21 @@ void Scheduler::plan_decodes() {
 void Scheduler::plan_prompts() {
   for (size_t i = 0; i < order_.size() && budget_ > 0; ++i) {
     Sequence& sequence = *order_[i];
-    if (sequence.is_decoding() || sequence.stream->room() == 0) continue;
-    const int64_t count = std::min(sequence.num_left(), budget_);
+    if (sequence.is_decoding()) continue;
+    const int64_t count = prompt_count(sequence);
+    if (count == 0) continue;
     if (!make_room(sequence, count)) return;
     slices_.push_back({&sequence, count});
     budget_ -= count;
   }
+}
+
+int64_t Scheduler::prompt_count(const Sequence& sequence) const {
+  if (sequence.waits_for_reader()) return 0;
+  const int64_t count = std::min(sequence.num_left(), budget_);
+  // A token that is scored is an event, and the answer's first token is one more.
+  const int64_t room = sequence.stream->room() - 1;
+  return sequence.request.score_prompt ? std::min(count, room) : count;
 }
 
 void Scheduler::admit() {
@@ -116,7 +125,7 @@ void Scheduler::admit() {
   for (size_t i = 0; i < waiting_.size() && budget_ > 0;) {
     if (static_cast<int64_t>(running_.size()) == options_.max_sequences) return;
     Sequence& sequence = *waiting_[i];
-    if (sequence.stream->room() == 0 || should_wait_for_prefix(sequence)) {
+    if (prompt_count(sequence) == 0 || should_wait_for_prefix(sequence)) {
       ++i;
       continue;
     }
@@ -127,7 +136,7 @@ void Scheduler::admit() {
       sequence.num_computed = sequence.num_remembered = 0;
       return;  // nobody who comes later goes first
     }
-    const int64_t count = std::min(sequence.num_left(), budget_);
+    const int64_t count = prompt_count(sequence);
     if (!sequence.was_admitted) count_prefix(sequence);
     sequence.was_admitted = true;
     CHECK(sequence.pages.resize(pages_for(sequence.num_computed + count)));

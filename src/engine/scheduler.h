@@ -76,6 +76,8 @@ class Scheduler {
   void plan_decodes();
   void plan_prompts();
   void admit();
+  // Tokens of a prompt that can run in this step; 0: it waits for its reader.
+  int64_t prompt_count(const Sequence& sequence) const;
   // A prompt that runs in this step begins like its own, further than is known yet.
   bool should_wait_for_prefix(const Sequence& sequence) const;
   void take_known_prefix(Sequence& sequence);

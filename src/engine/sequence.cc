@@ -11,19 +11,14 @@ int64_t most_tokens(const Request& request, int64_t context) {
   return std::min(context, static_cast<int64_t>(request.prompt.size()) + request.max_tokens);
 }
 
-// A prompt that is scored is never held up by its reader: it has room for all of it.
-int64_t stream_capacity(const Request& request, const SequenceLimits& limits) {
-  const auto scored = request.score_prompt ? static_cast<int64_t>(request.prompt.size()) : 0;
-  return limits.stream_events + limits.guess_tokens + scored;
-}
-
 }  // namespace
 
 Sequence::Sequence(Request asked, const SequenceLimits& limits, PagePool& pool, int64_t number)
     : request(std::move(asked)),
       max_tokens(most_tokens(request, limits.context)),
       arrival(number),
-      stream(std::make_shared<Stream>(stream_capacity(request, limits), request.top_logprobs)),
+      stream(std::make_shared<Stream>(limits.stream_events + limits.guess_tokens + 1,
+                                      request.top_logprobs)),
       sampler(request.sampling, max_tokens),
       pages(pool, (max_tokens + limits.page_tokens - 1) / limits.page_tokens) {
   tokens.reserve(static_cast<size_t>(max_tokens));

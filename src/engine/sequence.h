@@ -49,6 +49,11 @@ struct Sequence {
   int64_t num_left() const { return static_cast<int64_t>(tokens.size()) - num_computed; }
   // The prompt has run: what is left are new tokens.
   bool is_decoding() const { return num_known - num_computed == 1; }
+  // Its next tokens would make more events than its reader has left room for.
+  bool waits_for_reader() const {
+    const int64_t fewest = is_decoding() ? num_left() : request.score_prompt ? 2 : 1;
+    return stream->room() < fewest;
+  }
   // Its prompt may be taken from the cache: nothing is asked of each of its tokens.
   bool can_share() const { return !request.score_prompt && request.pooling == Pooling::kNone; }
 };

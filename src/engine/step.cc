@@ -44,7 +44,7 @@ bool Engine::step() {
 }
 
 bool Engine::all_wait_for_readers() const {
-  const auto waits = [](const auto& one) { return one->stream->room() == 0; };
+  const auto waits = [](const auto& one) { return one->waits_for_reader(); };
   return std::all_of(scheduler_.running().begin(), scheduler_.running().end(), waits) &&
          std::all_of(scheduler_.waiting().begin(), scheduler_.waiting().end(), waits);
 }
