@@ -247,6 +247,7 @@ def main():
         engines = [variant for engine in engines if engine in CACHED
                    for variant in (engine, f"{engine}-uncached")]
     results = {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left behind
     servers = []
     try:
         for engine in engines:

@@ -40,7 +40,9 @@ void bind_to(int processor) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int num_threads, Pinning pinning) : num_threads_(std::max(1, num_threads)) {
+ThreadPool::ThreadPool(int num_threads, Pinning pinning)
+    : num_threads_(std::max(1, num_threads)),
+      taken_(std::make_unique<Taken[]>(static_cast<size_t>(num_threads_))) {
   const Processors processors = pinning == Pinning::kCores ? allowed_processors() : Processors();
   const bool pinned = num_threads_ <= processors.cores;
   threads_.reserve(static_cast<size_t>(num_threads_ - 1));
@@ -68,9 +70,14 @@ void ThreadPool::run(int64_t count, int64_t grain, Function function, const void
   }
   job_ = {function, context, count, grain};
   unfinished_.store(num_threads_ - 1, std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
+  const uint32_t generation = generation_.fetch_add(1, std::memory_order_release) + 1;
   generation_.notify_all();
   run_part(0);
+  for (int i = 1; i < num_threads_ && unfinished_.load(std::memory_order_acquire) != 0; ++i) {
+    if (!take_part(i, generation)) continue;
+    run_part(i);
+    finish_part();
+  }
   for (int left = unfinished_.load(std::memory_order_acquire); left != 0;
        left = unfinished_.load(std::memory_order_acquire)) {
     wait_change(unfinished_, left);
@@ -84,14 +91,28 @@ void ThreadPool::run_part(int thread) const {
   if (begin < end) job_.function(job_.context, begin, end);
 }
 
+// Every range of every job is taken once, so it was last taken in the job before this one; a thread
+// that comes late, with an older job in hand, takes nothing. While a range is taken and not
+// finished its job stays what it is.
+bool ThreadPool::take_part(int thread, uint32_t generation) {
+  uint32_t before = generation - 1;
+  return taken_[static_cast<size_t>(thread)].generation.compare_exchange_strong(
+      before, generation, std::memory_order_acq_rel);
+}
+
+void ThreadPool::finish_part() {
+  if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+}
+
 void ThreadPool::work(int thread) {
   uint32_t seen = 0;
   while (true) {
     wait_change(generation_, seen);
-    ++seen;
+    seen = generation_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;
+    if (!take_part(thread, seen)) continue;
     run_part(thread);
-    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+    finish_part();
   }
 }
 

@@ -1,5 +1,9 @@
 // A fork-join pool: one job at a time, cut into one contiguous range a thread. The caller is thread
 // 0. How work is cut never changes a result, because no sum crosses a range.
+//
+// Each thread runs its own range. When the caller is done with its own it runs those that no thread
+// has begun: on a busy machine a thread may get no processor for milliseconds, and nobody waits for
+// one that holds no work.
 #pragma once
 
 #include <atomic>
@@ -55,13 +59,21 @@ class ThreadPool {
 
   void run(int64_t count, int64_t grain, Function function, const void* context);
   void run_part(int thread) const;
+  bool take_part(int thread, uint32_t generation);
+  void finish_part();
   void work(int thread);
+
+  // The last job of which a thread's range was taken: its own line, as it is written in each job.
+  struct alignas(64) Taken {
+    std::atomic<uint32_t> generation{0};
+  };
 
   int num_threads_;
   Job job_;  // written by the caller before `generation_` is raised
   std::atomic<uint32_t> generation_{0};
   std::atomic<int> unfinished_{0};
   std::atomic<bool> stopping_{false};
+  std::unique_ptr<Taken[]> taken_;
   std::vector<std::thread> threads_;
 };
 

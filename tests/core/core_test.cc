@@ -1,8 +1,10 @@
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sched.h>
 #include <sys/resource.h>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -168,7 +170,10 @@ TEST(ThreadPool, PinsWorkersAlone) {
   const Processors allowed = allowed_processors();
   ThreadPool pool(allowed.cores, Pinning::kCores);
   std::vector<cpu_set_t> masks(static_cast<size_t>(allowed.cores));
+  std::atomic<int> begun = 0;
   pool.parallel_for(allowed.cores, 1, [&](int64_t begin, int64_t end) {
+    ++begun;
+    while (begun < allowed.cores) std::this_thread::yield();  // so that each thread runs its own
     for (; begin < end; ++begin) {
       sched_getaffinity(0, sizeof(cpu_set_t), &masks[static_cast<size_t>(begin)]);
     }
@@ -205,6 +210,21 @@ TEST(ThreadPool, CoversEachIndexOnce) {
       }
     }
   }
+}
+
+// With more threads than processors many come late, and the caller runs what they have not begun.
+TEST(ThreadPool, RunsEachOfManyShortJobsOnce) {
+  ThreadPool pool(8);
+  std::vector<int64_t> seen(97);
+  std::vector<int64_t> expected(97);
+  for (int64_t job = 0; job < 5000; ++job) {
+    const int64_t count = 1 + job % 97;
+    pool.parallel_for(count, 1 + job % 3, [&](int64_t begin, int64_t end) {
+      for (; begin < end; ++begin) ++seen[static_cast<size_t>(begin)];
+    });
+    for (int64_t i = 0; i < count; ++i) ++expected[static_cast<size_t>(i)];
+  }
+  EXPECT_EQ(seen, expected);
 }
 
 TEST(Buffer, IsAlignedZeroedAndRefusesTheImpossible) {
