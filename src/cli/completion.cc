@@ -123,6 +123,7 @@ std::string path_of(const Command& command) {
 
 std::string paths_of(const std::vector<Command>& commands) {
   std::vector<std::string> paths;
+  paths.reserve(commands.size());
   for (const Command& command : commands) paths.push_back(path_of(command));
   return joined(paths, " ");
 }
