@@ -29,7 +29,7 @@ void AnswerText::split(std::string text, std::vector<Piece>& out) {
   }
 }
 
-void AnswerText::append(std::vector<chat::ThinkingSplitter::Piece> pieces,
+void AnswerText::append(std::vector<chat::ThinkingSplitter::Piece>&& pieces,
                         std::vector<Piece>& out) {
   for (auto& [kind, text] : pieces) {
     out.push_back({kind == chat::ThinkingSplitter::Kind::kThinking, std::move(text)});

@@ -42,7 +42,7 @@ class AnswerText {
 
  private:
   void split(std::string text, std::vector<Piece>& out);
-  static void append(std::vector<chat::ThinkingSplitter::Piece> pieces, std::vector<Piece>& out);
+  static void append(std::vector<chat::ThinkingSplitter::Piece>&& pieces, std::vector<Piece>& out);
 
   tokenizer::StreamDecoder decoder_;
   StopText stop_;

@@ -207,7 +207,7 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
       request.prompt = prompt.tokens;
       request.sampling.seed += static_cast<uint64_t>(choice);
       auto generation =
-          Generation::start(answers.model, std::move(request),
+          Generation::start(answers.model, request,
                             {.prompt_text = prompt.text,
                              .split_thinking = ask.split_thinking,
                              .skip_special = ask.sampling.skip_special_tokens,

@@ -150,8 +150,8 @@ NewsHub& App::hub_of(const net::Exchange& exchange) {
 // Before the body is read: who may not ask sends it in vain.
 std::variant<uint64_t, net::HttpResponse> App::check_head(const net::HttpRequest& head) {
   const RouteMatch match = find_route(head.method, head.path);
-  const auto refuse = [&](api::ApiError error) {
-    return refuse_head(head, match.route, std::move(error));
+  const auto refuse = [&](const api::ApiError& error) {
+    return refuse_head(head, match.route, error);
   };
   if (!is_ready_) return refuse({503, "the server is starting: try again", "", "starting"});
   const bool is_local = is_local_host(options_.http.host);
@@ -171,7 +171,7 @@ std::variant<uint64_t, net::HttpResponse> App::check_head(const net::HttpRequest
 }
 
 net::HttpResponse App::refuse_head(const net::HttpRequest& head, const Route* route,
-                                   api::ApiError error) {
+                                   const api::ApiError& error) {
   metrics_.count_request(route == nullptr ? "other" : route->pattern, error.status);
   if (log_) {
     log_->write({.time = std::chrono::system_clock::now(),
@@ -205,7 +205,7 @@ net::awaitable<void> App::handle(net::Exchange& exchange) {
       co_return co_await match.route->answer(visit, std::move(match.id));
     }
     api::ApiError error{401, "the API key is not valid any more", "", "invalid_api_key"};
-    co_return co_await visit.send_error(std::move(error));
+    co_return co_await visit.send_error(error);
   }
   if (exchange.request().method == "OPTIONS" && !options_.cors_origins.empty()) {
     co_return co_await visit.send(204, "text/plain", "");
@@ -217,7 +217,7 @@ net::awaitable<void> App::handle(net::Exchange& exchange) {
                                 exchange.request().method);
     visit.add_header("Allow", std::move(match.allowed));
   }
-  co_await visit.send_error(std::move(error));
+  co_await visit.send_error(error);
 }
 
 std::string App::metrics_text() {

@@ -98,7 +98,7 @@ class App {
   net::awaitable<void> handle(net::Exchange& exchange);
   std::variant<uint64_t, net::HttpResponse> check_head(const net::HttpRequest& head);
   net::HttpResponse refuse_head(const net::HttpRequest& head, const Route* route,
-                                api::ApiError error);
+                                const api::ApiError& error);
 
   AppOptions options_;
   uint64_t secret_;

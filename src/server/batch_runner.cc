@@ -121,12 +121,13 @@ void BatchRunner::begin(BatchRecord record) {
       std::make_shared<BatchRun>(app_, *hub_, context_.get_executor(), storage_, std::move(record));
   runs_[id] = run;
   ++num_runs_;
-  boost::asio::co_spawn(context_, run->run(),
-                        [this, id, run](const std::exception_ptr& thrown, Result<void> result) {
-                          // Its lines may still run, and another run of the batch may begin.
-                          if (thrown) run->fail({Code::kInternal, "the batch was given up"});
-                          ended(id, !thrown && result.has_value());
-                        });
+  boost::asio::co_spawn(
+      context_, run->run(),
+      [this, id, run](const std::exception_ptr& thrown, const Result<void>& result) {
+        // Its lines may still run, and another run of the batch may begin.
+        if (thrown) run->fail({Code::kInternal, "the batch was given up"});
+        ended(id, !thrown && result.has_value());
+      });
 }
 
 void BatchRunner::ended(const std::string& id, bool is_well) {

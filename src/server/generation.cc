@@ -19,7 +19,7 @@ ScoredToken scored_token(const tokenizer::Tokenizer& tokenizer, const engine::To
 }
 
 Result<Generation> Generation::start(const std::shared_ptr<ServedModel>& model,
-                                     engine::Request request, TextOptions options) {
+                                     const engine::Request& request, TextOptions options) {
   TRY(auto stream, model->engine.submit(request));
   return Generation(model, std::move(stream), request, std::move(options));
 }

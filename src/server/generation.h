@@ -40,7 +40,7 @@ class Generation {
 
   // Submits the request. Fails as Engine::submit.
   static Result<Generation> start(const std::shared_ptr<ServedModel>& model,
-                                  engine::Request request, TextOptions options);
+                                  const engine::Request& request, TextOptions options);
   Generation(Generation&&) noexcept = default;
   Generation& operator=(Generation&&) noexcept = default;
   // Nobody reads it any more: the engine stops.

@@ -50,7 +50,7 @@ net::awaitable<void> answer_model(Visit& visit, std::string id) {
   }
   api::ApiError error{404, fmt::format("the model '{}' is not served here", id), "model",
                       "model_not_found"};
-  co_await visit.send_error(std::move(error));
+  co_await visit.send_error(error);
 }
 
 net::awaitable<void> answer_tokenize(Visit& visit, std::string) {

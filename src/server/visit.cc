@@ -103,7 +103,7 @@ net::awaitable<void> Visit::send_response(net::HttpResponse response) {
   co_await exchange_.send(std::move(response));
 }
 
-net::awaitable<void> Visit::send_error(api::ApiError error) {
+net::awaitable<void> Visit::send_error(const api::ApiError& error) {
   notes().error = fmt::format("{}", error.code.empty() ? std::to_string(error.status) : error.code);
   std::string body;
   if (style_ == ErrorStyle::kAnthropic) {

@@ -51,7 +51,7 @@ class Visit final : public Caller {
   net::awaitable<void> send_json(std::string body) {
     return send(200, "application/json", std::move(body));
   }
-  net::awaitable<void> send_error(api::ApiError error);
+  net::awaitable<void> send_error(const api::ApiError& error);
   // A JSON body or an error; nothing to who has gone.
   net::awaitable<void> send_result(api::ApiResult<std::string> result);
   net::awaitable<void> send_response(net::HttpResponse response);
