@@ -15,9 +15,9 @@ f16 cache, the same context for each user, and write --max-tokens at temperature
 A ratio is the median of the rounds' ratios, so that a slow phase of the machine hits both sides of
 it. "others" is the processor time that processes beside the server and the load generator took
 meanwhile, in processors; "CPU ms" is the server's own processor time for each token of the answers,
-which other processes disturb least. With --max-others each load waits up to a minute for a quiet moment, and
-one that was disturbed more than that is offered again, twice at most; the quietest counts. With
---prefix the prompts share their first 480 of 512 tokens, which one request before each load makes
+which other processes disturb least. With --max-others each load waits up to a minute for a quiet
+moment, and one that was disturbed more than that is offered again, twice at most; the quietest
+counts. With --prefix the prompts share their first 480 of 512 tokens, which one request before each load makes
 known, and each server runs with its prefix cache and without.
 """
 
@@ -33,35 +33,12 @@ import sys
 import time
 import urllib.request
 
+from busy_processors import TICKS, busy_ticks, process_ticks, wait_until_quiet
+
 HERE = pathlib.Path(__file__).resolve().parent
-TICKS = os.sysconf("SC_CLK_TCK")
 START_SECONDS = 120
 TRIES = 3
-MAX_WAIT_SECONDS = 60
 CACHED = {"hachi": ["--no-prefix-cache"], "llama-server": ["--no-cache-prompt"]}
-
-
-def busy_ticks():
-    """Ticks that all processors spent on processes and interrupts."""
-    with open("/proc/stat", encoding="ascii") as file:
-        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
-    return user + nice + system + irq + softirq + steal
-
-
-def process_ticks(pid):
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def wait_until_quiet(max_others):
-    """Until all processes together leave that much, or for MAX_WAIT_SECONDS."""
-    end = time.monotonic() + MAX_WAIT_SECONDS
-    while max_others < os.cpu_count() and time.monotonic() < end:
-        busy, since = busy_ticks(), time.monotonic()
-        time.sleep(0.5)
-        if (busy_ticks() - busy) / TICKS / (time.monotonic() - since) <= max_others:
-            break
 
 
 def free_port():

@@ -66,9 +66,8 @@ std::optional<api::ApiError> Visit::admit() {
   }
   const Refusal& refusal = std::get<Refusal>(admitted);
   app().metrics().count_rejected(to_string(refusal.limit));
-  if (auto seconds = retry_after_header(refusal); !seconds.empty()) {
-    add_header("Retry-After", std::move(seconds));
-  }
+  // None: the limit will never admit it, and there is no use in coming again.
+  retry_after_ = retry_after_header(refusal);
   return api::ApiError{429, refusal.message, "", "rate_limit_exceeded"};
 }
 
@@ -99,7 +98,7 @@ net::awaitable<void> Visit::send_response(net::HttpResponse response) {
   status_ = response.status;
   add_headers(response.headers);
   const bool is_busy = status_ == 429 || status_ == 503;
-  if (is_busy && !response.headers.find("Retry-After")) response.headers.add("Retry-After", "1");
+  if (is_busy && !retry_after_.empty()) response.headers.set("Retry-After", retry_after_);
   co_await exchange_.send(std::move(response));
 }
 

@@ -69,6 +69,7 @@ class Visit final : public Caller {
   std::string_view route_ = "other";
   ErrorStyle style_ = ErrorStyle::kOpenAi;
   std::optional<Lease> lease_;
+  std::string retry_after_ = "1";  // seconds, for answers of 429 and 503; empty: never
   net::Headers more_headers_;
   int status_ = 0;
 };

@@ -122,6 +122,14 @@ TEST(Keys, AskForSoMuchAMinute) {
   EXPECT_EQ(ask(server.port(), http("GET", "/v1/models", "", kAlice)).status, 200);
 }
 
+// There is no time to come again to a limit that is less than the request alone.
+TEST(Keys, DoNotAskToWaitInVain) {
+  FakeServer server({.keys = ring_of("sk-alice", {.tokens_per_minute = 1})});
+  const Reply refused = ask(server.port(), chat_request(kAlice));
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(refused.header("Retry-After"), "");
+}
+
 TEST(Origins, LocalHosts) {
   for (const char* host : {"localhost", "LOCALHOST:80", "127.0.0.1", "127.0.0.1:8080", "127.8.9.10",
                            "[::1]", "[::1]:8080", "::1"}) {
