@@ -289,7 +289,8 @@ void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const B
     }
   });
   if (!schedule.shares_segments) return;
-  ctx.pool->parallel_for(q.size(0) * call.heads, cheap_rows(call.width * most_segments),
+  const int64_t rows = q.size(0) * call.heads;
+  ctx.pool->parallel_for(rows, cheap_rows(rows, call.width * most_segments, threads),
                          [&](int64_t begin, int64_t end) {
                            for (int64_t row = begin; row < end; ++row) {
                              partials.merge(row / call.heads, row % call.heads);

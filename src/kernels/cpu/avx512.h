@@ -5,6 +5,7 @@
 
 namespace hachi::ops::cpu::avx512 {
 
+void round_to_int8(DType dtype, const float* x, int64_t n, const Int8Row& row);
 void dot_panels(const PanelTile& tile);
 void score_keys(const KeyTile& tile);
 void add_values(const ValueTile& tile);

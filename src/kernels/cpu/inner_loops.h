@@ -51,7 +51,7 @@ struct Int8Tile {
 #if HACHI_FEW_PANEL_TOKENS
 inline constexpr int kMostPanelTokens = 2;
 #else
-inline constexpr int kMostPanelTokens = 12;
+inline constexpr int kMostPanelTokens = 16;
 #endif
 
 // Panels that dot_tiles takes together, at most.
@@ -65,10 +65,10 @@ struct PanelTile {
   int64_t panel_bytes;
   int64_t columns;     // of the matrix
   const std::byte* x;  // as panel_input.h has it, for `tokens`
-  int tokens;          // 1, 2, 4, 8 or 12, at most InnerLoops::max_panel_tokens; of tiles see below
-  float* out;          // [count][groups][tokens][16], written
-  int64_t groups = 1;  // of tiles: so many groups of 16 tokens; one of BF16 alone may be smaller
-  int64_t x_groups = 1;     // of tiles: groups in x,
+  int tokens;  // 1, 2, 4, 8, 12 or 16, at most InnerLoops::max_panel_tokens; of tiles see below
+  float* out;  // [count][groups][tokens][16], written
+  int64_t groups = 1;    // of tiles: so many groups of 16 tokens; one of BF16 alone may be smaller
+  int64_t x_groups = 1;  // of tiles: groups in x,
   int64_t first_group = 0;  // and which of them is the first here
 };
 

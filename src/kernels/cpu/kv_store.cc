@@ -42,7 +42,8 @@ void kv_store(Context& ctx, const KvLayer& kv, ConstTensor k, ConstTensor v,
   const int64_t width = kv.keys.size(2);
   for (const SequenceSpan& span : batch.sequences) {
     // Head by head, so that the page that a run of positions shares stays in the first cache.
-    ctx.pool->parallel_for(span.num_tokens, cheap_rows(k.size(1)), [&](int64_t begin, int64_t end) {
+    const int64_t together = cheap_rows(span.num_tokens, k.size(1), ctx.pool->num_threads());
+    ctx.pool->parallel_for(span.num_tokens, together, [&](int64_t begin, int64_t end) {
       for (int64_t head = 0; head < kv.keys.size(1); ++head) {
         for (int64_t t = span.first_token + begin; t < span.first_token + end; ++t) {
           const int64_t position = batch.positions[static_cast<size_t>(t)];

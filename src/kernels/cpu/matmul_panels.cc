@@ -38,7 +38,7 @@ PanelInput input_format(const InnerLoops& loops, DType dtype, int64_t columns) {
 class Groups {
  public:
   Groups(const InnerLoops& loops, const PanelInput& format, int64_t tokens)
-      : max_(loops.max_panel_tokens), tokens_(tokens) {
+      : max_(loops.max_panel_tokens), sixteen_(max_ >= 16 && !format.plain()), tokens_(tokens) {
     if (format.rounded) {
       tiled_ = tokens_ = (tokens + kTileTokens - 1) / kTileTokens * kTileTokens;
     } else if (loops.dot_tiles != nullptr && !format.plain()) {
@@ -50,14 +50,17 @@ class Groups {
   // Of the group that starts at this token.
   int64_t size(int64_t first) const {
     if (first < tiled_) return kTileTokens;
+    const int64_t left = tokens_ - first;
+    if (sixteen_ && left >= 16 && left % 12 == 4) return 16;
     for (const int64_t size : {12, 8, 4, 2}) {
-      if (size <= max_ && size <= tokens_ - first) return size;
+      if (size <= max_ && size <= left) return size;
     }
     return 1;
   }
 
  private:
   int max_;
+  bool sixteen_;  // not for plain types
   int64_t tokens_;
   int64_t tiled_ = 0;
 };
@@ -66,6 +69,8 @@ class Groups {
 int64_t input_bytes(const PanelInput& format, int64_t elements, int64_t tokens) {
   return elements / format.block * format.words() * tokens * 4;
 }
+
+constexpr int64_t kSlab = 256;  // elements that are written together
 
 // Writes rows of x to their places in a group, or in group `index` of the `groups` of slabs.
 class InputWriter {
@@ -80,26 +85,21 @@ class InputWriter {
         groups_(groups),
         data_(data) {}
 
-  // Of token m of the group, n elements.
-  void write(const float* x, int64_t n, int64_t m) {
-    for (int64_t k = 0; k < n; k += kSlab) {
-      const int64_t count = std::min(kSlab, n - k);
-      out_ = data_ + k / kSlab * groups_ * input_bytes(format_, kSlab, tokens_) +
-             index_ * input_bytes(format_, count, tokens_);
-      if (format_.rounded) {
-        write_rounded(x + k, count, m);
-      } else if (format_.plain()) {
-        for (int64_t i = 0; i < count; ++i) put(i, m, &x[k + i]);
-      } else {
-        write_bytes(x + k, count, m);
-      }
+  // Of token m of the group, elements [begin, begin + n): a slab, or what is left of a row.
+  void write(const float* x, int64_t begin, int64_t n, int64_t m) {
+    out_ = data_ + begin / kSlab * groups_ * input_bytes(format_, kSlab, tokens_) +
+           index_ * input_bytes(format_, n, tokens_);
+    if (format_.rounded) {
+      write_rounded(x + begin, n, m);
+    } else if (format_.plain()) {
+      for (int64_t i = 0; i < n; ++i) put(i, m, &x[begin + i]);
+    } else {
+      write_bytes(x + begin, n, m);
     }
   }
 
  private:
-  static constexpr int64_t kSlab = 256;
-
-  void put(int64_t word, int64_t m, const void* value) {
+  void put(int64_t word, int64_t m, const void* value) const {
     std::memcpy(out_ + (word * tokens_ + m) * 4, value, 4);
   }
 
@@ -118,13 +118,13 @@ class InputWriter {
   }
 
   void write_q(const int8_t* q, int64_t at, int64_t m) {
-    const int64_t words = format_.block / 4, run = format_.run;
+    const int64_t words = format_.block / 4, run = format_.run, step = run * tokens_ * 4;
     std::byte* out = out_ + (at * tokens_ + m * run) * 4;
     if (run == 1) {
-      for (int64_t j = 0; j < words; ++j) std::memcpy(out + j * tokens_ * 4, q + 4 * j, 4);
+      for (int64_t j = 0; j < words; ++j, out += step) std::memcpy(out, q + 4 * j, 4);
       return;
     }
-    for (int64_t j = 0; j < words; j += run, out += run * tokens_ * 4) {
+    for (int64_t j = 0; j < words; j += run, out += step) {
       std::memcpy(out, q + 4 * j, static_cast<size_t>(run * 4));
     }
   }
@@ -183,19 +183,35 @@ struct Work {
   bool add;
 };
 
+// Slabs [begin, end) of all tokens. Tokens of a group stand side by side, so threads that shared a
+// group by its tokens would write to the same cache lines.
 void write_input(const Work& work, const Input& input, int64_t begin, int64_t end) {
   const Groups groups(work.loops, input.format, work.x.size(0));
+  const int64_t columns = work.x.size(1);
   int64_t size = 0;
-  for (int64_t first = 0; first < groups.tokens() && first < end; first += size) {
+  for (int64_t first = 0; first < groups.tokens(); first += size) {
     size = groups.size(first);
     const bool tiled = first < groups.tiled();
     const PanelInput format = tiled && !input.format.rounded ? input.format.tiled() : input.format;
     InputWriter writer(work.loops, input.dtype, format, size, tiled ? first / kTileTokens : 0,
                        tiled ? groups.tiled() / kTileTokens : 1, input.group(tiled ? 0 : first));
-    for (int64_t m = 0; m < size; ++m) {
-      const int64_t t = first + m;
-      if (t >= begin && t < end) writer.write(work.x.row<float>(t), work.x.size(1), m);
+    const int64_t tokens = std::min(size, work.x.size(0) - first);
+    for (int64_t k = begin * kSlab; k < std::min(end * kSlab, columns); k += kSlab) {
+      const int64_t count = std::min(kSlab, columns - k);
+      for (int64_t m = 0; m < tokens; ++m) {
+        writer.write(work.x.row<float>(first + m), k, count, m);
+      }
     }
+  }
+}
+
+void write_results(float* to, const float* from, int64_t count, bool add) {
+  if (count == kPanelRows && !add) {
+    std::memcpy(to, from, kPanelRows * sizeof(float));
+  } else if (count == kPanelRows) {
+    for (int r = 0; r < kPanelRows; ++r) to[r] += from[r];
+  } else {
+    for (int64_t r = 0; r < count; ++r) to[r] = add ? to[r] + from[r] : from[r];
   }
 }
 
@@ -211,8 +227,7 @@ void write_output(const Work& work, const Product& product, const PanelTile& til
       const int64_t row = (first_panel + p) * kPanelRows;
       const int64_t count = std::min(kPanelRows, rows - row);
       const float* from = tile.out + (p * results + m) * kPanelRows;
-      float* to = y + row;
-      for (int64_t r = 0; r < count; ++r) to[r] = work.add ? to[r] + from[r] : from[r];
+      write_results(y + row, from, count, work.add);
     }
   }
 }
@@ -305,12 +320,14 @@ bool takes_panels(const InnerLoops& loops, const Weight& w) {
 void multiply_panels(Context& ctx, std::span<const Product> products, ConstTensor x, bool add) {
   const Work work{inner_loops(ctx.features), x, add};
   Inputs inputs(work, products, ctx.workspace);
-  ctx.pool->parallel_for(x.size(0), cheap_rows(x.size(1)), [&](int64_t begin, int64_t end) {
+  const int64_t slabs = (x.size(1) + kSlab - 1) / kSlab;
+  const int64_t together = cheap_rows(slabs, kSlab * x.size(0), ctx.pool->num_threads());
+  ctx.pool->parallel_for(slabs, together, [&](int64_t begin, int64_t end) {
     for (const Input& input : inputs.all()) write_input(work, input, begin, end);
   });
   int64_t panels = 0;
   for (const Product& product : products) panels += num_panels(product.w->values.size(0));
-  ctx.pool->parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
+  ctx.pool->parallel_for(panels, x.size(0) > 1 ? 2 : 1, [&](int64_t begin, int64_t end) {
     int64_t first = 0;  // of the product, among all panels
     for (const Product& product : products) {
       const int64_t count = num_panels(product.w->values.size(0));

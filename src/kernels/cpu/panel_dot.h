@@ -7,6 +7,8 @@
 // for any M.
 #pragma once
 
+#include <utility>
+
 #include "kernels/cpu/inner_loops.h"
 #include "kernels/cpu/panel_floats.h"
 #include "kernels/cpu/panel_types.h"
@@ -22,9 +24,28 @@ struct InputBlock {
   const std::byte* word(int index, int token) const { return data + (index * kStride + token) * 4; }
 };
 
+// What a loop asks the memory for on its way through a panel: what it comes to soon itself,
+struct FetchAhead {
+  template <int kPart, int kParts, class T>
+  [[gnu::always_inline]] void fetch(const T& panel, int64_t block) const {
+    panel.template prefetch<kPart, kParts>(block);
+  }
+};
+
+// or, where kCount loops go over the same panels in turn, its share of the panels that come next,
+// `bytes` behind.
+template <int kIndex, int kCount>
+struct FetchShare {
+  int64_t bytes;
+  template <int kPart, int kParts, class T>
+  [[gnu::always_inline]] void fetch(const T& panel, int64_t block) const {
+    panel.template prefetch_at<kPart * kCount + kIndex, kParts * kCount>(block, bytes);
+  }
+};
+
 // What a loop multiplies: M of the kStride tokens of a group with N vectors of rows. With N = 2 a
 // broadcast of x serves two products, as loads are what limits them.
-template <class V, class T, int M, int kStride, int N>
+template <class V, class T, int M, int kStride, int N, class Fetching>
 struct Dot {
   static constexpr PanelInput kInput = panel_input(T::kType, V::kSigned);
   using Int = typename V::Int;
@@ -34,6 +55,7 @@ struct Dot {
   int64_t blocks;
   const std::byte* x;  // of the first of the M tokens
   Float* sums;         // [M][N]
+  Fetching fetching;
 
   // sums += blocks of 32 elements.
   [[gnu::always_inline]] void add_blocks_of_32() const {
@@ -43,7 +65,7 @@ struct Dot {
       Int words[N][8];
       Float scales[N];
       unroll<N>([&](auto n) __attribute__((always_inline)) {
-        if (M == 1 && starts_panel<n>()) w[n].template prefetch<0, 1>(b);
+        if (starts_panel<n>()) fetching.template fetch<0, 1>(w[n], b);
         unroll<8>([&](auto i)
                       __attribute__((always_inline)) { words[n][i] = w[n].template word<i>(b); });
         scales[n] = w[n].scale(b);
@@ -112,7 +134,7 @@ struct Dot {
       constexpr int kAt = kPart * kGroups + g;
       Int words[N][kWords];
       unroll<N>([&](auto n) __attribute__((always_inline)) {
-        if (M == 1 && g == 0 && starts_panel<n>()) w[n].template prefetch<kPart, 8>(b);
+        if (g == 0 && starts_panel<n>()) fetching.template fetch<kPart, 8>(w[n], b);
         unroll<kWords>([&](auto i) __attribute__((always_inline)) {
           words[n][i] = w[n].template word<kPart, g * kWords + i>(b);
         });
@@ -149,8 +171,8 @@ struct Dot {
 
 // Tokens [first, first + M) of the tile's kStride, with N vectors of rows from `vector` on, counted
 // over all panels.
-template <class V, template <class> class T, int M, int kStride, int N>
-void dot_vectors_of(const PanelTile& tile, int64_t vector, int first) {
+template <class V, template <class> class T, int M, int kStride, int N, class Fetching>
+void dot_vectors_of(const PanelTile& tile, int64_t vector, int first, Fetching fetching) {
   using Type = T<V>;
   constexpr int kBlock = panel_input(Type::kType, V::kSigned).block;
   constexpr int kVectors = kPanelRows / V::kRows;  // of a panel
@@ -171,10 +193,10 @@ void dot_vectors_of(const PanelTile& tile, int64_t vector, int first) {
     }
   };
   if constexpr (N == 1) {
-    run(Dot<V, Type, M, kStride, N>{{weights(0)}, blocks, x, sums});
+    run(Dot<V, Type, M, kStride, N, Fetching>{{weights(0)}, blocks, x, sums, fetching});
   } else {
     static_assert(N == 2);
-    run(Dot<V, Type, M, kStride, N>{{weights(0), weights(1)}, blocks, x, sums});
+    run(Dot<V, Type, M, kStride, N, Fetching>{{weights(0), weights(1)}, blocks, x, sums, fetching});
   }
   unroll<N>([&](auto n) __attribute__((always_inline)) {
     float* out = tile.out + (panel(n) * kStride + first) * kPanelRows + row(n);
@@ -190,23 +212,32 @@ void dot_all_vectors(const PanelTile& tile) {
   static_assert(kPanelRows % (V::kTogether * V::kRows) == 0);
   const int64_t vectors = tile.count * (kPanelRows / V::kRows);
   for (int64_t v = 0; v < vectors; v += V::kTogether) {
-    dot_vectors_of<V, T, M, M, V::kTogether>(tile, v, 0);
+    dot_vectors_of<V, T, M, M, V::kTogether>(tile, v, 0, FetchAhead());
   }
 }
 
-// Twelve tokens: two panels, each in one vector, with six at a time.
-template <class V, template <class> class T>
+// N panels, each in one vector, with all tokens: so many at a time as kRuns says.
+template <class V, template <class> class T, int N, int... kRuns>
+void dot_runs(const PanelTile& tile, int64_t panel) {
+  constexpr int kTokens = (kRuns + ...);
+  constexpr int kCount = sizeof...(kRuns);
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
+    int first = 0;
+    ((dot_vectors_of<V, T, kRuns, kTokens, N>(tile, panel, first,
+                                              FetchShare<kIndex, kCount>{N * tile.panel_bytes}),
+      first += kRuns),
+     ...);
+  }
+  (std::make_integer_sequence<int, kCount>());
+}
+
+// Two panels at a time.
+template <class V, template <class> class T, int... kRuns>
 void dot_panel_pairs(const PanelTile& tile) {
   static_assert(V::kRows == kPanelRows);
   int64_t p = 0;
-  for (; p + 2 <= tile.count; p += 2) {
-    dot_vectors_of<V, T, 6, 12, 2>(tile, p, 0);
-    dot_vectors_of<V, T, 6, 12, 2>(tile, p, 6);
-  }
-  if (p < tile.count) {
-    dot_vectors_of<V, T, 6, 12, 1>(tile, p, 0);
-    dot_vectors_of<V, T, 6, 12, 1>(tile, p, 6);
-  }
+  for (; p + 2 <= tile.count; p += 2) dot_runs<V, T, 2, kRuns...>(tile, p);
+  if (p < tile.count) dot_runs<V, T, 1, kRuns...>(tile, p);
 }
 
 // Picks the loop for a block type and a number of tokens.
@@ -229,7 +260,8 @@ struct DotBlocks {
     }
     if constexpr (V::kMaxTokens >= 8) {
       if (tile.tokens == 8) return dot_all_vectors<V, T, 8>(tile);
-      if (tile.tokens == 12) return dot_panel_pairs<V, T>(tile);
+      if (tile.tokens == 12) return dot_panel_pairs<V, T, 6, 6>(tile);
+      if (tile.tokens == 16) return dot_panel_pairs<V, T, 6, 5, 5>(tile);
     }
   }
 };

@@ -52,6 +52,16 @@ class Blocks {
     }
   }
 
+  // Asks for part kPart of kParts of what lies so many bytes behind block b.
+  template <int kPart, int kParts>
+  void prefetch_at(int64_t b, int64_t bytes) const {
+    constexpr int64_t kBegin = kStride * kPart / kParts / 64 * 64;
+    constexpr int64_t kEnd = kStride * (kPart + 1) / kParts / 64 * 64;
+    for (int64_t i = kBegin; i < kEnd; i += 64) {
+      __builtin_prefetch(words_ + b * kStride + i + bytes);
+    }
+  }
+
  protected:
   // Word i of a field of whole words of block b.
   typename V::Int word_at(int64_t b, int field, int i) const {

@@ -35,7 +35,8 @@ void rope(Context& ctx, Tensor x, ConstTensor cos_sin, RopeLayout layout) {
   const auto turn = layout == RopeLayout::kHalves ? loops.rope_halves : loops.rope_interleaved;
   const int64_t width = cos_sin.size(1);
   const int64_t half = width / 2;
-  ctx.pool->parallel_for(x.size(0), cheap_rows(x.size(1)), [&](int64_t begin, int64_t end) {
+  const int64_t together = cheap_rows(x.size(0), x.size(1), ctx.pool->num_threads());
+  ctx.pool->parallel_for(x.size(0), together, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const float* angles = cos_sin.row<float>(t);
       for (int64_t c = 0; c < x.size(1); c += width) {

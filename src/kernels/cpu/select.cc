@@ -67,6 +67,7 @@ constexpr InnerLoops kAvxVnni = [] {
 
 constexpr InnerLoops kAvx512 = [] {
   InnerLoops loops = kAvx2;
+  loops.round_to_int8 = avx512::round_to_int8;
   loops.dot_panels = avx512::dot_panels;
   loops.max_panel_tokens = kMostPanelTokens;
   loops.signed_bytes = false;

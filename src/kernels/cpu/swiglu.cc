@@ -11,15 +11,16 @@ void swiglu(Context& ctx, Tensor y, ConstTensor gate_up) {
   const auto row = inner_loops(ctx.features).swiglu;
   const int64_t width = y.size(1);
   const int64_t runs = (width + kRun - 1) / kRun;
-  ctx.pool->parallel_for(
-      y.size(0) * runs, cheap_rows(std::min(kRun, width)), [&](int64_t begin, int64_t end) {
-        for (int64_t item = begin; item < end; ++item) {
-          const int64_t t = item / runs;
-          const int64_t f = item % runs * kRun;
-          const float* gate = gate_up.row<float>(t) + f;
-          row(y.row<float>(t) + f, gate, gate + width, std::min(kRun, width - f));
-        }
-      });
+  const int64_t items = y.size(0) * runs;
+  const int64_t together = cheap_rows(items, std::min(kRun, width), ctx.pool->num_threads());
+  ctx.pool->parallel_for(items, together, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t t = item / runs;
+      const int64_t f = item % runs * kRun;
+      const float* gate = gate_up.row<float>(t) + f;
+      row(y.row<float>(t) + f, gate, gate + width, std::min(kRun, width - f));
+    }
+  });
 }
 
 }  // namespace hachi::ops::cpu
