@@ -54,6 +54,9 @@ inline constexpr int kMostPanelTokens = 2;
 inline constexpr int kMostPanelTokens = 16;
 #endif
 
+// Nor do they ask for what follows in memory: each address would be checked.
+inline constexpr bool kFetchesPanels = kMostPanelTokens > 2;
+
 // Panels that dot_tiles takes together, at most.
 inline constexpr int64_t kTilePanels = 8;
 

@@ -28,7 +28,7 @@ struct InputBlock {
 struct FetchAhead {
   template <int kPart, int kParts, class T>
   [[gnu::always_inline]] void fetch(const T& panel, int64_t block) const {
-    panel.template prefetch<kPart, kParts>(block);
+    if constexpr (kFetchesPanels) panel.template prefetch<kPart, kParts>(block);
   }
 };
 
@@ -39,7 +39,9 @@ struct FetchShare {
   int64_t bytes;
   template <int kPart, int kParts, class T>
   [[gnu::always_inline]] void fetch(const T& panel, int64_t block) const {
-    panel.template prefetch_at<kPart * kCount + kIndex, kParts * kCount>(block, bytes);
+    if constexpr (kFetchesPanels) {
+      panel.template prefetch_at<kPart * kCount + kIndex, kParts * kCount>(block, bytes);
+    }
   }
 };
 
