@@ -51,7 +51,8 @@ void read_assistant(FieldReader& fields, json::object& message) {
   auto newer_name = fields.text("reasoning", kMaxTextBytes);
   put(message, "reasoning_content", reasoning ? std::move(reasoning) : std::move(newer_name));
   if (const json::array* calls = read_tool_calls(fields)) message.emplace("tool_calls", *calls);
-  // What the official client's own messages have when they are sent back.
+  // What answers have when they are sent back: ours, and those of the official client.
+  (void)fields.boolean("reasoning_truncated");
   fields.unsupported("refusal");
   fields.unsupported("annotations");
   fields.unsupported("audio");
