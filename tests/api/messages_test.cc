@@ -27,7 +27,8 @@ TEST(Messages, BecomeWhatTemplatesRead) {
       {"role": "assistant", "content": "a", "reasoning_content": "r", "refusal": null},
       {"role": "assistant", "content": null, "reasoning": "r2"},
       {"role": "assistant", "content": null, "tool_calls": [
-        {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]},
+        {"id": "c", "type": "function", "index": 0, "function": {"name": "f",
+         "arguments": "{\"x\": 1}", "parsed_arguments": {"x": 1}}}], "parsed": {"x": 1}},
       {"role": "tool", "tool_call_id": "c", "content": "4"}])"),
             parse(R"([
       {"role": "system", "content": "a\nb"},
