@@ -122,7 +122,7 @@ class BlockReader {
     block.unsupported("toolset_name");
     messages_.push_back({{"role", "tool"},
                          {"tool_call_id", block.text("tool_use_id").value_or("")},
-                         {"content", std::move(content)}});
+                         {"content", content}});
   }
 
   std::string_view role_;

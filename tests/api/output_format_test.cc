@@ -96,7 +96,8 @@ TEST(OutputFormat, KeepsChoices) {
 
 TEST(OutputFormat, KeepsTheNameAndWhetherItIsStrict) {
   const OutputFormat strict = chat_format(
-      R"("response_format": {"type": "json_schema", "json_schema": {"name": "A", "schema": {}, "strict": true}})");
+      R"("response_format": {"type": "json_schema",
+         "json_schema": {"name": "A", "schema": {}, "strict": true}})");
   EXPECT_EQ(strict.name, "A");
   EXPECT_TRUE(strict.strict);
   const OutputFormat loose =
@@ -108,9 +109,9 @@ TEST(OutputFormat, KeepsTheNameAndWhetherItIsStrict) {
 }
 
 TEST(OutputFormat, OfTheOtherApis) {
-  const OutputFormat responses = format_of<parse_responses_request>(
-      R"("model":"m","input":"Hi")",
-      R"("text": {"format": {"type": "json_schema", "name": "A", "schema": {"z": 1}, "strict": true}})");
+  const OutputFormat responses = format_of<parse_responses_request>(R"("model":"m","input":"Hi")",
+                                                                    R"("text": {"format":
+         {"type": "json_schema", "name": "A", "schema": {"z": 1}, "strict": true}})");
   EXPECT_EQ(responses.kind, Kind::kJsonSchema);
   EXPECT_EQ(responses.text, R"({"z":1})");
   EXPECT_EQ(responses.name, "A");

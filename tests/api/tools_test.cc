@@ -113,7 +113,8 @@ TEST(Tools, AreChosen) {
 
 TEST(Tools, ThatAreNotAllowedAreLeftOut) {
   const auto chat = chat_tools(R"("tools": [{"type": "function", "function": {"name": "f"}},
-    {"type": "function", "function": {"name": "g"}}, {"type": "function", "function": {"name": "h"}}],
+    {"type": "function", "function": {"name": "g"}},
+    {"type": "function", "function": {"name": "h"}}],
     "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [
       {"type": "function", "function": {"name": "h"}},
       {"type": "function", "function": {"name": "f"}}]}})");
