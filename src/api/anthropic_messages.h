@@ -3,15 +3,17 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "api/error.h"
 #include "api/messages.h"
+#include "api/output_format.h"
+#include "api/reasoning.h"
 #include "api/response_parts.h"
 #include "api/sampling.h"
+#include "api/tools.h"
 
 namespace hachi::api {
 
@@ -22,11 +24,12 @@ struct MessagesRequest {
   SamplingFields sampling;
   bool stream = false;
   int64_t max_tokens = 0;  // at least 1; 0 in a count_tokens request, which has none
-  // `thinking`: enabled is true, disabled or left out is false, adaptive leaves it to the model.
-  std::optional<bool> enable_thinking = false;
-  // False: the thoughts of a model that thinks all the same are left out of the answer.
-  bool show_thinking = false;
-  std::optional<int64_t> thinking_budget;  // tokens, at least 1 and below max_tokens
+  // `thinking`: enabled is true, with a budget of at least 1 and below max_tokens; disabled or left
+  // out is false, and hides the thoughts of a model that thinks all the same; adaptive leaves it to
+  // the model. The effort is that of output_config.
+  ReasoningFields reasoning;
+  OutputFormat format;
+  ToolFields tools;
   // The last message is the assistant's: the answer goes on where it ends.
   bool continue_final_message = false;
 };
@@ -40,16 +43,22 @@ void append_count_tokens_response(std::string& out, int64_t input_tokens);
 
 // Why and how a message ended.
 struct MessageEnd {
-  FinishReason reason = FinishReason::kStop;  // end_turn or max_tokens
-  std::string_view stop_sequence;             // the one that was met: stop_sequence; empty: none
+  FinishReason reason = FinishReason::kStop;
+  std::string_view stop_sequence;    // the one that was met; empty: none
+  bool reasoning_truncated = false;  // the budget for thoughts was spent: a member says so
 };
 
-// The whole answer. Empty thinking: there is no such block; a text block is always there where the
-// answer ended by itself, and else if there is text.
-void append_message(std::string& out, const ResponseHead& head, std::string_view thinking,
-                    std::string_view text, const MessageEnd& end, const Usage& usage);
+struct MessageOutput {
+  std::string_view thinking;  // empty: there is no such block
+  std::string_view text;      // its block is always there where the answer ended with it
+  std::span<const ToolCall> tool_calls;
+};
 
-// "end_turn", "max_tokens" or "stop_sequence"
+// The whole answer.
+void append_message(std::string& out, const ResponseHead& head, const MessageOutput& output,
+                    const MessageEnd& end, const Usage& usage);
+
+// "end_turn", "max_tokens", "stop_sequence" or "tool_use"
 std::string_view stop_reason(const MessageEnd& end);
 
 // Anthropic's input_tokens are those that the cache did not hold.

@@ -31,14 +31,9 @@ void read_logprobs(FieldReader& fields, ChatRequest& out) {
   }
 }
 
-// {"type": "text"} is what everybody gets.
-void read_response_format(FieldReader& fields) {
-  const json::object* format = fields.object("response_format");
-  if (!format) return;
-  FieldReader reader(*format, fields.path_of("response_format"), fields.error());
-  reader.require("type");
-  reader.unsupported("type", {"text"});
-  reader.finish();
+ReasoningName read_reasoning_name(FieldReader& fields) {
+  const auto name = fields.word("reasoning_field", {"reasoning_content", "reasoning"});
+  return name == "reasoning" ? ReasoningName::kReasoning : ReasoningName::kReasoningContent;
 }
 
 void read_modalities(FieldReader& fields) {
@@ -49,36 +44,84 @@ void read_modalities(FieldReader& fields) {
   }
 }
 
-// Tools come in a later release.
-void refuse_tools(FieldReader& fields) {
-  fields.unsupported("tools");
-  fields.unsupported("tool_choice", {"none", "auto"});
-  (void)fields.boolean("parallel_tool_calls");
-  fields.unsupported("functions");
-  fields.unsupported("function_call", {"none", "auto"});
+std::string_view key_of(ReasoningName name) {
+  return name == ReasoningName::kReasoning ? "reasoning" : "reasoning_content";
 }
 
-void append_text(std::string& out, std::string_view name, std::string_view text) {
-  if (text.empty()) return;
-  out += name;
-  append_json_string(out, text);
+void append_function(std::string& out, std::string_view name, std::string_view arguments) {
+  ObjectWriter function(out);
+  if (!name.empty()) function.text("name", name);
+  function.text("arguments", arguments).close();
+}
+
+void append_tool_calls(std::string& out, std::span<const ToolCall> calls) {
+  out += '[';
+  Separator comma;
+  for (const ToolCall& call : calls) {
+    comma(out);
+    ObjectWriter writer(out);
+    writer.text("id", call.id).text("type", "function");
+    append_function(writer.member("function"), call.name, call.arguments);
+    writer.close();
+  }
+  out += ']';
+}
+
+void append_tool_call_delta(std::string& out, const ToolCallDelta& call) {
+  out += '[';
+  ObjectWriter writer(out);
+  writer.integer("index", call.index);
+  if (!call.id.empty()) writer.text("id", call.id).text("type", "function");
+  append_function(writer.member("function"), call.name, call.arguments);
+  writer.close();
+  out += ']';
+}
+
+void append_message(std::string& out, const ChatChoice& choice) {
+  ObjectWriter message(out);
+  message.text("role", "assistant");
+  if (choice.content.empty() && !choice.tool_calls.empty()) {
+    message.null("content");
+  } else {
+    message.text("content", choice.content);
+  }
+  if (!choice.reasoning.empty()) message.text(key_of(choice.reasoning_name), choice.reasoning);
+  if (choice.reasoning_truncated) message.boolean("reasoning_truncated", true);
+  if (!choice.tool_calls.empty()) {
+    append_tool_calls(message.member("tool_calls"), choice.tool_calls);
+  }
+  message.close();
+}
+
+void append_delta(std::string& out, const ChatDelta& delta) {
+  ObjectWriter writer(out);
+  if (delta.role) writer.text("role", "assistant");
+  if (delta.role || !delta.content.empty()) writer.text("content", delta.content);
+  if (!delta.reasoning.empty()) writer.text(key_of(delta.reasoning_name), delta.reasoning);
+  if (delta.reasoning_truncated) writer.boolean("reasoning_truncated", true);
+  if (delta.tool_call) append_tool_call_delta(writer.member("tool_calls"), *delta.tool_call);
+  writer.close();
+}
+
+// Members that a choice and a chunk of one have alike.
+void append_logprobs_and_end(std::string& out, ObjectWriter& choice,
+                             const std::optional<std::span<const TokenLogprob>>& logprobs,
+                             std::optional<FinishReason> finish_reason) {
+  if (logprobs) {
+    choice.member("logprobs");
+    append_chat_logprobs(out, *logprobs);
+  } else {
+    choice.null("logprobs");
+  }
+  choice.text_or_null("finish_reason",
+                      finish_reason ? to_string(*finish_reason) : std::string_view());
+  choice.close();
 }
 
 void append_choice(std::string& out, const ChatChoice& choice) {
-  out += R"({"index":)";
-  append_integer(out, choice.index);
-  out += R"(,"message":{"role":"assistant","content":)";
-  append_json_string(out, choice.content);
-  append_text(out, R"(,"reasoning_content":)", choice.reasoning);
-  out += R"(},"logprobs":)";
-  if (choice.logprobs) {
-    append_chat_logprobs(out, *choice.logprobs);
-  } else {
-    out += "null";
-  }
-  out += R"(,"finish_reason":")";
-  out += to_string(choice.finish_reason);
-  out += "\"}";
+  ObjectWriter writer(out);
+  append_message(writer.integer("index", choice.index).member("message"), choice);
+  append_logprobs_and_end(out, writer, choice.logprobs, choice.finish_reason);
 }
 
 }  // namespace
@@ -97,16 +140,11 @@ ApiResult<ChatRequest> parse_chat_request(std::string_view body) {
   out.prompt = read_template_fields(fields, out.messages);
   out.max_tokens = read_max_tokens(fields, out.sampling);
   read_logprobs(fields, out);
-  out.include_reasoning = fields.boolean("include_reasoning").value_or(true);
-  out.reasoning_effort =
-      fields.word("reasoning_effort", {"none", "minimal", "low", "medium", "high", "xhigh", "max"})
-          .value_or("");
-  if (out.reasoning_effort == "none" && !out.prompt.enable_thinking) {
-    out.prompt.enable_thinking = false;
-  }
-  read_response_format(fields);
+  out.reasoning = read_reasoning(fields, out.prompt);
+  out.reasoning_name = read_reasoning_name(fields);
+  out.format = read_output_format(fields);
+  out.tools = read_chat_tools(fields);
   read_modalities(fields);
-  refuse_tools(fields);
   fields.unsupported("audio");
   fields.unsupported("moderation");
   fields.unsupported("prediction");
@@ -141,34 +179,9 @@ ChunkHead chat_chunk_head(const ResponseHead& head, bool include_usage) {
 
 void append_chat_chunk(std::string& out, const ChunkHead& head, const ChatDelta& delta) {
   out += head.begin;
-  out += R"({"index":)";
-  append_integer(out, delta.index);
-  out += R"(,"delta":{)";
-  if (delta.role) {
-    out += R"("role":"assistant","content":)";
-    append_json_string(out, delta.content);
-  } else {
-    append_text(out, R"("content":)", delta.content);
-  }
-  if (delta.role || !delta.content.empty()) {
-    append_text(out, R"(,"reasoning_content":)", delta.reasoning);
-  } else {
-    append_text(out, R"("reasoning_content":)", delta.reasoning);
-  }
-  if (delta.logprobs) {
-    out += R"(},"logprobs":)";
-    append_chat_logprobs(out, *delta.logprobs);
-    out += R"(,"finish_reason":)";
-  } else {
-    out += R"(},"logprobs":null,"finish_reason":)";
-  }
-  if (delta.finish_reason) {
-    out += '"';
-    out += to_string(*delta.finish_reason);
-    out += "\"}";
-  } else {
-    out += "null}";
-  }
+  ObjectWriter choice(out);
+  append_delta(choice.integer("index", delta.index).member("delta"), delta);
+  append_logprobs_and_end(out, choice, delta.logprobs, delta.finish_reason);
   out += head.end;
 }
 

@@ -9,10 +9,19 @@
 
 #include "api/error.h"
 #include "api/messages.h"
+#include "api/output_format.h"
+#include "api/reasoning.h"
 #include "api/response_parts.h"
 #include "api/sampling.h"
+#include "api/tools.h"
 
 namespace hachi::api {
+
+// What the thoughts of an answer are called. A request may use either name in its messages.
+enum class ReasoningName {
+  kReasoningContent,  // DeepSeek's, SGLang's and llama.cpp's
+  kReasoning,         // vLLM's newer one and OpenRouter's
+};
 
 struct ChatRequest {
   std::string model;
@@ -23,21 +32,22 @@ struct ChatRequest {
   TemplateFields prompt;
   std::optional<int64_t> max_tokens;  // at least 1; not set: as many as the context holds
   bool logprobs = false;
-  int64_t top_logprobs = 0;       // 0 to kMaxTopLogprobs; only with logprobs
-  bool include_reasoning = true;  // false: the thoughts are left out of the answer
-  // none, minimal, low, medium, high, xhigh or max; empty: not given. "none" also sets
-  // prompt.enable_thinking to false where the request does not say otherwise.
-  std::string reasoning_effort;
+  int64_t top_logprobs = 0;   // 0 to kMaxTopLogprobs; only with logprobs
+  ReasoningFields reasoning;  // prompt.enable_thinking is its `enable`
+  ReasoningName reasoning_name = ReasoningName::kReasoningContent;  // `reasoning_field`
+  OutputFormat format;
+  ToolFields tools;
 };
 
 ApiResult<ChatRequest> parse_chat_request(std::string_view body);
 
-// Thoughts go out as `reasoning_content`: the name of DeepSeek, SGLang and llama.cpp, which most
-// clients that know vLLM's newer `reasoning` read too. A request may use either.
 struct ChatChoice {
   int64_t index = 0;
-  std::string_view content;
+  std::string_view content;    // empty beside calls: null
   std::string_view reasoning;  // empty: the field is left out
+  ReasoningName reasoning_name = ReasoningName::kReasoningContent;
+  bool reasoning_truncated = false;  // the budget for thoughts was spent: a member says so
+  std::span<const ToolCall> tool_calls;
   std::optional<std::span<const TokenLogprob>> logprobs;
   FinishReason finish_reason = FinishReason::kStop;
 };
@@ -46,12 +56,24 @@ struct ChatChoice {
 void append_chat_response(std::string& out, const ResponseHead& head,
                           std::span<const ChatChoice> choices, const Usage& usage);
 
+// A piece of a call. The first one of a call has its id, name and whatever arguments there are yet;
+// the others have arguments alone.
+struct ToolCallDelta {
+  int64_t index = 0;  // of the call among those of its choice
+  std::string_view id;
+  std::string_view name;
+  std::string_view arguments;
+};
+
 // What a chunk adds to one choice. Empty texts are left out.
 struct ChatDelta {
   int64_t index = 0;
   bool role = false;  // the first chunk of a choice: "role":"assistant","content":""
   std::string_view content;
   std::string_view reasoning;
+  ReasoningName reasoning_name = ReasoningName::kReasoningContent;
+  bool reasoning_truncated = false;  // as in ChatChoice; in the last chunk of a choice
+  std::optional<ToolCallDelta> tool_call;
   std::optional<std::span<const TokenLogprob>> logprobs;
   std::optional<FinishReason> finish_reason;  // in the last chunk of a choice
 };

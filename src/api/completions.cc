@@ -65,11 +65,11 @@ ApiResult<CompletionRequest> parse_completion_request(std::string_view body) {
   out.echo = fields.boolean("echo").value_or(false);
   out.logprobs = fields.integer("logprobs", {0, kMaxTopLogprobs});
   out.add_special_tokens = fields.boolean("add_special_tokens").value_or(true);
+  out.format = read_output_format(fields);
   read_best_of(fields, out.sampling.n);
   check_counts(fields, out);
   fields.unsupported("suffix", {""});
   fields.unsupported("store");
-  fields.unsupported("response_format");
   read_bookkeeping(fields);
   fields.finish();
   return value_or_error(std::move(out), error);

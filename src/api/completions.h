@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/error.h"
+#include "api/output_format.h"
 #include "api/prompts.h"
 #include "api/response_parts.h"
 #include "api/sampling.h"
@@ -28,7 +29,8 @@ struct CompletionRequest {
   int64_t max_tokens = kDefaultCompletionTokens;  // 0: none, for the logprobs of the prompt
   bool echo = false;                              // the answer begins with the prompt
   std::optional<int64_t> logprobs;                // 0 to kMaxTopLogprobs
-  bool add_special_tokens = true;                 // to prompts given as text, as vLLM has it
+  OutputFormat format;
+  bool add_special_tokens = true;  // to prompts given as text, as vLLM has it
 };
 
 ApiResult<CompletionRequest> parse_completion_request(std::string_view body);

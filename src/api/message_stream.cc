@@ -1,6 +1,7 @@
 #include "api/message_stream.h"
 
 #include "api/json_text.h"
+#include "core/check.h"
 
 namespace hachi::api {
 namespace {
@@ -36,16 +37,11 @@ void MessageStream::start(std::string& out, const ResponseHead& head, const Usag
   end_event(out, event);
 }
 
-void MessageStream::open_block(std::string& out, Block block) {
-  if (open_ == block) return;
+void MessageStream::open_block(std::string& out, Block block, std::string_view content) {
   if (open_ != Block::kNone) close_block(out);
   open_ = block;
-  has_text_ = has_text_ || block == Block::kText;
   ObjectWriter event = begin_event(out, "content_block_start");
-  event.integer("index", index_)
-      .raw("content_block", block == Block::kText
-                                ? R"({"type":"text","text":"","citations":null})"
-                                : R"({"type":"thinking","thinking":"","signature":""})");
+  event.integer("index", index_).raw("content_block", content);
   end_event(out, event);
 }
 
@@ -65,24 +61,48 @@ void MessageStream::delta(std::string& out, std::string_view type, std::string_v
   end_event(out, event);
 }
 
+void MessageStream::open_text(std::string& out) {
+  if (open_ == Block::kText) return;
+  has_text_ = true;
+  open_block(out, Block::kText, R"({"type":"text","text":"","citations":null})");
+}
+
 void MessageStream::thinking_delta(std::string& out, std::string_view text) {
-  open_block(out, Block::kThinking);
+  if (open_ != Block::kThinking) {
+    open_block(out, Block::kThinking, R"({"type":"thinking","thinking":"","signature":""})");
+  }
   delta(out, "thinking_delta", "thinking", text);
 }
 
 void MessageStream::text_delta(std::string& out, std::string_view text) {
-  open_block(out, Block::kText);
+  open_text(out);
   delta(out, "text_delta", "text", text);
 }
 
+void MessageStream::tool_use(std::string& out, std::string_view id, std::string_view name) {
+  std::string block;
+  ObjectWriter(block)
+      .text("type", "tool_use")
+      .text("id", id)
+      .text("name", name)
+      .raw("input", "{}")
+      .close();
+  open_block(out, Block::kToolUse, block);
+}
+
+void MessageStream::input_delta(std::string& out, std::string_view text) {
+  CHECK(open_ == Block::kToolUse);
+  delta(out, "input_json_delta", "partial_json", text);
+}
+
 void MessageStream::finish(std::string& out, const MessageEnd& end, const Usage& usage) {
-  if (end.reason == FinishReason::kStop && !has_text_) open_block(out, Block::kText);
+  if (end.reason == FinishReason::kStop && !has_text_) open_text(out);
   if (open_ != Block::kNone) close_block(out);
   ObjectWriter event = begin_event(out, "message_delta");
-  ObjectWriter(event.member("delta"))
-      .text("stop_reason", stop_reason(end))
-      .text_or_null("stop_sequence", end.stop_sequence)
-      .close();
+  ObjectWriter ending(event.member("delta"));
+  ending.text("stop_reason", stop_reason(end)).text_or_null("stop_sequence", end.stop_sequence);
+  if (end.reasoning_truncated) ending.boolean("reasoning_truncated", true);
+  ending.close();
   append_message_usage(event.member("usage"), usage);
   end_event(out, event);
   ObjectWriter stop = begin_event(out, "message_stop");

@@ -1,8 +1,8 @@
 // The events of a streamed message in Anthropic's API:
 //
 //   message_start
-//   for each block (thinking, then text): content_block_start, content_block_delta …,
-//     content_block_stop
+//   for each block (thinking, then text, then calls of tools): content_block_start,
+//     content_block_delta …, content_block_stop
 //   message_delta (stop_reason, usage), message_stop
 #pragma once
 
@@ -22,12 +22,17 @@ class MessageStream {
   void start(std::string& out, const ResponseHead& head, const Usage& usage);
   void thinking_delta(std::string& out, std::string_view delta);
   void text_delta(std::string& out, std::string_view delta);
+  // Begins a call; its arguments follow, in pieces of their JSON text.
+  void tool_use(std::string& out, std::string_view id, std::string_view name);
+  void input_delta(std::string& out, std::string_view delta);
   void finish(std::string& out, const MessageEnd& end, const Usage& usage);
 
  private:
-  enum class Block { kNone, kThinking, kText };
+  enum class Block { kNone, kThinking, kText, kToolUse };
 
-  void open_block(std::string& out, Block block);
+  // `content`: the block as it begins, JSON.
+  void open_block(std::string& out, Block block, std::string_view content);
+  void open_text(std::string& out);
   void close_block(std::string& out);
   void delta(std::string& out, std::string_view type, std::string_view key, std::string_view text);
 

@@ -14,44 +14,57 @@ void put(json::object& message, std::string_view key, std::optional<std::string>
   if (text) message.emplace(key, std::move(*text));
 }
 
-// Checks what templates rely on; index is what a client's stream left behind.
-void check_tool_call(FieldReader& call) {
-  (void)call.text("id");
+// A call with what templates read of it. `index` is what a client's stream left behind, and
+// `parsed_arguments` what the official client made of the arguments.
+json::object read_tool_call(FieldReader& call) {
+  json::object out;
+  put(out, "id", call.text("id"));
   (void)call.integer("index", {0, kMaxInt32});
   (void)call.word("type", {"function"});
+  out.emplace("type", "function");
   call.require("function");
-  const json::object* function = call.object("function");
-  if (function) {
+  if (const json::object* function = call.object("function")) {
     FieldReader reader(*function, call.path_of("function"), call.error());
+    json::object read;
     reader.require("name");
-    (void)reader.text("name");
+    put(read, "name", reader.text("name"));
     const json::value* arguments = reader.any("arguments");
     if (arguments && !arguments->is_string() && !arguments->is_object()) {
       reader.fail("arguments", "must be a string or an object, got {}", shown(*arguments));
+    } else if (arguments) {
+      read.emplace("arguments", *arguments);
     }
+    reader.ignore("parsed_arguments");
     reader.finish();
+    out.emplace("function", std::move(read));
   }
   call.finish();
+  return out;
 }
 
-// Null if there are none.
-const json::array* read_tool_calls(FieldReader& message) {
+json::array read_tool_calls(FieldReader& message) {
+  json::array out;
   const json::array* calls = message.list("tool_calls", kMaxToolCalls);
-  if (!calls || calls->empty()) return nullptr;
+  if (!calls) return out;
   const std::string path = message.path_of("tool_calls");
   for (size_t i = 0; i < calls->size(); ++i) {
     auto call = read_element((*calls)[i], path, i, message.error());
-    if (call) check_tool_call(*call);
+    if (!call) break;
+    out.push_back(read_tool_call(*call));
   }
-  return calls;
+  return out;
 }
 
 void read_assistant(FieldReader& fields, json::object& message) {
   auto reasoning = fields.text("reasoning_content", kMaxTextBytes);
   auto newer_name = fields.text("reasoning", kMaxTextBytes);
   put(message, "reasoning_content", reasoning ? std::move(reasoning) : std::move(newer_name));
-  if (const json::array* calls = read_tool_calls(fields)) message.emplace("tool_calls", *calls);
-  // What the official client's own messages have when they are sent back.
+  if (json::array calls = read_tool_calls(fields); !calls.empty()) {
+    message.emplace("tool_calls", std::move(calls));
+  }
+  // What answers have when they are sent back: ours, and those of the official client.
+  (void)fields.boolean("reasoning_truncated");
+  fields.ignore("parsed");
   fields.unsupported("refusal");
   fields.unsupported("annotations");
   fields.unsupported("audio");

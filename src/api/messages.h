@@ -23,7 +23,8 @@ inline constexpr size_t kMaxToolCalls = 128;     // of one message
 //   content            a text; parts of type text are joined by newlines; null only beside calls
 //   name               if given
 //   reasoning_content  of an assistant, also if it came as `reasoning`
-//   tool_calls         of an assistant, as they came: id, type, function.name, function.arguments
+//   tool_calls         of an assistant: id, type, function.name and function.arguments, which are a
+//                      text or an object as they came
 //   tool_call_id       of a tool
 json::array read_messages(FieldReader& fields, std::string_view name);
 

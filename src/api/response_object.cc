@@ -102,6 +102,22 @@ void append_reasoning_item(std::string& out, std::string_view id, std::string_vi
   writer.close();
 }
 
+void append_call_item(std::string& out, std::string_view id, std::string_view status,
+                      const ToolCall& call) {
+  ObjectWriter(out)
+      .text("id", id)
+      .text("type", "function_call")
+      .text("status", status)
+      .text("call_id", call.id)
+      .text("name", call.name)
+      .text("arguments", call.arguments)
+      .close();
+}
+
+std::string_view response_status(FinishReason reason) {
+  return reason == FinishReason::kLength ? "incomplete" : "completed";
+}
+
 std::string item_id(std::string_view prefix, std::string_view response_id, int64_t index) {
   const size_t mark = response_id.find('_');
   std::string out(prefix);

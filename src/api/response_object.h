@@ -32,8 +32,13 @@ void append_message_item(std::string& out, std::string_view id, std::string_view
                          std::string_view part);
 void append_reasoning_item(std::string& out, std::string_view id, std::string_view status,
                            std::string_view part);
+void append_call_item(std::string& out, std::string_view id, std::string_view status,
+                      const ToolCall& call);
 
-// "msg_…" or "rs_…" for item `index` of response "resp_…"
+// "completed", or "incomplete" for one that was cut.
+std::string_view response_status(FinishReason reason);
+
+// "msg_…", "rs_…" or "fc_…" for item `index` of response "resp_…"
 std::string item_id(std::string_view prefix, std::string_view response_id, int64_t index);
 
 }  // namespace hachi::api

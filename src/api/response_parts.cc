@@ -5,7 +5,15 @@
 namespace hachi::api {
 
 std::string_view to_string(FinishReason reason) {
-  return reason == FinishReason::kStop ? "stop" : "length";
+  switch (reason) {
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kToolCalls:
+      break;
+  }
+  return "tool_calls";
 }
 
 void append_usage(std::string& out, const Usage& usage) {

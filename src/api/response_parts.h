@@ -17,12 +17,20 @@ struct ResponseHead {
 // Why an answer ended. A deadline that the server set is kLength: the answer was cut, and the
 // clients' types know no other word for that. One that was cancelled has no reader.
 enum class FinishReason {
-  kStop,    // an end token or a stop text
-  kLength,  // max_tokens, the context's end or a deadline
+  kStop,       // an end token or a stop text
+  kLength,     // max_tokens, the context's end or a deadline
+  kToolCalls,  // the model waits for what its calls give
 };
 
-// "stop" or "length"
+// "stop", "length" or "tool_calls"
 std::string_view to_string(FinishReason reason);
+
+// A call of a tool, whole. The views are the caller's and outlive the call.
+struct ToolCall {
+  std::string_view id;         // of this call, unlike all others of the conversation
+  std::string_view name;       // of the tool
+  std::string_view arguments;  // a JSON object as the model wrote it; broken off with the answer
+};
 
 struct Usage {
   int64_t prompt_tokens = 0;

@@ -5,6 +5,7 @@
 #include "api/json_text.h"
 #include "api/logprobs.h"
 #include "api/response_object.h"
+#include "core/check.h"
 
 namespace hachi::api {
 namespace {
@@ -53,6 +54,12 @@ void ResponseStream::start(std::string& out) {
   lifecycle(out, "in_progress", nullptr, nullptr);
 }
 
+void ResponseStream::item_event(std::string& out, std::string_view type, std::string_view item) {
+  ObjectWriter writer = begin_event(out, type, sequence_number_);
+  writer.integer("output_index", item_index_).raw("item", item);
+  end_event(out, writer);
+}
+
 void ResponseStream::open_item(std::string& out, Open kind) {
   if (open_ == kind) return;
   if (open_ != Open::kNothing) close_item(out, "completed");
@@ -61,10 +68,9 @@ void ResponseStream::open_item(std::string& out, Open kind) {
   has_message_ = has_message_ || is_text;
   item_id_ = item_id(is_text ? "msg_" : "rs_", head_.id, item_index_);
 
-  ObjectWriter item = begin_event(out, "response.output_item.added", sequence_number_);
-  item.integer("output_index", item_index_).member("item");
-  (is_text ? append_message_item : append_reasoning_item)(out, item_id_, "in_progress", "");
-  end_event(out, item);
+  std::string item;
+  (is_text ? append_message_item : append_reasoning_item)(item, item_id_, "in_progress", "");
+  item_event(out, "response.output_item.added", item);
 
   ObjectWriter part = begin_event(out, "response.content_part.added", sequence_number_);
   put_place(part, item_id_, item_index_);
@@ -77,7 +83,8 @@ void ResponseStream::open_item(std::string& out, Open kind) {
   end_event(out, part);
 }
 
-void ResponseStream::close_item(std::string& out, std::string_view status) {
+// The end of thoughts or a text; `item` becomes the whole item.
+void ResponseStream::close_part(std::string& out, std::string& item, std::string_view status) {
   const bool is_text = open_ == Open::kText;
   ObjectWriter done =
       begin_event(out, is_text ? "response.output_text.done" : "response.reasoning_text.done",
@@ -98,18 +105,55 @@ void ResponseStream::close_item(std::string& out, std::string_view status) {
   part.raw("part", part_json);
   end_event(out, part);
 
-  std::string item_json;
-  (is_text ? append_message_item : append_reasoning_item)(item_json, item_id_, status, part_json);
-  ObjectWriter item = begin_event(out, "response.output_item.done", sequence_number_);
-  item.integer("output_index", item_index_).raw("item", item_json);
-  end_event(out, item);
+  if (!is_text && is_truncated_) status = "incomplete";
+  (is_text ? append_message_item : append_reasoning_item)(item, item_id_, status, part_json);
+}
 
+void ResponseStream::close_call(std::string& out, std::string& item, std::string_view status) {
+  ObjectWriter done = begin_event(out, "response.function_call_arguments.done", sequence_number_);
+  done.text("item_id", item_id_)
+      .integer("output_index", item_index_)
+      .text("name", call_name_)
+      .text("arguments", text_);
+  end_event(out, done);
+  append_call_item(item, item_id_, status, {call_id_, call_name_, text_});
+}
+
+void ResponseStream::close_item(std::string& out, std::string_view status) {
+  std::string item;
+  if (open_ == Open::kCall) {
+    close_call(out, item, status);
+  } else {
+    close_part(out, item, status);
+  }
+  item_event(out, "response.output_item.done", item);
   if (!items_.empty()) items_ += ',';
-  items_ += item_json;
+  items_ += item;
   text_.clear();
   logprobs_.clear();
   ++item_index_;
   open_ = Open::kNothing;
+}
+
+void ResponseStream::function_call(std::string& out, std::string_view call_id,
+                                   std::string_view name) {
+  if (open_ != Open::kNothing) close_item(out, "completed");
+  open_ = Open::kCall;
+  call_id_ = call_id;
+  call_name_ = name;
+  item_id_ = item_id("fc_", head_.id, item_index_);
+  std::string item;
+  append_call_item(item, item_id_, "in_progress", {call_id_, call_name_, ""});
+  item_event(out, "response.output_item.added", item);
+}
+
+void ResponseStream::arguments_delta(std::string& out, std::string_view delta) {
+  CHECK(open_ == Open::kCall);
+  text_ += delta;
+  ObjectWriter writer =
+      begin_event(out, "response.function_call_arguments.delta", sequence_number_);
+  writer.text("item_id", item_id_).integer("output_index", item_index_).text("delta", delta);
+  end_event(out, writer);
 }
 
 void ResponseStream::reasoning_delta(std::string& out, std::string_view delta) {
@@ -139,7 +183,7 @@ void ResponseStream::text_delta(std::string& out, std::string_view delta,
 }
 
 void ResponseStream::finish(std::string& out, FinishReason reason, const Usage& usage) {
-  const std::string_view status = reason == FinishReason::kStop ? "completed" : "incomplete";
+  const std::string_view status = response_status(reason);
   // Clients look for a message, so that one which ends by itself has one, be it empty.
   if (reason == FinishReason::kStop && !has_message_) open_item(out, Open::kText);
   if (open_ != Open::kNothing) close_item(out, status);

@@ -7,108 +7,21 @@
 #include "api/fields.h"
 #include "api/json_text.h"
 #include "api/logprobs.h"
+#include "api/response_input.h"
 #include "api/response_object.h"
 
 namespace hachi::api {
 namespace {
 
-// The texts of a list of parts, one after the other; the parts are checked.
-std::string read_reasoning(FieldReader& item) {
-  (void)item.text("id");
-  (void)item.text("encrypted_content", kMaxTextBytes);
-  (void)item.word("status", {"in_progress", "completed", "incomplete"});
-  (void)read_content(item, "summary", {"summary_text"});
-  return read_content(item, "content", {"reasoning_text"}).value_or("");
-}
-
-json::object read_message_item(FieldReader& item) {
-  json::object message;
-  (void)item.text("id");
-  (void)item.word("status", {"in_progress", "completed", "incomplete"});
-  (void)item.word("phase", {"commentary", "final_answer"});
-  item.require("role");
-  const auto role = item.word("role", {"system", "developer", "user", "assistant"});
-  item.require("content");
-  auto content = read_content(item, "content", {"input_text", "output_text"});
-  if (role && content) message = {{"role", *role}, {"content", std::move(*content)}};
-  return message;
-}
-
-// Thoughts belong to the assistant's message that follows them; where none does, they are of no
-// use to the model and go.
-void read_items(FieldReader& fields, const json::array& items, json::array& messages) {
-  const std::string path = fields.path_of("input");
-  if (items.empty()) fields.fail("input", "must have at least one item");
-  std::string reasoning;
-  for (size_t i = 0; i < items.size(); ++i) {
-    auto item = read_element(items[i], path, i, fields.error());
-    if (!item) return;
-    const auto type = item->word("type", {"message", "reasoning"}).value_or("message");
-    if (type == "reasoning") {
-      reasoning = read_reasoning(*item);
-    } else {
-      json::object message = read_message_item(*item);
-      if (fields.failed()) return;
-      if (message["role"] == "assistant" && !reasoning.empty()) {
-        message.emplace("reasoning_content", reasoning);
-      }
-      reasoning.clear();
-      messages.push_back(std::move(message));
-    }
-    item->finish();
-  }
-  if (messages.empty()) fields.fail("input", "must have at least one message");
-}
-
-json::array read_input(FieldReader& fields, const std::optional<std::string>& instructions) {
-  json::array messages;
-  fields.require("input");
-  const json::value* input = fields.any("input");
-  if (!input) return messages;
-  if (input->is_string()) {
-    const auto text = fields.text("input", kMaxTextBytes);
-    if (text) messages.push_back({{"role", "user"}, {"content", *text}});
-  } else if (!input->is_array()) {
-    fields.fail("input", "must be a string or a list of items, got {}", shown(*input));
-  } else if (const json::array* items = fields.list("input", kMaxMessages)) {
-    read_items(fields, *items, messages);
-  }
-  if (instructions) {
-    messages.insert(messages.begin(), json::object{{"role", "system"}, {"content", *instructions}});
-  }
-  return messages;
-}
-
-void read_reasoning_config(FieldReader& fields, ResponsesRequest& out) {
-  const json::object* reasoning = fields.object("reasoning");
-  if (!reasoning) return;
-  FieldReader reader(*reasoning, fields.path_of("reasoning"), fields.error());
-  out.reasoning_effort =
-      reader.word("effort", {"none", "minimal", "low", "medium", "high", "xhigh", "max"})
-          .value_or("");
-  // The thoughts themselves are given, and no summary of them.
-  (void)reader.word("summary", {"auto", "concise", "detailed"});
-  (void)reader.word("generate_summary", {"auto", "concise", "detailed"});
-  (void)reader.word("context", {"auto"});
-  (void)reader.word("mode", {"standard"});
-  reader.finish();
-  if (out.reasoning_effort == "none" && !out.prompt.enable_thinking) {
-    out.prompt.enable_thinking = false;
-  }
-}
-
-void read_text_config(FieldReader& fields) {
+OutputFormat read_text_config(FieldReader& fields) {
+  OutputFormat out;
   const json::object* text = fields.object("text");
-  if (!text) return;
+  if (!text) return out;
   FieldReader reader(*text, fields.path_of("text"), fields.error());
   (void)reader.word("verbosity", {"medium"});
-  if (const json::object* format = reader.object("format")) {
-    FieldReader inner(*format, reader.path_of("format"), fields.error());
-    inner.require("type");
-    inner.unsupported("type", {"text"});
-    inner.finish();
-  }
+  out = read_text_format(reader);
   reader.finish();
+  return out;
 }
 
 void read_logprobs(FieldReader& fields, ResponsesRequest& out) {
@@ -127,8 +40,8 @@ void read_logprobs(FieldReader& fields, ResponsesRequest& out) {
   }
 }
 
-// What this server does not keep or run.
-void refuse_state_and_tools(FieldReader& fields) {
+// What this server does not keep.
+void refuse_state(FieldReader& fields) {
   if (fields.any("previous_response_id")) {
     fields.fail("previous_response_id",
                 "is not supported, because no responses are stored: send the whole conversation "
@@ -140,10 +53,7 @@ void refuse_state_and_tools(FieldReader& fields) {
   fields.unsupported("context_management");
   fields.unsupported("moderation");
   fields.unsupported("truncation", {"disabled"});
-  fields.unsupported("tools");
-  fields.unsupported("tool_choice", {"none", "auto"});
-  (void)fields.integer("max_tool_calls", {1, kMaxInt32});
-  (void)fields.boolean("parallel_tool_calls");
+  (void)fields.integer("max_tool_calls", {1, kMaxInt32});  // of tools that the server runs
   (void)fields.boolean("store");  // true is what OpenAI assumes where it is left out
 }
 
@@ -155,16 +65,17 @@ void append_optional(ObjectWriter& writer, std::string_view key, std::optional<d
   }
 }
 
-// Members of an object, without its braces.
-std::string echo_of(const ResponsesRequest& request, const std::optional<std::string>& instructions,
-                    const json::object* metadata) {
+// A field of the request as it came, or what stands for it where it was left out.
+std::string as_given(const json::object& request, std::string_view name, std::string_view absent) {
+  const json::value* value = request.if_contains(name);
+  return value && !value->is_null() ? json::serialize(*value) : std::string(absent);
+}
+
+// Members of an object, without its braces. `object` is the request, whose fields are checked.
+std::string echo_of(const ResponsesRequest& request, const json::object& object) {
   std::string out;
   ObjectWriter writer(out);
-  if (instructions) {
-    writer.text("instructions", *instructions);
-  } else {
-    writer.null("instructions");
-  }
+  writer.raw("instructions", as_given(object, "instructions", "null"));
   if (request.max_output_tokens) {
     writer.integer("max_output_tokens", *request.max_output_tokens);
   } else {
@@ -173,20 +84,71 @@ std::string echo_of(const ResponsesRequest& request, const std::optional<std::st
   append_optional(writer, "temperature", request.sampling.temperature);
   append_optional(writer, "top_p", request.sampling.top_p);
   writer.integer("top_logprobs", request.top_logprobs)
-      .raw("metadata", metadata ? json::serialize(*metadata) : "{}");
+      .raw("metadata", as_given(object, "metadata", "{}"));
   ObjectWriter(writer.member("reasoning"))
-      .text_or_null("effort", request.reasoning_effort)
+      .text_or_null("effort", request.reasoning.effort)
       .null("summary")
       .close();
-  writer.raw("text", R"({"format":{"type":"text"}})")
-      .raw("tools", "[]")
-      .text("tool_choice", "auto")
-      .boolean("parallel_tool_calls", true)
+  constexpr std::string_view kPlainText = R"({"type":"text"})";
+  const json::value* text = object.if_contains("text");
+  const json::object* config = text ? text->if_object() : nullptr;
+  ObjectWriter(writer.member("text"))
+      .raw("format", config ? as_given(*config, "format", kPlainText) : std::string(kPlainText))
+      .close();
+  writer.raw("tools", as_given(object, "tools", "[]"))
+      .raw("tool_choice", as_given(object, "tool_choice", R"("auto")"))
+      .boolean("parallel_tool_calls", request.tools.parallel)
       .null("previous_response_id")
       .boolean("background", false)
       .text("truncation", "disabled");
   return out.substr(1);
 }
+
+// The items of an answer as they are added: only the last of them can be cut short.
+class ItemList {
+ public:
+  ItemList(const ResponseHead& head, std::string_view last_status, size_t num_items)
+      : head_(head), last_status_(last_status), num_items_(num_items) {}
+
+  void add_reasoning(std::string_view text, bool is_truncated) {
+    std::string part;
+    append_reasoning_part(part, text);
+    const std::string id = next_id("rs_");
+    append_reasoning_item(out_, id, is_truncated ? "incomplete" : status(), part);
+  }
+
+  void add_message(const ResponseOutput& output) {
+    std::string logprobs, part;
+    if (output.logprobs) append_logprob_items(logprobs, *output.logprobs);
+    append_text_part(part, output.text, logprobs);
+    const std::string id = next_id("msg_");
+    append_message_item(out_, id, status(), part);
+  }
+
+  void add_call(const ToolCall& call) {
+    const std::string id = next_id("fc_");
+    append_call_item(out_, id, status(), call);
+  }
+
+  const std::string& text() const { return out_; }
+
+ private:
+  // Begins an item.
+  std::string next_id(std::string_view prefix) {
+    if (num_added_ > 0) out_ += ',';
+    return item_id(prefix, head_.id, static_cast<int64_t>(num_added_++));
+  }
+
+  std::string_view status() const {
+    return num_added_ == num_items_ ? last_status_ : std::string_view("completed");
+  }
+
+  const ResponseHead& head_;
+  std::string_view last_status_;
+  size_t num_items_;
+  size_t num_added_ = 0;
+  std::string out_;
+};
 
 }  // namespace
 
@@ -198,7 +160,7 @@ ApiResult<ResponsesRequest> parse_responses_request(std::string_view body) {
   fields.require("model");
   out.model = fields.text("model").value_or("");
   const auto instructions = fields.text("instructions", kMaxTextBytes);
-  out.messages = read_input(fields, instructions);
+  out.messages = read_response_input(fields, instructions);
   out.sampling = read_sampling(fields);
   if (out.sampling.n != 1) fields.fail("n", "must be 1 here, got {}", out.sampling.n);
   out.stream = read_stream(fields).stream;
@@ -206,36 +168,26 @@ ApiResult<ResponsesRequest> parse_responses_request(std::string_view body) {
   out.prompt = read_template_fields(fields, out.messages);
   out.max_output_tokens = fields.integer("max_output_tokens", {1, kMaxInt32});
   read_logprobs(fields, out);
-  read_reasoning_config(fields, out);
-  read_text_config(fields);
-  refuse_state_and_tools(fields);
-  const json::object* metadata = read_metadata(fields);
+  out.reasoning = read_reasoning(fields, out.prompt);
+  out.format = read_text_config(fields);
+  out.tools = read_response_tools(fields);
+  refuse_state(fields);
   read_bookkeeping(fields);
   fields.finish();
-  if (!error) out.echo = echo_of(out, instructions, metadata);
+  if (!error) out.echo = echo_of(out, object);
   return value_or_error(std::move(out), error);
 }
 
 void append_response(std::string& out, const ResponseHead& head, const ResponsesRequest& request,
                      const ResponseOutput& output, FinishReason reason, const Usage& usage) {
-  const std::string_view status = reason == FinishReason::kStop ? "completed" : "incomplete";
+  const std::string_view status = response_status(reason);
+  const bool has_reasoning = !output.reasoning.empty();
   const bool has_message = !output.text.empty() || reason == FinishReason::kStop;
-  std::string items;
-  if (!output.reasoning.empty()) {
-    std::string part;
-    append_reasoning_part(part, output.reasoning);
-    append_reasoning_item(items, item_id("rs_", head.id, 0), has_message ? "completed" : status,
-                          part);
-  }
-  if (has_message) {
-    std::string logprobs;
-    if (output.logprobs) append_logprob_items(logprobs, *output.logprobs);
-    std::string part;
-    append_text_part(part, output.text, logprobs);
-    if (!items.empty()) items += ',';
-    append_message_item(items, item_id("msg_", head.id, items.empty() ? 0 : 1), status, part);
-  }
-  append_response_object(out, head, request.echo, {status, items, &usage, nullptr});
+  ItemList items(head, status, has_reasoning + has_message + output.tool_calls.size());
+  if (has_reasoning) items.add_reasoning(output.reasoning, output.reasoning_truncated);
+  if (has_message) items.add_message(output);
+  for (const ToolCall& call : output.tool_calls) items.add_call(call);
+  append_response_object(out, head, request.echo, {status, items.text(), &usage, nullptr});
 }
 
 }  // namespace hachi::api

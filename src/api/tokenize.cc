@@ -19,7 +19,7 @@ ApiResult<TokenizeRequest> parse_tokenize_request(std::string_view body) {
     fields.require(fields.any("messages") ? "messages" : "prompt");
     out.messages = read_messages(fields, "messages");
     out.prompt_fields = read_template_fields(fields, out.messages);
-    fields.unsupported("tools");
+    out.tools = read_chat_tools(fields);
   } else {
     out.prompt = std::move(*prompt);
   }

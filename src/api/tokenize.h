@@ -9,16 +9,18 @@
 
 #include "api/error.h"
 #include "api/messages.h"
+#include "api/tools.h"
 
 namespace hachi::api {
 
 // Either a prompt or a conversation, which the template turns into one.
 struct TokenizeRequest {
   std::string model;     // empty: the only one that is served
-  bool is_chat = false;  // true: messages and prompt_fields count; false: prompt
+  bool is_chat = false;  // true: all but prompt count; false: prompt
   std::string prompt;
   json::array messages;  // as read_messages gives them
   TemplateFields prompt_fields;
+  ToolFields tools;
   bool add_special_tokens = true;  // false for a conversation: the template writes them
   bool return_token_strs = false;
 };

@@ -5,6 +5,7 @@
 #include "server/answers.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
+#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
@@ -23,8 +24,8 @@ AnswerAsk ask_for(api::ChatRequest& request) {
 void append_news(std::string& out, const api::ChunkHead& head, const api::ChatRequest& request,
                  int64_t index, Generation& generation) {
   const LogprobViews logprobs(generation.scored());
-  api::ChatDelta delta{.index = index};
-  if (!request.include_reasoning) {
+  api::ChatDelta delta{.index = index, .reasoning_name = request.reasoning_name};
+  if (!request.reasoning.include) {
     std::erase_if(generation.pieces(), [](const auto& piece) { return piece.is_thinking; });
   }
   // Logprobs that no text goes out with: it is held back or left out, and they are not.
@@ -89,8 +90,9 @@ net::awaitable<api::ApiResult<std::string>> chat_body(Caller& caller,
     }
     api::ChatChoice choice{.index = static_cast<int64_t>(choices.size()),
                            .content = text.content,
+                           .reasoning_name = request.reasoning_name,
                            .finish_reason = one.finish_reason()};
-    if (request.include_reasoning) choice.reasoning = text.reasoning;
+    if (request.reasoning.include) choice.reasoning = text.reasoning;
     if (request.logprobs) choice.logprobs = text.logprobs.span();
     choices.push_back(choice);
   }
@@ -101,7 +103,7 @@ net::awaitable<api::ApiResult<std::string>> chat_body(Caller& caller,
 
 net::awaitable<api::ApiResult<Begun<api::ChatRequest>>> begin_chat(Caller& caller,
                                                                    std::string_view body) {
-  return begin_request(caller, body, api::parse_chat_request, ask_for, "chatcmpl-");
+  return begin_request(caller, body, parse_built<api::parse_chat_request>, ask_for, "chatcmpl-");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "core/utf8.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
+#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
@@ -144,7 +145,7 @@ net::awaitable<api::ApiResult<std::string>> completions_body(Caller& caller,
 
 net::awaitable<api::ApiResult<Begun<api::CompletionRequest>>> begin_completions(
     Caller& caller, std::string_view body) {
-  return begin_request(caller, body, api::parse_completion_request, ask_for, "cmpl-");
+  return begin_request(caller, body, parse_built<api::parse_completion_request>, ask_for, "cmpl-");
 }
 
 }  // namespace

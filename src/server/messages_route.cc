@@ -5,6 +5,7 @@
 #include "api/message_stream.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
+#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 AnswerAsk ask_for(const api::MessagesRequest& request) {
   ChatPrompt prompt;
   prompt.messages = request.messages;
-  prompt.fields.enable_thinking = request.enable_thinking;
+  prompt.fields.enable_thinking = request.reasoning.enable;
   prompt.fields.continue_final_message = request.continue_final_message;
   prompt.fields.add_generation_prompt = !request.continue_final_message;
   return {.model = request.model,
@@ -36,7 +37,7 @@ net::awaitable<void> stream_message(Visit& visit, const api::MessagesRequest& re
     for (const output::Piece& piece : generation.pieces()) {
       if (!piece.is_thinking) {
         stream.text_delta(out, piece.text);
-      } else if (request.show_thinking) {
+      } else if (request.reasoning.include) {
         stream.thinking_delta(out, piece.text);
       }
     }
@@ -59,17 +60,17 @@ net::awaitable<api::ApiResult<std::string>> message_body(Caller& caller,
   Generation& generation = answers.generations.front();
   std::string thinking, text;
   for (const output::Piece& piece : generation.pieces()) {
-    if (piece.is_thinking && !request.show_thinking) continue;
+    if (piece.is_thinking && !request.reasoning.include) continue;
     (piece.is_thinking ? thinking : text) += piece.text;
   }
   std::string body;
-  api::append_message(body, head, thinking, text, end_of(generation), answers.usage());
+  api::append_message(body, head, {thinking, text, {}}, end_of(generation), answers.usage());
   co_return body;
 }
 
 net::awaitable<api::ApiResult<Begun<api::MessagesRequest>>> begin_message(Caller& caller,
                                                                           std::string_view body) {
-  return begin_request(caller, body, api::parse_messages_request, ask_for, "msg_");
+  return begin_request(caller, body, parse_built<api::parse_messages_request>, ask_for, "msg_");
 }
 
 }  // namespace
@@ -85,8 +86,8 @@ net::awaitable<void> answer_messages(Visit& visit, std::string) {
 }
 
 net::awaitable<void> answer_count_tokens(Visit& visit, std::string) {
-  auto request =
-      co_await parse_body(visit, visit.exchange().request().body, api::parse_count_tokens_request);
+  auto request = co_await parse_body(visit, visit.exchange().request().body,
+                                     parse_built<api::parse_count_tokens_request>);
   if (!request) co_return co_await visit.send_error(std::move(request).error());
   auto model = co_await acquire_model(visit, request->model);
   if (!model) co_return co_await visit.send_error(std::move(model).error());

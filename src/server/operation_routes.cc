@@ -6,6 +6,7 @@
 #include "server/answers.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
+#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
@@ -54,8 +55,8 @@ net::awaitable<void> answer_model(Visit& visit, std::string id) {
 }
 
 net::awaitable<void> answer_tokenize(Visit& visit, std::string) {
-  auto request =
-      co_await parse_body(visit, visit.exchange().request().body, api::parse_tokenize_request);
+  auto request = co_await parse_body(visit, visit.exchange().request().body,
+                                     parse_built<api::parse_tokenize_request>);
   if (!request) co_return co_await visit.send_error(std::move(request).error());
   auto model = co_await acquire_model(visit, request->model);
   if (!model) co_return co_await visit.send_error(std::move(model).error());

@@ -5,6 +5,7 @@
 #include "api/responses.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
+#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
@@ -72,7 +73,7 @@ net::awaitable<api::ApiResult<std::string>> response_body(Caller& caller,
 
 net::awaitable<api::ApiResult<Begun<api::ResponsesRequest>>> begin_response(Caller& caller,
                                                                             std::string_view body) {
-  return begin_request(caller, body, api::parse_responses_request, ask_for, "resp_");
+  return begin_request(caller, body, parse_built<api::parse_responses_request>, ask_for, "resp_");
 }
 
 }  // namespace

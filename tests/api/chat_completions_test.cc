@@ -29,7 +29,10 @@ TEST(ChatRequest, HasDefaults) {
   EXPECT_FALSE(request->stream.stream);
   EXPECT_TRUE(request->prompt.add_generation_prompt);
   EXPECT_EQ(request->prompt.enable_thinking, std::nullopt);
-  EXPECT_TRUE(request->include_reasoning);
+  EXPECT_TRUE(request->reasoning.include);
+  EXPECT_EQ(request->reasoning_name, ReasoningName::kReasoningContent);
+  EXPECT_EQ(request->format.kind, OutputFormat::Kind::kText);
+  EXPECT_EQ(request->tools.choice, ToolFields::Choice::kNone);
 }
 
 TEST(ChatRequest, ReadsEachField) {
@@ -66,24 +69,10 @@ TEST(ChatRequest, ReadsEachField) {
   EXPECT_TRUE(request->stream.include_usage);
   EXPECT_EQ(request->schedule.priority, -7);
   EXPECT_EQ(request->schedule.cache_salt, "s");
-  EXPECT_FALSE(request->include_reasoning);
-  EXPECT_EQ(request->reasoning_effort, "low");
+  EXPECT_FALSE(request->reasoning.include);
+  EXPECT_EQ(request->reasoning.effort, "low");
   EXPECT_EQ(request->prompt.enable_thinking, true);
   EXPECT_EQ(boost::json::value(request->prompt.variables), parse(R"({"style":"brief"})"));
-}
-
-TEST(ChatRequest, NoReasoningEffortTurnsThinkingOff) {
-  const std::string base = R"({"model":"m","messages":[{"role":"user","content":"Hi"}],)";
-  const auto off = parse_chat_request(base + R"("reasoning_effort":"none"})");
-  ASSERT_TRUE(off);
-  EXPECT_EQ(off->prompt.enable_thinking, false);
-  const auto said = parse_chat_request(
-      base + R"("reasoning_effort":"none","chat_template_kwargs":{"enable_thinking":true}})");
-  ASSERT_TRUE(said);
-  EXPECT_EQ(said->prompt.enable_thinking, true);
-  const auto low = parse_chat_request(base + R"("reasoning_effort":"low"})");
-  ASSERT_TRUE(low);
-  EXPECT_EQ(low->prompt.enable_thinking, std::nullopt);
 }
 
 TEST(ChatResponse, HasOpenAisShape) {
@@ -162,13 +151,16 @@ TEST(ChatStream, IsAsOpenAisClientsReadIt) {
 TEST(ChatStream, IsJsonForEveryDelta) {
   const TokenLogprob tokens[] = {{"a", -1.0f}};
   const ChunkHead head = chat_chunk_head(kHead, false);
-  for (int bits = 0; bits < 32; ++bits) {
+  for (int bits = 0; bits < 256; ++bits) {
     ChatDelta delta;
     delta.role = bits & 1;
     if (bits & 2) delta.content = "c";
     if (bits & 4) delta.reasoning = "r";
     if (bits & 8) delta.logprobs = tokens;
     if (bits & 16) delta.finish_reason = FinishReason::kLength;
+    if (bits & 32) delta.tool_call = {1, "", "", "{"};
+    if (bits & 64) delta.reasoning_name = ReasoningName::kReasoning;
+    delta.reasoning_truncated = bits & 128;
     std::string out;
     append_chat_chunk(out, head, delta);
     const auto events = events_of(out);
@@ -179,7 +171,12 @@ TEST(ChatStream, IsJsonForEveryDelta) {
     const auto& choice = json.at_pointer("/choices/0").as_object();
     EXPECT_EQ(choice.at("delta").as_object().contains("role"), delta.role);
     EXPECT_EQ(choice.at("delta").as_object().contains("content"), delta.role || (bits & 2));
-    EXPECT_EQ(choice.at("delta").as_object().contains("reasoning_content"), (bits & 4) != 0);
+    const bool is_newer = bits & 64;
+    const auto& said = choice.at("delta").as_object();
+    EXPECT_EQ(said.contains("reasoning_content"), (bits & 4) && !is_newer);
+    EXPECT_EQ(said.contains("reasoning"), (bits & 4) && is_newer);
+    EXPECT_EQ(said.contains("tool_calls"), (bits & 32) != 0);
+    EXPECT_EQ(said.contains("reasoning_truncated"), delta.reasoning_truncated);
     EXPECT_EQ(choice.at("logprobs").is_object(), (bits & 8) != 0);
     EXPECT_EQ(choice.at("finish_reason").is_string(), (bits & 16) != 0);
     EXPECT_FALSE(json.as_object().contains("usage"));

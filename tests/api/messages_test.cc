@@ -27,7 +27,8 @@ TEST(Messages, BecomeWhatTemplatesRead) {
       {"role": "assistant", "content": "a", "reasoning_content": "r", "refusal": null},
       {"role": "assistant", "content": null, "reasoning": "r2"},
       {"role": "assistant", "content": null, "tool_calls": [
-        {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"x\": 1}"}}]},
+        {"id": "c", "type": "function", "index": 0, "function": {"name": "f",
+         "arguments": "{\"x\": 1}", "parsed_arguments": {"x": 1}}}], "parsed": {"x": 1}},
       {"role": "tool", "tool_call_id": "c", "content": "4"}])"),
             parse(R"([
       {"role": "system", "content": "a\nb"},
@@ -87,23 +88,23 @@ TEST(AnthropicMessages, BecomeWhatTemplatesRead) {
 TEST(AnthropicMessages, ReadThinking) {
   const std::string base = R"("messages": [{"role": "user", "content": "u"}])";
   const auto absent = messages_request(base);
-  EXPECT_EQ(absent.enable_thinking, false);
-  EXPECT_FALSE(absent.show_thinking);
+  EXPECT_EQ(absent.reasoning.enable, false);
+  EXPECT_FALSE(absent.reasoning.include);
   EXPECT_FALSE(absent.continue_final_message);
   const auto enabled =
       messages_request(base + R"(, "thinking": {"type": "enabled", "budget_tokens": 50})");
-  EXPECT_EQ(enabled.enable_thinking, true);
-  EXPECT_TRUE(enabled.show_thinking);
-  EXPECT_EQ(enabled.thinking_budget, 50);
+  EXPECT_EQ(enabled.reasoning.enable, true);
+  EXPECT_TRUE(enabled.reasoning.include);
+  EXPECT_EQ(enabled.reasoning.budget, 50);
   const auto adaptive = messages_request(base + R"(, "thinking": {"type": "adaptive"})");
-  EXPECT_EQ(adaptive.enable_thinking, std::nullopt);
-  EXPECT_TRUE(adaptive.show_thinking);
+  EXPECT_EQ(adaptive.reasoning.enable, std::nullopt);
+  EXPECT_TRUE(adaptive.reasoning.include);
   const auto disabled = messages_request(base + R"(, "thinking": {"type": "disabled"})");
-  EXPECT_EQ(disabled.enable_thinking, false);
-  EXPECT_FALSE(disabled.show_thinking);
+  EXPECT_EQ(disabled.reasoning.enable, false);
+  EXPECT_FALSE(disabled.reasoning.include);
   const auto hidden =
       messages_request(base + R"(, "thinking": {"type": "adaptive", "display": "omitted"})");
-  EXPECT_FALSE(hidden.show_thinking);
+  EXPECT_FALSE(hidden.reasoning.include);
 }
 
 TEST(AnthropicMessages, ReadSampling) {
@@ -119,7 +120,7 @@ TEST(AnthropicMessages, ReadSampling) {
 
 TEST(AnthropicMessage, HasItsShape) {
   std::string out;
-  append_message(out, kHead, "Hm", "Hi", {FinishReason::kStop, "END"}, {10, 5, 4, 2});
+  append_message(out, kHead, {"Hm", "Hi", {}}, {FinishReason::kStop, "END"}, {10, 5, 4, 2});
   EXPECT_EQ(parse(out), parse(R"({"id": "msg_1", "type": "message", "role": "assistant",
     "model": "m", "content": [{"type": "thinking", "thinking": "Hm", "signature": ""},
       {"type": "text", "text": "Hi", "citations": null}],
@@ -127,11 +128,11 @@ TEST(AnthropicMessage, HasItsShape) {
     "usage": {"input_tokens": 6, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 4,
       "output_tokens": 5, "output_tokens_details": {"thinking_tokens": 2}}})"));
   out.clear();
-  append_message(out, kHead, "", "", {FinishReason::kStop, ""}, {});
+  append_message(out, kHead, {"", "", {}}, {FinishReason::kStop, ""}, {});
   EXPECT_EQ(parse(out).at_pointer("/content/0/text"), "");
   EXPECT_EQ(parse(out).at("stop_reason"), "end_turn");
   out.clear();
-  append_message(out, kHead, "Hm", "", {FinishReason::kLength, ""}, {});
+  append_message(out, kHead, {"Hm", "", {}}, {FinishReason::kLength, ""}, {});
   EXPECT_EQ(parse(out).at("content").as_array().size(), 1u);
   EXPECT_EQ(parse(out).at("stop_reason"), "max_tokens");
   EXPECT_TRUE(parse(out).at("stop_sequence").is_null());

@@ -25,11 +25,13 @@ import operations_tests  # noqa: E402
 import python_suite  # noqa: E402
 import responses_tests  # noqa: E402
 import streams_tests  # noqa: E402
+import wire_tests  # noqa: E402
 from client_case import ClientTest  # noqa: E402
 from server import Server  # noqa: E402
 
 MODULES = (batches_tests, chat_tests, completions_tests, embeddings_tests, errors_tests,
-           harness_tests, messages_tests, operations_tests, responses_tests, streams_tests)
+           harness_tests, messages_tests, operations_tests, responses_tests, streams_tests,
+           wire_tests)
 
 
 def main():
