@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/engine_fixture.h"
+#include "engine/scripted_constraint.h"
 
 namespace {
 thread_local int64_t allocations = 0;
@@ -34,6 +35,7 @@ namespace {
 
 using testing::FakeModel;
 using testing::FakeModelOptions;
+using testing::ScriptedConstraint;
 
 TEST(SteadyState, StepsAllocateNothing) {
   constexpr int64_t kRequests = 12;
@@ -62,7 +64,9 @@ TEST(SteadyState, StepsAllocateNothing) {
                     .max_tokens = 100};
     if (i % 2 == 0) request.top_logprobs = 5;
     if (i % 3 == 0) request.sampling = {.temperature = 0};
-    streams.push_back(*engine.submit(std::move(request)));
+    auto constraint =
+        i % 4 < 2 ? nullptr : std::make_unique<ScriptedConstraint>(testing::ScriptedOptions{});
+    streams.push_back(*engine.submit(std::move(request), std::move(constraint)));
   }
   for (const auto& stream : streams) testing::read(*stream);
   EXPECT_TRUE(engine.stop_and_check());
