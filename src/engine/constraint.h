@@ -21,7 +21,8 @@ class Constraint {
   // next call.
   virtual std::span<const uint32_t> mask() = 0;
 
-  // The token that comes next whatever the model says; it is not drawn.
+  // The token that comes next whatever the model says; it is not drawn. If the model has no such
+  // token, the answer ends.
   virtual std::optional<int32_t> forced() = 0;
 
   // The tokens that will come next, as far as that is known, into `out`; returns how many. They are

@@ -23,9 +23,14 @@ Result<void> check_range(const char* field, double value, double low, double hig
 // visit(token) for each of `vocab_size` tokens whose bit is set, in the order of their ids.
 template <class Visit>
 void for_allowed(std::span<const uint32_t> mask, size_t vocab_size, const Visit& visit) {
-  for (size_t word = 0; word < mask.size(); ++word) {
+  for (size_t word = 0; word < mask.size() && word * 32 < vocab_size; ++word) {
+    const size_t first = word * 32;
+    if (mask[word] == ~uint32_t{0} && first + 32 <= vocab_size) {
+      for (size_t token = first; token < first + 32; ++token) visit(token);
+      continue;
+    }
     for (uint32_t bits = mask[word]; bits != 0; bits &= bits - 1) {
-      const size_t token = word * 32 + static_cast<size_t>(std::countr_zero(bits));
+      const size_t token = first + static_cast<size_t>(std::countr_zero(bits));
       if (token >= vocab_size) return;
       visit(token);
     }

@@ -212,7 +212,10 @@ void Engine::guess(Sequence& sequence) {
     sequence.tokens.resize(static_cast<size_t>(sequence.num_known + most));
     const int64_t run =
         sequence.constraint->forced_run(std::span(sequence.tokens).last(static_cast<size_t>(most)));
-    sequence.tokens.resize(static_cast<size_t>(sequence.num_known + run));
+    const auto begin = sequence.tokens.begin() + sequence.num_known;
+    const auto unknown = std::find_if(
+        begin, begin + run, [this](int32_t token) { return token < 0 || token >= vocab_size(); });
+    sequence.tokens.erase(unknown, sequence.tokens.end());
     if (run > 0) return;
   }
   const auto guessed = guess_from(sequence.tokens, most);

@@ -40,7 +40,9 @@ using testing::ScriptedConstraint;
 TEST(SteadyState, StepsAllocateNothing) {
   constexpr int64_t kRequests = 12;
   int64_t before = 0, steady_steps = 0, allocated = 0;
+  std::atomic<bool> all_asked{false};  // before, no step ends
   const FakeModelOptions model{.num_pages = 400, .on_step = [&](const ops::BatchView& batch) {
+                                 while (!all_asked) std::this_thread::yield();
                                  // All decode, in this step and in the one before.
                                  static bool was_steady = false;
                                  const bool steady =
@@ -68,6 +70,7 @@ TEST(SteadyState, StepsAllocateNothing) {
         i % 4 < 2 ? nullptr : std::make_unique<ScriptedConstraint>(testing::ScriptedOptions{});
     streams.push_back(*engine.submit(std::move(request), std::move(constraint)));
   }
+  all_asked = true;
   for (const auto& stream : streams) testing::read(*stream);
   EXPECT_TRUE(engine.stop_and_check());
   EXPECT_GT(steady_steps, 20);
