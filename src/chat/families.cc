@@ -21,14 +21,18 @@ std::string_view without_space(std::string_view text) {
   return at == std::string_view::npos ? std::string_view() : text.substr(at);
 }
 
+std::string_view without_space_behind(std::string_view text) {
+  return text.substr(0, text.find_last_not_of(kSpace) + 1);
+}
+
 }  // namespace
 
 ThinkingSplitter::ThinkingSplitter(std::string_view prompt) {
-  const size_t last = prompt.find_last_not_of(kSpace);
-  if (last != std::string_view::npos && prompt.substr(0, last + 1).ends_with(kThinkBegin)) {
+  const std::string_view text = without_space_behind(prompt);
+  if (text.ends_with(kThinkBegin)) {
     state_ = State::kThinking;
     skips_space_ = true;
-  } else if (last != std::string_view::npos && prompt.substr(0, last + 1).ends_with(kThinkEnd)) {
+  } else if (text.ends_with(kThinkEnd)) {
     state_ = State::kAnswer;
   }
 }
@@ -90,6 +94,12 @@ bool ThinkingSplitter::take_thinking(std::vector<Piece>& out, bool at_end) {
   state_ = State::kAnswer;
   skips_space_ = true;
   return true;
+}
+
+std::string_view no_thinking_after(std::string_view prompt) {
+  const std::string_view text = without_space_behind(prompt);
+  if (text.ends_with(kThinkEnd)) return "";
+  return text.ends_with(kThinkBegin) ? "\n</think>\n\n" : "<think>\n\n</think>\n\n";
 }
 
 std::string_view chatml_template() {

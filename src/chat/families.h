@@ -36,6 +36,10 @@ class ThinkingSplitter {
   std::vector<Piece> finish();
 
   bool is_thinking() const { return state_ == State::kThinking; }
+  // It is open whether thinking begins.
+  bool is_at_start() const { return state_ == State::kStart; }
+  // What was held back: while thinking, what may be the beginning of the mark that ends it.
+  std::string_view held() const { return held_; }
 
  private:
   enum class State { kStart, kThinking, kAnswer };
@@ -48,6 +52,11 @@ class ThinkingSplitter {
   bool skips_space_ = false;  // right after a mark
   std::string held_;
 };
+
+// What to add to a prompt so that the model takes its thinking for done: an empty block of
+// thoughts, of which the prompt may have opened the first mark already. Nothing if it has closed
+// it.
+std::string_view no_thinking_after(std::string_view prompt);
 
 // ChatML, which Qwen and its kin speak: the template for a model that has "<|im_start|>" in its
 // vocabulary and brings none of its own.

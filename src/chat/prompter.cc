@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "chat/families.h"
+#include "chat/tool_prompt.h"
 
 namespace hachi::chat {
 namespace {
@@ -35,15 +36,28 @@ Result<Prompter> Prompter::open(const formats::Checkpoint& checkpoint,
                               tokenizer.id("<|im_start|>").has_value()));
   }
   TRY(ChatTemplate chat_template, ChatTemplate::parse(text));
-  return Prompter(std::move(chat_template),
+  return Prompter(std::move(chat_template), text,
                   special_token(checkpoint, tokenizer, "bos_token", tokenizer.bos()),
                   special_token(checkpoint, tokenizer, "eos_token", tokenizer.eos()));
 }
 
+Prompter::Prompter(ChatTemplate chat_template, std::string_view source, std::string bos,
+                   std::string eos)
+    : template_(std::move(chat_template)),
+      tool_format_(probe_tool_format(template_, source)),
+      thinks_(source.find(kThinkEnd) != std::string_view::npos),
+      has_thinking_switch_(source.find("enable_thinking") != std::string_view::npos),
+      bos_token_(std::move(bos)),
+      eos_token_(std::move(eos)) {}
+
 Result<Prompt> Prompter::render(RenderInput input) const {
   input.bos_token = bos_token_;
   input.eos_token = eos_token_;
-  return template_.render(input);
+  fit_tools(tool_format_, input);
+  TRY(Prompt prompt, template_.render(input));
+  const bool is_off = input.add_generation_prompt && !input.enable_thinking.value_or(true);
+  if (is_off && thinks_ && !has_thinking_switch_) prompt.text += no_thinking_after(prompt.text);
+  return prompt;
 }
 
 Result<Prompter::TokenPrompt> Prompter::prompt(const tokenizer::Tokenizer& tokenizer,

@@ -15,15 +15,16 @@ Result<Answer> answer(const LoadedModel& loaded, engine::Session& session,
   options.stop_ids = config.eos_ids;
   Answer answer;
   answer.seed = options.sampling.seed;
-  output::AnswerText text(loaded.tokenizer, {.skip_special = request.split_thinking,
-                                             .split_thinking = request.split_thinking,
-                                             .prompt = request.prompt_text,
-                                             .stops = request.sampling.stop});
+  output::AnswerText text(loaded.tokenizer,
+                          {.skip_special = request.split_thinking,
+                           .automaton = {.fields = {.prompt = request.prompt_text,
+                                                    .split_thinking = request.split_thinking}},
+                           .stops = request.sampling.stop});
   std::vector<output::Piece> pieces;
   const auto pass_on = [&] {
-    for (const auto& [is_thinking, piece] : pieces) {
-      (is_thinking ? answer.thinking : answer.text) += piece;
-      on_piece(is_thinking, piece);
+    for (const output::Piece& piece : pieces) {
+      (piece.is_thinking() ? answer.thinking : answer.text) += piece.text;
+      on_piece(piece.is_thinking(), piece.text);
     }
     pieces.clear();
   };

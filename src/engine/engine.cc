@@ -110,7 +110,8 @@ Result<void> Engine::check(const Request& request) const {
   return {};
 }
 
-Result<std::shared_ptr<Stream>> Engine::submit(Request request) {
+Result<std::shared_ptr<Stream>> Engine::submit(Request request,
+                                               std::unique_ptr<Constraint> constraint) {
   TRY(check(request));
   if (stopping_) return fail(Code::kCancelled, "the engine is closing");
   const int64_t num_open = num_open_.fetch_add(1);
@@ -121,8 +122,8 @@ Result<std::shared_ptr<Stream>> Engine::submit(Request request) {
                 options_.max_waiting);
   }
   const int64_t number = num_submitted_.fetch_add(1, std::memory_order_relaxed);
-  auto* submission =
-      new Submission{std::make_unique<Sequence>(std::move(request), limits_, pages_, number)};
+  auto* submission = new Submission{std::make_unique<Sequence>(
+      std::move(request), std::move(constraint), limits_, pages_, number)};
   std::shared_ptr<Stream> stream = submission->sequence->stream;
   submission->next = inbox_.load(std::memory_order_relaxed);
   while (!inbox_.compare_exchange_weak(submission->next, submission)) {

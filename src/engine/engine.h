@@ -18,6 +18,7 @@
 #include "core/published.h"
 #include "core/result.h"
 #include "engine/batch.h"
+#include "engine/constraint.h"
 #include "engine/request.h"
 #include "engine/scheduler.h"
 #include "engine/step_model.h"
@@ -59,9 +60,11 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Any thread. Fails with kInvalidArgument, naming the field; with kContextTooLong and the counts
-  // if the prompt and the answer cannot fit; with kLimit if too many wait.
-  Result<std::shared_ptr<Stream>> submit(Request request);
+  // Any thread. The answer is drawn under `constraint`; null: none. Fails with kInvalidArgument,
+  // naming the field; with kContextTooLong and the counts if the prompt and the answer cannot fit;
+  // with kLimit if too many wait.
+  Result<std::shared_ptr<Stream>> submit(Request request,
+                                         std::unique_ptr<Constraint> constraint = nullptr);
 
   // Any thread. What submit would say of the request, but for how many wait.
   Result<void> check(const Request& request) const;

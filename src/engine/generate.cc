@@ -16,14 +16,18 @@ Result<void> answer(Session& session, Sampler& sampler, SamplerScratch& scratch,
   };
   stats.finish = Finish::kLength;
   while (options.max_tokens < 0 || stats.generated_tokens < options.max_tokens) {
-    const int32_t token = sampler.sample(session.logits(), session.tokens().size(), scratch);
-    if (is_stop(token)) {
+    const std::optional<int32_t> drawn =
+        draw_token(sampler, options.constraint, session.logits(), session.tokens().size(), scratch);
+    if (!drawn || is_stop(*drawn)) {
       stats.finish = Finish::kStop;
       return {};
     }
+    const int32_t token = *drawn;
     ++stats.generated_tokens;
     sampler.observe(token);
-    if (!on_token(token)) {
+    if (options.constraint != nullptr) options.constraint->accept(token);
+    const bool goes_on = on_token(token);
+    if (!goes_on || (options.constraint != nullptr && options.constraint->finished())) {
       stats.finish = Finish::kStop;
       return {};
     }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "engine/constraint.h"
 #include "engine/request.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
@@ -17,6 +18,7 @@ struct GenerateOptions {
   SamplingParams sampling;
   int64_t max_tokens = -1;            // -1: until the context is full
   std::span<const int32_t> stop_ids;  // each ends the answer and is not part of it
+  Constraint* constraint = nullptr;   // the answer is drawn under it; null: none
 };
 
 struct GenerateStats {

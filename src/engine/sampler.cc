@@ -20,6 +20,35 @@ Result<void> check_range(const char* field, double value, double low, double hig
               value);
 }
 
+// visit(token) for each of `vocab_size` tokens whose bit is set, in the order of their ids.
+template <class Visit>
+void for_allowed(std::span<const uint32_t> mask, size_t vocab_size, const Visit& visit) {
+  for (size_t word = 0; word < mask.size() && word * 32 < vocab_size; ++word) {
+    const size_t first = word * 32;
+    if (mask[word] == ~uint32_t{0} && first + 32 <= vocab_size) {
+      for (size_t token = first; token < first + 32; ++token) visit(token);
+      continue;
+    }
+    for (uint32_t bits = mask[word]; bits != 0; bits &= bits - 1) {
+      const size_t token = first + static_cast<size_t>(std::countr_zero(bits));
+      if (token >= vocab_size) return;
+      visit(token);
+    }
+  }
+}
+
+// Whether a token of the mask is not banned.
+bool leaves_some(std::span<const uint32_t> mask, std::span<const int32_t> banned) {
+  for (size_t word = 0; word < mask.size(); ++word) {
+    uint32_t bits = mask[word];
+    for (const int32_t token : banned) {
+      if (static_cast<size_t>(token) / 32 == word) bits &= ~(uint32_t{1} << (token % 32));
+    }
+    if (bits != 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<void> validate(const SamplingParams& params, int64_t vocab_size) {
@@ -56,6 +85,18 @@ int32_t most_likely(std::span<const float> logits) {
   return found == logits.end() ? 0 : static_cast<int32_t>(std::distance(logits.begin(), found));
 }
 
+int32_t most_likely(std::span<const float> logits, std::span<const uint32_t> mask) {
+  if (mask.empty()) return most_likely(logits);
+  int32_t best = -1;
+  float most = -INFINITY;
+  for_allowed(mask, logits.size(), [&](size_t token) {
+    if (best >= 0 && !(logits[token] > most)) return;
+    if (!std::isnan(logits[token])) most = logits[token];
+    best = static_cast<int32_t>(token);
+  });
+  return std::max(best, 0);
+}
+
 SamplerScratch::SamplerScratch(int64_t vocab_size) : logits_(static_cast<size_t>(vocab_size)) {
   candidates_.reserve(logits_.size());
 }
@@ -90,14 +131,15 @@ void Sampler::observe(int32_t token) {
 }
 
 int32_t Sampler::sample(std::span<const float> logits, uint64_t position, SamplerScratch& scratch,
-                        std::span<const int32_t> banned) const {
+                        std::span<const int32_t> banned, std::span<const uint32_t> mask) const {
+  if (!mask.empty() && !banned.empty() && !leaves_some(mask, banned)) banned = {};
   const bool is_plain = !counts_ && params_.logit_bias.empty() && banned.empty();
-  if (params_.temperature == 0 && is_plain) return most_likely(logits);
+  if (params_.temperature == 0 && is_plain) return most_likely(logits, mask);
   std::copy(logits.begin(), logits.end(), scratch.logits_.begin());
   penalize(scratch.logits_, banned);
-  if (params_.temperature == 0) return most_likely(scratch.logits_);
+  if (params_.temperature == 0) return most_likely(scratch.logits_, mask);
   auto& candidates = scratch.candidates_;
-  keep_top_k(scratch);
+  keep_top_k(scratch, mask);
   weigh(candidates);
   if (params_.top_p < 1) keep_top_p(candidates);
   if (params_.min_p > 0) {
@@ -124,11 +166,16 @@ void Sampler::penalize(std::vector<float>& logits, std::span<const int32_t> bann
   for (const int32_t token : banned) logits[static_cast<size_t>(token)] = -INFINITY;
 }
 
-void Sampler::keep_top_k(SamplerScratch& scratch) const {
+void Sampler::keep_top_k(SamplerScratch& scratch, std::span<const uint32_t> mask) const {
   auto& candidates = scratch.candidates_;
   candidates.clear();
-  for (size_t i = 0; i < scratch.logits_.size(); ++i) {
-    candidates.push_back({scratch.logits_[i], 0, static_cast<int32_t>(i)});
+  const auto add = [&](size_t token) {
+    candidates.push_back({scratch.logits_[token], 0, static_cast<int32_t>(token)});
+  };
+  if (mask.empty()) {
+    for (size_t token = 0; token < scratch.logits_.size(); ++token) add(token);
+  } else {
+    for_allowed(mask, scratch.logits_.size(), add);
   }
   const auto k = static_cast<size_t>(params_.top_k);
   if (k == 0 || k >= candidates.size()) return;

@@ -1,6 +1,6 @@
-// Sampler: from the logits of a position to its token. Penalties -> bias -> temperature -> top-k ->
-// top-p -> min-p -> draw, in this order. The random number of a position depends on the seed and
-// the position alone, so a request can be repeated and resumed.
+// Sampler: from the logits of a position to its token. Penalties -> bias -> mask -> temperature ->
+// top-k -> top-p -> min-p -> draw, in this order. The random number of a position depends on the
+// seed and the position alone, so a request can be repeated and resumed.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,9 @@ struct SamplingParams {
 
 // The place of the greatest, the first of equals; NaN is never it. 0 if there is no number.
 int32_t most_likely(std::span<const float> logits);
+
+// The same among the tokens whose bits are set in `mask`; the first of them if there is no number.
+int32_t most_likely(std::span<const float> logits, std::span<const uint32_t> mask);
 
 // Fails with kInvalidArgument, naming the field, the limit and the value.
 Result<void> validate(const SamplingParams& params, int64_t vocab_size);
@@ -57,10 +60,11 @@ class Sampler {
   void observe_prompt(std::span<const int32_t> tokens);
   void observe(int32_t token);
 
-  // logits [V]; `position` is the one that the new token will have in its sequence. The `banned`
-  // tokens are not drawn.
+  // logits [V]; `position` is the one that the new token will have in its sequence. Only tokens
+  // whose bits are set in `mask` are drawn (constraint.h; at least one is set, or it is empty:
+  // all), and of those not the `banned` ones, unless the mask leaves nothing else.
   int32_t sample(std::span<const float> logits, uint64_t position, SamplerScratch& scratch,
-                 std::span<const int32_t> banned = {}) const;
+                 std::span<const int32_t> banned = {}, std::span<const uint32_t> mask = {}) const;
 
  private:
   using Candidate = SamplerScratch::Candidate;
@@ -71,7 +75,7 @@ class Sampler {
 
   Seen& seen(int32_t token);
   void penalize(std::vector<float>& logits, std::span<const int32_t> banned) const;
-  void keep_top_k(SamplerScratch& scratch) const;
+  void keep_top_k(SamplerScratch& scratch, std::span<const uint32_t> mask) const;
   void weigh(std::vector<Candidate>& candidates) const;
   void keep_top_p(std::vector<Candidate>& candidates) const;
   int32_t draw(const std::vector<Candidate>& candidates, uint64_t position) const;

@@ -13,13 +13,15 @@ int64_t most_tokens(const Request& request, int64_t context) {
 
 }  // namespace
 
-Sequence::Sequence(Request asked, const SequenceLimits& limits, PagePool& pool, int64_t number)
+Sequence::Sequence(Request asked, std::unique_ptr<Constraint> under, const SequenceLimits& limits,
+                   PagePool& pool, int64_t number)
     : request(std::move(asked)),
       max_tokens(most_tokens(request, limits.context)),
       arrival(number),
       stream(std::make_shared<Stream>(limits.stream_events + limits.guess_tokens + 1,
                                       request.top_logprobs)),
       sampler(request.sampling, max_tokens),
+      constraint(std::move(under)),
       pages(pool, (max_tokens + limits.page_tokens - 1) / limits.page_tokens) {
   tokens.reserve(static_cast<size_t>(max_tokens));
   tokens.assign(request.prompt.begin(), request.prompt.end());

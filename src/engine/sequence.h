@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/constraint.h"
 #include "engine/pages.h"
 #include "engine/request.h"
 #include "engine/sampler.h"
@@ -24,13 +25,16 @@ struct SequenceLimits {
 
 struct Sequence {
   // Takes all memory that it will ever need.
-  Sequence(Request asked, const SequenceLimits& limits, PagePool& pool, int64_t number);
+  Sequence(Request asked, std::unique_ptr<Constraint> under, const SequenceLimits& limits,
+           PagePool& pool, int64_t number);
 
   Request request;
   int64_t max_tokens;  // of the prompt and the answer
   int64_t arrival;     // requests are numbered
   std::shared_ptr<Stream> stream;
   Sampler sampler;
+  // Null: none. It has accepted the tokens of the answer, also while the sequence is put back.
+  std::unique_ptr<Constraint> constraint;
   PageList pages;
   // The prompt, the answer so far, and behind them a guess of what follows (speculation.h).
   std::vector<int32_t> tokens;

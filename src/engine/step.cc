@@ -156,9 +156,15 @@ void Engine::extend_one(const Ending& ending, const ConstTensor& logits, Sampler
   for (int64_t row = ending.first_row; row < ending.first_row + ending.num_rows; ++row) {
     const std::span<const float> scores(logits.row<float>(row), static_cast<size_t>(vocab_size()));
     const bool too_early = sequence.usage.generated_tokens < sequence.request.min_tokens;
-    const int32_t token =
-        sequence.sampler.sample(scores, static_cast<uint64_t>(sequence.num_known), scratch,
-                                too_early ? sequence.request.stop_ids : std::span<const int32_t>());
+    const std::optional<int32_t> drawn =
+        draw_token(sequence.sampler, sequence.constraint.get(), scores,
+                   static_cast<uint64_t>(sequence.num_known), scratch,
+                   too_early ? sequence.request.stop_ids : std::span<const int32_t>());
+    if (!drawn) {
+      sequence.finish = Finish::kStop;
+      break;
+    }
+    const int32_t token = *drawn;
     const bool was_guessed = sequence.num_known < static_cast<int64_t>(sequence.tokens.size()) &&
                              sequence.tokens[static_cast<size_t>(sequence.num_known)] == token;
     sequence.finish = append(sequence, token, scores);
@@ -188,6 +194,10 @@ std::optional<Finish> Engine::append(Sequence& sequence, int32_t token,
   ++sequence.usage.generated_tokens;
   sequence.sampler.observe(token);
   sequence.stream->put(event);
+  if (sequence.constraint) {
+    sequence.constraint->accept(token);
+    if (sequence.constraint->finished()) return Finish::kStop;
+  }
   if (sequence.num_known == sequence.max_tokens) return Finish::kLength;
   return std::nullopt;
 }
@@ -197,8 +207,19 @@ void Engine::guess(Sequence& sequence) {
       std::min({options_.guess_tokens, sequence.max_tokens - sequence.num_known - 1,
                 sequence.stream->room() - 1});
   if (most <= 0) return;
+  // There is room for all of these.
+  if (sequence.constraint) {
+    sequence.tokens.resize(static_cast<size_t>(sequence.num_known + most));
+    const int64_t run =
+        sequence.constraint->forced_run(std::span(sequence.tokens).last(static_cast<size_t>(most)));
+    const auto begin = sequence.tokens.begin() + sequence.num_known;
+    const auto unknown = std::find_if(
+        begin, begin + run, [this](int32_t token) { return token < 0 || token >= vocab_size(); });
+    sequence.tokens.erase(unknown, sequence.tokens.end());
+    if (run > 0) return;
+  }
   const auto guessed = guess_from(sequence.tokens, most);
-  // The guess is a part of the text that it is appended to; there is room.
+  // The guess is a part of the text that it is appended to.
   for (const int32_t token : guessed) sequence.tokens.push_back(token);
 }
 

@@ -6,34 +6,28 @@ namespace hachi::output {
 
 AnswerText::AnswerText(const tokenizer::Tokenizer& tokenizer, AnswerTextOptions options)
     : decoder_(tokenizer, options.skip_special),
+      tokenizer_(&tokenizer),
+      marks_(tokenizer, options.automaton.fields),
+      automaton_(tokenizer, options.automaton),
       stop_(std::move(options.stops)),
-      splitter_(options.prompt),
-      splits_(options.split_thinking) {}
+      fields_(options.automaton.fields) {}
 
 void AnswerText::push(tokenizer::TokenId token, std::vector<Piece>& out) {
-  split(stop_.push(decoder_.push(token)), out);
+  automaton_.accept(token);
+  std::string text;
+  if (marks_.contains(token)) {
+    text = decoder_.finish();
+    text += tokenizer_->token(token);
+  } else {
+    text = decoder_.push(token);
+  }
+  fields_.push(stop_.push(text), out);
 }
 
 void AnswerText::finish(std::vector<Piece>& out) {
-  split(stop_.push(decoder_.finish()), out);
-  split(stop_.finish(), out);
-  if (splits_) append(splitter_.finish(), out);
-}
-
-void AnswerText::split(std::string text, std::vector<Piece>& out) {
-  if (text.empty()) return;
-  if (splits_) {
-    append(splitter_.push(text), out);
-  } else {
-    out.push_back({false, std::move(text)});
-  }
-}
-
-void AnswerText::append(std::vector<chat::ThinkingSplitter::Piece>&& pieces,
-                        std::vector<Piece>& out) {
-  for (auto& [kind, text] : pieces) {
-    out.push_back({kind == chat::ThinkingSplitter::Kind::kThinking, std::move(text)});
-  }
+  fields_.push(stop_.push(decoder_.finish()), out);
+  fields_.push(stop_.finish(), out);
+  fields_.finish(out);
 }
 
 }  // namespace hachi::output

@@ -1,27 +1,21 @@
-// AnswerText: the text of one answer as its tokens come: tokens -> text -> stop texts -> thinking
-// and answer.
+// AnswerText: the text of one answer as its tokens come: tokens -> text -> stop texts -> fields.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "chat/families.h"
+#include "output/automaton.h"
+#include "output/fields.h"
 #include "output/stop_text.h"
 #include "tokenizer/tokenizer.h"
 
 namespace hachi::output {
 
 struct AnswerTextOptions {
-  bool skip_special = true;    // special tokens have no text
-  bool split_thinking = true;  // false: all is answer, marks and all
-  std::string_view prompt;     // what the model goes on from: it may have begun the thinking
-  std::vector<std::string> stops;
-};
-
-struct Piece {
-  bool is_thinking;
-  std::string text;
+  bool skip_special = true;  // special tokens have no text
+  AutomatonOptions automaton;
+  std::vector<std::string> stops;  // they end the answer wherever they stand, also in its thinking
 };
 
 class AnswerText {
@@ -37,17 +31,21 @@ class AnswerText {
   bool stopped() const { return stop_.found(); }
   // The stop text that did it; empty if none did.
   std::string_view stop_text() const { return stop_.text(); }
-  // Whether the next token is one of thinking, as far as is known.
-  bool is_thinking() const { return splits_ && splitter_.is_thinking(); }
+  // Whether the next token is one of thinking.
+  bool is_thinking() const { return automaton_.is_thinking(); }
+  bool is_budget_spent() const { return automaton_.is_budget_spent(); }
+  // Calls that went out, and, after finish(), whether the answer ended within one.
+  int num_calls() const { return fields_.num_calls(); }
+  bool is_broken_off() const { return fields_.is_broken_off(); }
 
  private:
-  void split(std::string text, std::vector<Piece>& out);
-  static void append(std::vector<chat::ThinkingSplitter::Piece>&& pieces, std::vector<Piece>& out);
-
   tokenizer::StreamDecoder decoder_;
+  const tokenizer::Tokenizer* tokenizer_;
+  MarkTokens marks_;
+  // The automaton knows of each token at once, while stop texts hold text back from the fields.
+  Automaton automaton_;
   StopText stop_;
-  chat::ThinkingSplitter splitter_;
-  bool splits_;
+  FieldSplitter fields_;
 };
 
 }  // namespace hachi::output

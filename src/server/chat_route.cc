@@ -26,7 +26,7 @@ void append_news(std::string& out, const api::ChunkHead& head, const api::ChatRe
   const LogprobViews logprobs(generation.scored());
   api::ChatDelta delta{.index = index, .reasoning_name = request.reasoning_name};
   if (!request.reasoning.include) {
-    std::erase_if(generation.pieces(), [](const auto& piece) { return piece.is_thinking; });
+    std::erase_if(generation.pieces(), [](const auto& piece) { return piece.is_thinking(); });
   }
   // Logprobs that no text goes out with: it is held back or left out, and they are not.
   if (generation.pieces().empty() && !generation.scored().empty()) {
@@ -36,8 +36,8 @@ void append_news(std::string& out, const api::ChunkHead& head, const api::ChatRe
   }
   bool first = true;
   for (const output::Piece& piece : generation.pieces()) {
-    delta.content = piece.is_thinking ? std::string_view() : std::string_view(piece.text);
-    delta.reasoning = piece.is_thinking ? std::string_view(piece.text) : std::string_view();
+    delta.content = piece.is_thinking() ? std::string_view() : std::string_view(piece.text);
+    delta.reasoning = piece.is_thinking() ? std::string_view(piece.text) : std::string_view();
     if (first && request.logprobs) delta.logprobs = logprobs.span();
     api::append_chat_chunk(out, head, delta);
     delta.logprobs.reset();
@@ -86,7 +86,7 @@ net::awaitable<api::ApiResult<std::string>> chat_body(Caller& caller,
   for (Generation& one : answers.generations) {
     Texts& text = texts.emplace_back(Texts{"", "", LogprobViews(one.scored())});
     for (const output::Piece& piece : one.pieces()) {
-      (piece.is_thinking ? text.reasoning : text.content) += piece.text;
+      (piece.is_thinking() ? text.reasoning : text.content) += piece.text;
     }
     api::ChatChoice choice{.index = static_cast<int64_t>(choices.size()),
                            .content = text.content,

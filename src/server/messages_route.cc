@@ -35,7 +35,7 @@ net::awaitable<void> stream_message(Visit& visit, const api::MessagesRequest& re
   stream.start(first, head, answers.usage());
   auto news = [&](std::string& out, size_t) {
     for (const output::Piece& piece : generation.pieces()) {
-      if (!piece.is_thinking) {
+      if (!piece.is_thinking()) {
         stream.text_delta(out, piece.text);
       } else if (request.reasoning.include) {
         stream.thinking_delta(out, piece.text);
@@ -60,8 +60,8 @@ net::awaitable<api::ApiResult<std::string>> message_body(Caller& caller,
   Generation& generation = answers.generations.front();
   std::string thinking, text;
   for (const output::Piece& piece : generation.pieces()) {
-    if (piece.is_thinking && !request.reasoning.include) continue;
-    (piece.is_thinking ? thinking : text) += piece.text;
+    if (piece.is_thinking() && !request.reasoning.include) continue;
+    (piece.is_thinking() ? thinking : text) += piece.text;
   }
   std::string body;
   api::append_message(body, head, {thinking, text, {}}, end_of(generation), answers.usage());

@@ -31,7 +31,7 @@ net::awaitable<void> stream_response(Visit& visit, const api::ResponsesRequest& 
     const LogprobViews logprobs(generation.scored());
     bool is_first = true;
     for (const output::Piece& piece : generation.pieces()) {
-      if (piece.is_thinking) {
+      if (piece.is_thinking()) {
         stream.reasoning_delta(out, piece.text);
         continue;
       }
@@ -61,7 +61,7 @@ net::awaitable<api::ApiResult<std::string>> response_body(Caller& caller,
   Generation& generation = answers.generations.front();
   std::string reasoning, text;
   for (const output::Piece& piece : generation.pieces()) {
-    (piece.is_thinking ? reasoning : text) += piece.text;
+    (piece.is_thinking() ? reasoning : text) += piece.text;
   }
   const LogprobViews logprobs(generation.scored());
   api::ResponseOutput output{.reasoning = reasoning, .text = text};

@@ -56,7 +56,8 @@ inline void expect_same(const Answer& found, const Answer& wanted) {
 }
 
 // What the fake model answers, one request at a time, without pages or batches.
-inline Answer answer_alone(const Request& request, int64_t vocab_size, int64_t context) {
+inline Answer answer_alone(const Request& request, int64_t vocab_size, int64_t context,
+                           Constraint* constraint = nullptr) {
   Answer answer;
   std::vector<float> logits(static_cast<size_t>(vocab_size));
   const auto event = [&](int32_t token, int top) {
@@ -92,9 +93,22 @@ inline Answer answer_alone(const Request& request, int64_t vocab_size, int64_t c
       request.max_tokens < 0 ? context : std::min(context, prompt + request.max_tokens);
   for (int64_t at = prompt; at < most; ++at) {
     FakeModel::fill_logits(state, logits);
-    const int32_t token = sampler.sample(
-        logits, static_cast<uint64_t>(at), scratch,
-        at - prompt < request.min_tokens ? request.stop_ids : std::span<const int32_t>());
+    std::optional<int32_t> forced;
+    std::span<const uint32_t> mask;
+    if (constraint != nullptr) {
+      forced = constraint->forced();
+      mask = constraint->mask();
+    }
+    if (!forced && !mask.empty() && std::count(mask.begin(), mask.end(), 0u) == std::ssize(mask)) {
+      answer.finish = Finish::kStop;
+      break;
+    }
+    const int32_t token =
+        forced ? *forced
+               : sampler.sample(logits, static_cast<uint64_t>(at), scratch,
+                                at - prompt < request.min_tokens ? request.stop_ids
+                                                                 : std::span<const int32_t>(),
+                                mask);
     if (request.is_stop(token)) {
       if (request.top_logprobs >= 0) event(token, request.top_logprobs);
       answer.finish = Finish::kStop;
@@ -103,6 +117,11 @@ inline Answer answer_alone(const Request& request, int64_t vocab_size, int64_t c
     sampler.observe(token);
     event(token, request.top_logprobs);
     state = FakeModel::next_state(state, token);
+    if (constraint == nullptr) continue;
+    constraint->accept(token);
+    if (!constraint->finished()) continue;
+    answer.finish = Finish::kStop;
+    break;
   }
   return answer;
 }

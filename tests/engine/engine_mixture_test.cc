@@ -1,11 +1,13 @@
 // The promise of the engine: with a seed, a request's answer is the same alone, in any mixture of
-// requests, with its beginning cached or not, cut or whole, put back or not, guessed ahead or not.
+// requests, with its beginning cached or not, cut or whole, put back or not, guessed ahead or not,
+// under a constraint or not.
 #include <random>
 
 #include <gtest/gtest.h>
 
 #include "engine/engine.h"
 #include "engine/engine_fixture.h"
+#include "engine/scripted_constraint.h"
 
 namespace hachi::engine {
 namespace {
@@ -17,6 +19,8 @@ using testing::expect_same;
 using testing::FakeModel;
 using testing::FakeModelOptions;
 using testing::read;
+using testing::ScriptedConstraint;
+using testing::ScriptedOptions;
 
 constexpr int64_t kVocab = 40;
 
@@ -77,6 +81,15 @@ Request draw_request(Draw& draw, int64_t context) {
   return request;
 }
 
+std::optional<ScriptedOptions> draw_constraint(Draw& draw) {
+  if (draw.chance(0.5)) return std::nullopt;
+  ScriptedOptions options{.vocab_size = kVocab, .seed = static_cast<uint64_t>(draw.between(0, 99))};
+  if (draw.chance(0.5)) options.run_share = draw.real(0, 0.5);
+  if (draw.chance(0.2)) options.end_share = 0.05;
+  if (draw.chance(0.2)) options.none_share = 0.1;
+  return options;
+}
+
 class EngineMixture : public ::testing::TestWithParam<uint32_t> {};
 
 TEST_P(EngineMixture, EachAnswerIsAsIfItWereAlone) {
@@ -101,6 +114,7 @@ TEST_P(EngineMixture, EachAnswerIsAsIfItWereAlone) {
 
   struct Asked {
     Request request;
+    std::optional<ScriptedOptions> under;
     std::shared_ptr<Stream> stream;
     Answer answer;
     bool cancelled;
@@ -108,9 +122,11 @@ TEST_P(EngineMixture, EachAnswerIsAsIfItWereAlone) {
   std::vector<Asked> asked;
   for (int i = 0; i < 40; ++i) {
     Request request = draw_request(draw, engine.context_length());
-    auto stream = engine.submit(request);
+    const auto under = draw_constraint(draw);
+    auto stream =
+        engine.submit(request, under ? std::make_unique<ScriptedConstraint>(*under) : nullptr);
     ASSERT_TRUE(stream) << stream.error().message;
-    asked.push_back({std::move(request), *std::move(stream), {}, draw.chance(0.1)});
+    asked.push_back({std::move(request), under, *std::move(stream), {}, draw.chance(0.1)});
     if (draw.chance(0.2)) std::this_thread::sleep_for(100us);
     if (asked.back().cancelled) asked.back().stream->cancel();
   }
@@ -129,7 +145,11 @@ TEST_P(EngineMixture, EachAnswerIsAsIfItWereAlone) {
     if (one.cancelled) continue;
     one.answer.finish = *one.stream->finished();
     one.answer.embedding.assign(one.stream->embedding().begin(), one.stream->embedding().end());
-    expect_same(one.answer, answer_alone(one.request, kVocab, engine.context_length()));
+    std::optional<ScriptedConstraint> constraint;
+    if (one.under) constraint.emplace(*one.under);
+    expect_same(one.answer, answer_alone(one.request, kVocab, engine.context_length(),
+                                         constraint ? &*constraint : nullptr));
+    EXPECT_EQ(constraint ? constraint->num_wrong() : 0, 0);
   }
   EXPECT_TRUE(engine.stop_and_check());
   EXPECT_EQ(engine.num_open(), 0);

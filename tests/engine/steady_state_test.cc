@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "engine/engine_fixture.h"
+#include "engine/scripted_constraint.h"
 
 namespace {
 thread_local int64_t allocations = 0;
@@ -34,11 +35,14 @@ namespace {
 
 using testing::FakeModel;
 using testing::FakeModelOptions;
+using testing::ScriptedConstraint;
 
 TEST(SteadyState, StepsAllocateNothing) {
   constexpr int64_t kRequests = 12;
   int64_t before = 0, steady_steps = 0, allocated = 0;
+  std::atomic<bool> all_asked{false};  // before, no step ends
   const FakeModelOptions model{.num_pages = 400, .on_step = [&](const ops::BatchView& batch) {
+                                 while (!all_asked) std::this_thread::yield();
                                  // All decode, in this step and in the one before.
                                  static bool was_steady = false;
                                  const bool steady =
@@ -62,8 +66,11 @@ TEST(SteadyState, StepsAllocateNothing) {
                     .max_tokens = 100};
     if (i % 2 == 0) request.top_logprobs = 5;
     if (i % 3 == 0) request.sampling = {.temperature = 0};
-    streams.push_back(*engine.submit(std::move(request)));
+    auto constraint =
+        i % 4 < 2 ? nullptr : std::make_unique<ScriptedConstraint>(testing::ScriptedOptions{});
+    streams.push_back(*engine.submit(std::move(request), std::move(constraint)));
   }
+  all_asked = true;
   for (const auto& stream : streams) testing::read(*stream);
   EXPECT_TRUE(engine.stop_and_check());
   EXPECT_GT(steady_steps, 20);
