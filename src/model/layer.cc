@@ -49,7 +49,7 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeig
   ops::rope(ctx, q, a.cos_sin, config.rope.layout);  // (4)
   ops::rope(ctx, k, a.cos_sin, config.rope.layout);
   ops::kv_store(ctx, kv, k, v, batch);                                  // (5) before (6)
-  ops::attention(ctx, a.attended, q, kv, batch, config.score_scale());  // (6) [T,H*D]
+  ops::attention(ctx, a.attended, q, kv, batch, config.score_scale(), 0);  // (6) [T,H*D]
   show(LayerInput::kOut, a.attended);
   ops::matmul_add(ctx, a.x, a.attended, w.out);  // (7) [T,C]
 
