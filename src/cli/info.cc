@@ -67,6 +67,10 @@ std::string rope_text(const model::RopeConfig& rope) {
     case model::RopeScaling::kNone:
       if (!rope.divisors.empty()) text += ", one divisor a pair (Llama 3.1)";
       break;
+    case model::RopeScaling::kLongRope:
+      text += fmt::format(", longrope x{} from {}, magnitude {:.4f}", rope.factor,
+                          rope.original_context, rope.magnitude);
+      break;
     case model::RopeScaling::kLinear:
       text += fmt::format(", linear x{}", rope.factor);
       break;

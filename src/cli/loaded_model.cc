@@ -45,13 +45,24 @@ Result<std::shared_ptr<const formats::Checkpoint>> open_checkpoint(const std::st
 model::ConfigOptions config_options(const ModelOptions& options) {
   return {.yarn_magnitude = options.yarn_magnitude == "transformers"
                                 ? model::YarnMagnitude::kTransformers
-                                : model::YarnMagnitude::kAuthor};
+                                : model::YarnMagnitude::kAuthor,
+          .context = options.context};
 }
 
 Result<void> repack(model::Model& model, int threads) {
   ThreadPool pool(threads > 0 ? threads : usable_cpus());
   ops::Context ctx{.pool = &pool};
   return model.repack(ctx);
+}
+
+Result<void> check_vocabulary(const formats::Checkpoint& checkpoint,
+                              const tokenizer::Tokenizer& tokenizer, int64_t rows) {
+  for (int64_t id = rows; id < tokenizer.vocab_size(); ++id) {
+    if (tokenizer.is_special(static_cast<int32_t>(id))) continue;
+    return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
+                checkpoint.path().string(), tokenizer.vocab_size(), rows);
+  }
+  return {};
 }
 
 Result<LoadedModel> load_model(const ModelOptions& options) {
@@ -61,10 +72,7 @@ Result<LoadedModel> load_model(const ModelOptions& options) {
     TRY(repack(model, options.threads));
   }
   TRY(tokenizer::Tokenizer tokenizer, tokenizer::Tokenizer::load(*checkpoint));
-  if (tokenizer.vocab_size() > model.config().vocab_size) {
-    return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
-                checkpoint->path().string(), tokenizer.vocab_size(), model.config().vocab_size);
-  }
+  TRY(check_vocabulary(*checkpoint, tokenizer, model.config().vocab_size));
   return LoadedModel{options.model, std::move(checkpoint), std::move(tokenizer), std::move(model)};
 }
 

@@ -14,6 +14,7 @@
 #include "formats/checkpoint.h"
 #include "model/kv_cache.h"
 #include "model/layer.h"
+#include "model/rotations.h"
 #include "model/weights.h"
 
 namespace hachi::quantize {
@@ -58,7 +59,7 @@ class LayerRunner {
   std::shared_ptr<const formats::Checkpoint> checkpoint_;
   model::ModelConfig config_;
   model::Weights weights_;
-  std::vector<float> inverse_frequencies_;
+  model::Rotations rotations_;
   ops::Context ctx_;
   model::KvCache cache_;
   std::vector<int32_t> pages_;
