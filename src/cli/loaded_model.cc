@@ -55,16 +55,6 @@ Result<void> repack(model::Model& model, int threads) {
   return model.repack(ctx);
 }
 
-Result<void> check_vocabulary(const formats::Checkpoint& checkpoint,
-                              const tokenizer::Tokenizer& tokenizer, int64_t rows) {
-  for (int64_t id = rows; id < tokenizer.vocab_size(); ++id) {
-    if (tokenizer.is_special(static_cast<int32_t>(id))) continue;
-    return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
-                checkpoint.path().string(), tokenizer.vocab_size(), rows);
-  }
-  return {};
-}
-
 Result<LoadedModel> load_model(const ModelOptions& options) {
   TRY(auto checkpoint, open_checkpoint(options.model));
   TRY(model::Model model, model::Model::load(checkpoint, config_options(options)));
@@ -72,7 +62,10 @@ Result<LoadedModel> load_model(const ModelOptions& options) {
     TRY(repack(model, options.threads));
   }
   TRY(tokenizer::Tokenizer tokenizer, tokenizer::Tokenizer::load(*checkpoint));
-  TRY(check_vocabulary(*checkpoint, tokenizer, model.config().vocab_size));
+  if (tokenizer.rows_needed() > model.config().vocab_size) {
+    return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
+                checkpoint->path().string(), tokenizer.vocab_size(), model.config().vocab_size);
+  }
   return LoadedModel{options.model, std::move(checkpoint), std::move(tokenizer), std::move(model)};
 }
 

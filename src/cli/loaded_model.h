@@ -51,12 +51,8 @@ model::ConfigOptions config_options(const ModelOptions& options);
 // Model::repack() for the processor, with so many threads; 0: as many as this process may use.
 Result<void> repack(model::Model& model, int threads);
 
-// That the model has a row for each of the tokenizer's tokens, but for special ones at its end that
-// are not for text: Gemma 3's stand for images. A prompt with such a token is refused.
-Result<void> check_vocabulary(const formats::Checkpoint& checkpoint,
-                              const tokenizer::Tokenizer& tokenizer, int64_t rows);
-
-// Repacked unless the options say otherwise. Fails with kCorrupt if check_vocabulary() does.
+// Repacked unless the options say otherwise. Also checks that the model has the rows that the
+// tokenizer needs.
 Result<LoadedModel> load_model(const ModelOptions& options);
 
 Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options);

@@ -6,20 +6,25 @@
 
 namespace hachi::quantize {
 
-std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer) {
+std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer, bool fused) {
   std::vector<std::string> names;
   const auto add = [&](std::string_view name) {
     names.push_back(fmt::format("blk.{}.{}.weight", layer, name));
   };
   switch (which) {
     case model::LayerInput::kAttention:
-      for (const char* name : {"attn_q", "attn_k", "attn_v"}) add(name);
+      if (fused) {
+        add("attn_qkv");
+      } else {
+        for (const char* name : {"attn_q", "attn_k", "attn_v"}) add(name);
+      }
       break;
     case model::LayerInput::kOut:
       add("attn_output");
       break;
     case model::LayerInput::kFfn:
-      for (const char* name : {"ffn_gate", "ffn_up"}) add(name);
+      if (!fused) add("ffn_gate");
+      add("ffn_up");
       break;
     case model::LayerInput::kDown:
       add("ffn_down");

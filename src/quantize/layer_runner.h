@@ -22,8 +22,9 @@ namespace hachi::quantize {
 inline constexpr std::array kLayerInputs = {model::LayerInput::kAttention, model::LayerInput::kOut,
                                             model::LayerInput::kFfn, model::LayerInput::kDown};
 
-// The name in GGUF of each matrix that multiplies `which` in layer `layer`.
-std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer);
+// The name in GGUF of each matrix that multiplies `which` in layer `layer`. `fused`: as in
+// ModelConfig.
+std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer, bool fused);
 
 // Chunks are sequences of their own, each from position 0. Move-only; the pool outlives it.
 class LayerRunner {
