@@ -122,7 +122,7 @@ TEST(Windows, AreReadAsTransformersReadsThem) {
 }
 
 TEST(Windows, WrongOnesAreRefused) {
-  for (const json::value window : {json::value(0), json::value(-3), json::value("wide")}) {
+  for (const json::value& window : json::array{0, -3, "wide"}) {
     EXPECT_FALSE(changed("mistral-window-bf16", {{"sliding_window", window}}));
   }
   EXPECT_FALSE(changed("gemma3-bf16", {{"sliding_window_pattern", 0}}));
