@@ -21,8 +21,7 @@ const std::vector<Shape> kShapes = {
     {7, 1, 32, DType::kQ8_0},
     {2, 2, 256, DType::kQ8_0},
     {13, 1, 72, DType::kBF16},
-    // Windows within a page, of a page, across segments, of one position, and of more than there
-    // are.
+    // Windows within a page, of a page, across segments, of one position, of more than there are.
     {4, 2, 24, DType::kBF16, 5},
     {8, 2, 128, DType::kF16, 32},
     {9, 3, 64, DType::kQ8_0, 100},
