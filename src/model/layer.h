@@ -12,13 +12,14 @@ namespace hachi::model {
 // The activations between the ops of a forward pass: allocated once for the largest batch, viewed
 // for each. T tokens; the letters as in layer.cc. All f32.
 struct Activations {
-  Tensor x;         // [T, C] the residual stream
-  Tensor normed;    // [T, C]
-  Tensor qkv;       // [T, (H+2G)*D]
-  Tensor attended;  // [T, H*D]
-  Tensor gate_up;   // [T, 2F]
-  Tensor hidden;    // [T, F]
-  Tensor cos_sin;   // [T, D] the rotations of this batch's positions
+  Tensor x;              // [T, C] the residual stream
+  Tensor normed;         // [T, C]
+  Tensor qkv;            // [T, (H+2G)*D]
+  Tensor attended;       // [T, H*D]
+  Tensor gate_up;        // [T, 2F]
+  Tensor hidden;         // [T, F]
+  Tensor cos_sin;        // [T, D] the rotations of this batch's positions
+  Tensor local_cos_sin;  // [T, D] those of layers with a window, if they have their own; else empty
 
   Activations first(int64_t tokens) const;  // the same memory, for a smaller batch
 
@@ -43,9 +44,10 @@ class LayerObserver {
   virtual void see(LayerInput which, ConstTensor x) = 0;
 };
 
-// x += attention block, then x += feed-forward block. `kv` is this layer's part of the cache.
-void layer_forward(ops::Context& ctx, const ModelConfig& config, const LayerWeights& w,
-                   const ops::BatchView& batch, const ops::KvLayer& kv, const Activations& a,
-                   LayerObserver* observer = nullptr);
+// x += attention block, then x += feed-forward block. `w` and `kv` are the weights and the part of
+// the cache of layer `index`.
+void layer_forward(ops::Context& ctx, const ModelConfig& config, size_t index,
+                   const LayerWeights& w, const ops::BatchView& batch, const ops::KvLayer& kv,
+                   const Activations& a, LayerObserver* observer = nullptr);
 
 }  // namespace hachi::model

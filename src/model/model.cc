@@ -3,7 +3,6 @@
 #include "kernels/embed.h"
 #include "kernels/matmul.h"
 #include "kernels/rms_norm.h"
-#include "kernels/rope.h"
 #include "model/repack.h"
 
 namespace hachi::model {
@@ -33,7 +32,7 @@ Result<Model> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
   TRY(model.config_, read_config(*checkpoint, options));
   TRY(model.weights_, load_weights(*checkpoint, model.config_));
   model.checkpoint_ = std::move(checkpoint);
-  model.inverse_frequencies_ = inverse_frequencies(model.config_.rope, model.config_.head_dim);
+  model.rotations_ = Rotations(model.config_);
   model.bytes_per_token_ = decode_bytes(model.weights_);
   return model;
 }
@@ -42,10 +41,10 @@ Result<void> Model::repack(ops::Context& ctx) { return model::repack(ctx, weight
 
 void Model::forward(ops::Context& ctx, const ops::BatchView& batch, const KvCache& cache,
                     const Activations& a) const {
-  ops::embed(ctx, a.x, batch.ids, weights_.embedding, 1.0f);
-  ops::rope_angles(ctx, a.cos_sin, batch.positions, inverse_frequencies_, config_.rope.magnitude);
+  ops::embed(ctx, a.x, batch.ids, weights_.embedding, config_.embedding_scale);
+  rotations_.compute(ctx, batch.positions, a);
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
-    layer_forward(ctx, config_, weights_.layers[i], batch, cache.layer(i), a);
+    layer_forward(ctx, config_, i, weights_.layers[i], batch, cache.layer(i), a);
   }
 }
 

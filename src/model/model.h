@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <vector>
 
 #include "core/result.h"
 #include "formats/checkpoint.h"
@@ -10,6 +9,7 @@
 #include "model/config.h"
 #include "model/kv_cache.h"
 #include "model/layer.h"
+#include "model/rotations.h"
 #include "model/weights.h"
 
 namespace hachi::model {
@@ -45,7 +45,7 @@ class Model {
   std::shared_ptr<const formats::Checkpoint> checkpoint_;
   ModelConfig config_;
   Weights weights_;
-  std::vector<float> inverse_frequencies_;
+  Rotations rotations_;
   uint64_t bytes_per_token_ = 0;
 };
 

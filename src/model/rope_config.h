@@ -1,17 +1,18 @@
-// Reads how a checkpoint scales its rotary positions.
+// Reads how a checkpoint turns and scales its rotary positions.
 #pragma once
-
-#include <string_view>
 
 #include "core/result.h"
 #include "formats/checkpoint.h"
-#include "model/rope_frequencies.h"
+#include "model/config.h"
+#include "model/family.h"
 
 namespace hachi::model {
 
-// All but `layout`. Knows config.json with rope_theta and rope_scaling (and Transformers 5's
-// rope_parameters), and GGUF's FAMILY.rope.* keys with the tensor rope_freqs.weight.
-Result<RopeConfig> read_rope_config(const formats::Checkpoint& checkpoint, std::string_view family,
-                                    int64_t head_dim, YarnMagnitude magnitude);
+// Sets config.rope and config.local_rope; the sizes are read before it. Knows config.json with
+// rope_theta and rope_scaling (and Transformers 5's rope_parameters), and GGUF's FAMILY.rope.* keys
+// with the tensors rope_freqs.weight and rope_factors_{long,short}.weight. If Phi-3's short list is
+// the one for options.context, config.context_length becomes what that list was made for.
+Result<void> read_rope(const formats::Checkpoint& checkpoint, const Family& family,
+                       const ConfigOptions& options, ModelConfig& config);
 
 }  // namespace hachi::model

@@ -58,6 +58,7 @@ std::vector<float> inverse_frequencies(const RopeConfig& config, int64_t head_di
   }
   switch (config.scaling) {
     case RopeScaling::kNone:
+    case RopeScaling::kLongRope:
       break;
     case RopeScaling::kLinear:
       for (double& frequency : frequencies) frequency /= config.factor;
@@ -73,6 +74,10 @@ std::vector<float> inverse_frequencies(const RopeConfig& config, int64_t head_di
     frequencies[i] /= static_cast<double>(config.divisors[i]);
   }
   return {frequencies.begin(), frequencies.end()};
+}
+
+double longrope_magnitude(double factor, double original) {
+  return factor <= 1 ? 1 : std::sqrt(1 + std::log(factor) / std::log(original));
 }
 
 double yarn_magnitude(double factor, double scale) {

@@ -28,15 +28,22 @@ struct Shape {
   int64_t context;
   double rope_base;
   bool tied;
+  int64_t window = 0;
+
+  bool norms_heads() const { return family == "qwen3" || family == "gemma3"; }
 };
 
-// Sources: the config.json of Qwen3-8B, Qwen3-0.6B, Meta-Llama-3-8B, Mistral-7B-v0.3 and
-// SmolLM2-135M. The last is a model for the tests.
+// Sources: the config.json of Qwen3-8B, -32B and -0.6B, Meta-Llama-3-8B, Mistral-7B-v0.3, Gemma 7B,
+// Gemma 3 270M, Phi-3-mini-4k and SmolLM2-135M. The last is a model for the tests.
 constexpr Shape kShapes[] = {
     {"qwen3-8b", "qwen3", 4096, 36, 32, 8, 128, 12288, 151936, 40960, 1e6, false},
     {"qwen3-0.6b", "qwen3", 1024, 28, 16, 8, 128, 3072, 151936, 40960, 1e6, true},
+    {"qwen3-32b", "qwen3", 5120, 64, 64, 8, 128, 25600, 151936, 40960, 1e6, false},
     {"llama3-8b", "llama", 4096, 32, 32, 8, 128, 14336, 128256, 8192, 5e5, false},
     {"mistral-7b", "llama", 4096, 32, 32, 8, 128, 14336, 32768, 32768, 1e6, false},
+    {"gemma-7b", "gemma", 3072, 28, 16, 16, 256, 24576, 256000, 8192, 1e4, true},
+    {"gemma3-270m", "gemma3", 640, 18, 4, 1, 256, 2048, 262144, 32768, 1e6, true, 512},
+    {"phi3-mini", "phi3", 3072, 32, 32, 32, 96, 8192, 32064, 4096, 1e4, false, 2047},
     {"smollm2", "llama", 576, 30, 9, 3, 64, 1536, 49152, 8192, 1e5, true},
     {"tiny", "qwen3", 512, 8, 4, 2, 64, 768, 1024, 512, 1e4, false},
 };
@@ -85,17 +92,26 @@ class Plan {
     const int64_t kv_width = s.kv_heads * s.head_dim;
     const auto name = [&](std::string_view part) { return fmt::format("blk.{}.{}", i, part); };
     vector(name("attn_norm"), s.hidden);
-    matrix(name("attn_q"), width, s.hidden);
-    matrix(name("attn_k"), kv_width, s.hidden);
-    matrix(name("attn_v"), kv_width, s.hidden);
-    if (s.family == "qwen3") {
+    const bool fused = s.family == "phi3";
+    if (fused) {
+      matrix(name("attn_qkv"), width + 2 * kv_width, s.hidden);
+    } else {
+      matrix(name("attn_q"), width, s.hidden);
+      matrix(name("attn_k"), kv_width, s.hidden);
+      matrix(name("attn_v"), kv_width, s.hidden);
+    }
+    if (s.norms_heads()) {
       vector(name("attn_q_norm"), s.head_dim);
       vector(name("attn_k_norm"), s.head_dim);
     }
     matrix(name("attn_output"), s.hidden, width);
     vector(name("ffn_norm"), s.hidden);
-    matrix(name("ffn_gate"), s.ffn, s.hidden);
-    matrix(name("ffn_up"), s.ffn, s.hidden);
+    if (s.family == "gemma3") {
+      vector(name("post_attention_norm"), s.hidden);
+      vector(name("post_ffw_norm"), s.hidden);
+    }
+    if (!fused) matrix(name("ffn_gate"), s.ffn, s.hidden);
+    matrix(name("ffn_up"), fused ? 2 * s.ffn : s.ffn, s.hidden);
     matrix(name("ffn_down"), s.hidden, s.ffn);
   }
 
@@ -134,6 +150,7 @@ formats::Metadata metadata_of(const Shape& shape) {
   add("rope.dimension_count", shape.head_dim);
   add("attention.layer_norm_rms_epsilon", 1e-6);
   add("rope.freq_base", shape.rope_base);
+  if (shape.window > 0) add("attention.sliding_window", shape.window);
   return metadata;
 }
 

@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <initializer_list>
 #include <string>
 
 #include "kernels/dequantize.h"
@@ -31,6 +32,16 @@ constexpr TensorName kQueryNorm = {"model.layers.{}.self_attn.q_norm", "blk.{}.a
 constexpr TensorName kKeyNorm = {"model.layers.{}.self_attn.k_norm", "blk.{}.attn_k_norm"};
 constexpr TensorName kOut = {"model.layers.{}.self_attn.o_proj", "blk.{}.attn_output"};
 constexpr TensorName kFfnNorm = {"model.layers.{}.post_attention_layernorm", "blk.{}.ffn_norm"};
+// Gemma 3 has a norm before and after each block; Hugging Face calls the one after attention by the
+// name that the one before the feed-forward has elsewhere.
+constexpr TensorName kAttentionPostNorm = {"model.layers.{}.post_attention_layernorm",
+                                           "blk.{}.post_attention_norm"};
+constexpr TensorName kFfnPreNorm = {"model.layers.{}.pre_feedforward_layernorm", "blk.{}.ffn_norm"};
+constexpr TensorName kFfnPostNorm = {"model.layers.{}.post_feedforward_layernorm",
+                                     "blk.{}.post_ffw_norm"};
+// Phi-3: query over key over value, gate over up.
+constexpr TensorName kQueryKeyValue = {"model.layers.{}.self_attn.qkv_proj", "blk.{}.attn_qkv"};
+constexpr TensorName kGateUp = {"model.layers.{}.mlp.gate_up_proj", "blk.{}.ffn_up"};
 constexpr TensorName kGate = {"model.layers.{}.mlp.gate_proj", "blk.{}.ffn_gate"};
 constexpr TensorName kUp = {"model.layers.{}.mlp.up_proj", "blk.{}.ffn_up"};
 constexpr TensorName kDown = {"model.layers.{}.mlp.down_proj", "blk.{}.ffn_down"};
@@ -70,17 +81,30 @@ class Loader {
     const int64_t kv_heads = config_.num_kv_heads * config_.head_dim;
     LayerWeights layer;
     TRY(layer.attention_norm, norm(kAttentionNorm, width));
-    TRY(layer.query, matrix(kQuery, heads, width));
-    TRY(layer.key, matrix(kKey, kv_heads, width));
-    TRY(layer.value, matrix(kValue, kv_heads, width));
+    if (config_.fused) {
+      TRY(split(kQueryKeyValue, width,
+                {{&layer.query, heads}, {&layer.key, kv_heads}, {&layer.value, kv_heads}}));
+    } else {
+      TRY(layer.query, matrix(kQuery, heads, width));
+      TRY(layer.key, matrix(kKey, kv_heads, width));
+      TRY(layer.value, matrix(kValue, kv_heads, width));
+    }
     if (config_.qk_norm) {
       TRY(layer.query_norm, norm(kQueryNorm, config_.head_dim));
       TRY(layer.key_norm, norm(kKeyNorm, config_.head_dim));
     }
     TRY(layer.out, matrix(kOut, width, heads));
-    TRY(layer.ffn_norm, norm(kFfnNorm, width));
-    TRY(layer.gate, matrix(kGate, config_.ffn_size, width));
-    TRY(layer.up, matrix(kUp, config_.ffn_size, width));
+    TRY(layer.ffn_norm, norm(config_.post_norms ? kFfnPreNorm : kFfnNorm, width));
+    if (config_.post_norms) {
+      TRY(layer.attention_post_norm, norm(kAttentionPostNorm, width));
+      TRY(layer.ffn_post_norm, norm(kFfnPostNorm, width));
+    }
+    if (config_.fused) {
+      TRY(split(kGateUp, width, {{&layer.gate, config_.ffn_size}, {&layer.up, config_.ffn_size}}));
+    } else {
+      TRY(layer.gate, matrix(kGate, config_.ffn_size, width));
+      TRY(layer.up, matrix(kUp, config_.ffn_size, width));
+    }
     TRY(layer.down, matrix(kDown, width, config_.ffn_size));
     return layer;
   }
@@ -126,6 +150,38 @@ class Loader {
       TRY(find_scales(name, weight));
     }
     return weight;
+  }
+
+  // Rows of a fused matrix that are a matrix of their own.
+  struct Part {
+    ops::Weight* weight;
+    int64_t rows;
+  };
+
+  // The parts lie one under the other.
+  Result<void> split(const TensorName& name, int64_t columns, std::initializer_list<Part> parts) {
+    int64_t rows = 0;
+    for (const Part& part : parts) rows += part.rows;
+    TRY(const ops::Weight whole, matrix(name, rows, columns));
+    if (whole.scales) {
+      return fail(Code::kUnsupported, "{}: {} is an FP8 matrix of several, which cannot be split",
+                  checkpoint_.path().string(), full_name(name));
+    }
+    int64_t first = 0;
+    for (const Part& part : parts) {
+      const DType type = whole.values.dtype();
+      if (whole.panels == nullptr) {
+        part.weight->values = whole.values.rows(first, part.rows);
+      } else if (first % ops::kPanelRows == 0) {
+        part.weight->values = ConstTensor(nullptr, type, {part.rows, columns});
+        part.weight->panels = whole.panels + ops::panels_bytes(type, first, columns);
+      } else {
+        return fail(Code::kUnsupported, "{}: the panels of {} cannot be split at row {}",
+                    checkpoint_.path().string(), full_name(name), first);
+      }
+      first += part.rows;
+    }
+    return {};
   }
 
   // FP8 matrices have their scales in a tensor of their own: one a block of fp8_block x fp8_block
@@ -183,6 +239,7 @@ class Loader {
     ops::Context plain{.device = ops::Device::kRef};
     ops::dequantize(plain, row, {.values = ConstTensor(values.data(), type, {1, width})}, 0);
     weights_.owned.push_back(std::move(floats));
+    for (int64_t i = 0; i < width; ++i) row.as<float>()[i] += config_.norm_offset;
     return ConstTensor(row.data(), DType::kF32, {width});
   }
 

@@ -15,14 +15,16 @@ namespace hachi::model {
 
 // Shapes: C width, H query heads, G key/value heads, D head width, F feed-forward width.
 struct LayerWeights {
-  ConstTensor attention_norm;     // [C] f32
-  ops::Weight query, key, value;  // [H*D, C], [G*D, C], [G*D, C]
-  ConstTensor query_norm;         // [D] f32; empty without QK-norm
-  ConstTensor key_norm;           // [D] f32; empty without QK-norm
-  ops::Weight out;                // [C, H*D]
-  ConstTensor ffn_norm;           // [C] f32
-  ops::Weight gate, up;           // [F, C]
-  ops::Weight down;               // [C, F]
+  ConstTensor attention_norm;       // [C] f32
+  ops::Weight query, key, value;    // [H*D, C], [G*D, C], [G*D, C]
+  ConstTensor attention_post_norm;  // [C] f32; empty without post_norms
+  ConstTensor query_norm;           // [D] f32; empty without QK-norm
+  ConstTensor key_norm;             // [D] f32; empty without QK-norm
+  ops::Weight out;                  // [C, H*D]
+  ConstTensor ffn_norm;             // [C] f32
+  ConstTensor ffn_post_norm;        // [C] f32; empty without post_norms
+  ops::Weight gate, up;             // [F, C]
+  ops::Weight down;                 // [C, F]
 };
 
 struct Weights {
@@ -33,7 +35,8 @@ struct Weights {
   std::vector<Buffer> owned;
 };
 
-// The views live as long as `checkpoint`. Fails with kCorrupt, naming the tensor, if one is missing
+// Fused matrices come apart into views of their rows, and norms get what the file's leave out. The
+// views live as long as `checkpoint`. Fails with kCorrupt, naming the tensor, if one is missing
 // or has another shape than the config says.
 Result<Weights> load_weights(const formats::Checkpoint& checkpoint, const ModelConfig& config);
 

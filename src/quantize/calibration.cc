@@ -36,7 +36,7 @@ class SquaresObserver : public model::LayerObserver {
   std::array<std::vector<double>, kLayerInputs.size()> sums_;
 };
 
-Result<void> add_layer(const SquaresObserver& observer, int64_t layer, int64_t tokens,
+Result<void> add_layer(const SquaresObserver& observer, int64_t layer, bool fused, int64_t tokens,
                        Importance& importance) {
   for (const model::LayerInput input : kLayerInputs) {
     const std::vector<double>& sums = observer.sums(input);
@@ -49,7 +49,7 @@ Result<void> add_layer(const SquaresObserver& observer, int64_t layer, int64_t t
                   "an activation of layer {} is infinite or no number: the model is damaged",
                   layer);
     }
-    for (const std::string& name : matrices_of(input, layer)) {
+    for (const std::string& name : matrices_of(input, layer, fused)) {
       importance.matrices.emplace(name, squares);
     }
   }
@@ -135,7 +135,8 @@ Result<Importance> measure_importance(std::shared_ptr<const formats::Checkpoint>
   importance.num_chunks = static_cast<int64_t>(chunks.size());
   importance.chunk_size = chunk_size;
   for (int64_t layer = 0; layer < num_layers; ++layer) {
-    TRY(add_layer(observers[static_cast<size_t>(layer)], layer, tokens, importance));
+    TRY(add_layer(observers[static_cast<size_t>(layer)], layer, runner.config().fused, tokens,
+                  importance));
   }
   return importance;
 }

@@ -1,6 +1,9 @@
 #include "quantize/gguf_from_hf.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "model/config.h"
 #include "model/weights.h"
@@ -11,6 +14,9 @@ namespace {
 
 using formats::Checkpoint;
 using model::ModelConfig;
+
+// Chooses the list of rotations for long contexts, where there are two.
+constexpr int64_t kLongestContext = std::numeric_limits<int64_t>::max();
 
 class Converter {
  public:
@@ -26,12 +32,17 @@ class Converter {
   }
 
   void set_sizes();
+  Result<void> set_windows();
   Result<void> set_rope();
+  Result<void> add_longrope();
   Result<void> add_llama3_divisors();
   void set_sampling();
 
+  Result<void> add_floats(const std::string& name, std::span<const float> values);
   void add_vector(const std::string& name, ConstTensor values);
   void add_matrix(const std::string& name, const ops::Weight& weight, int64_t heads = 0);
+  void add_fused(const std::string& name, const std::string& source);
+  void add_layer(size_t index, const model::LayerWeights& layer);
   void add_tensors(const model::Weights& weights);
 
   const Checkpoint& checkpoint_;
@@ -57,8 +68,48 @@ void Converter::set_sizes() {
   source_.pairs.set(key("attention.layer_norm_rms_epsilon"), config_.norm_eps);
 }
 
+// GGUF has no keys for which of Gemma 3's layers look back how far but a list, which readers need
+// only where it is not five of six; and none for the scale of scores.
+Result<void> Converter::set_windows() {
+  const std::vector<int64_t>& windows = config_.windows;
+  const int64_t window = *std::max_element(windows.begin(), windows.end());
+  if (window > 0 || config_.family == "phi3") set_u32("attention.sliding_window", window);
+  std::vector<int32_t> local;
+  bool five_of_six = config_.family == "gemma3";
+  for (size_t i = 0; i < windows.size(); ++i) {
+    local.push_back(windows[i] > 0 ? 1 : 0);
+    five_of_six = five_of_six && (windows[i] > 0) == ((i + 1) % 6 != 0);
+  }
+  const bool mixed = std::find(local.begin(), local.end(), 0) != local.end();
+  if (window > 0 && mixed && !five_of_six) {
+    source_.pairs.set_list(key("attention.sliding_window_pattern"), local);
+  }
+  const auto usual = static_cast<float>(1 / std::sqrt(static_cast<double>(config_.head_dim)));
+  if (std::abs(config_.score_scale - usual) <= 1e-6f * usual) return {};
+  return fail(Code::kUnsupported,
+              "{}: it scales scores in a way of its own, for which GGUF has no key; the model can "
+              "be used as it is, but not converted",
+              checkpoint_.path().string());
+}
+
+// Both of Phi-3's lists; the config has the one for its context.
+Result<void> Converter::add_longrope() {
+  set_u32("rope.scaling.original_context_length", config_.rope.original_context);
+  source_.pairs.set(key("rope.scaling.attn_factor"), config_.rope.magnitude);
+  for (const bool is_long : {true, false}) {
+    TRY(const ModelConfig config,
+        model::read_config(checkpoint_, {.context = is_long ? kLongestContext : 1}));
+    const std::vector<float>& list = config.rope.divisors;
+    TRY(add_floats(is_long ? "rope_factors_long.weight" : "rope_factors_short.weight", list));
+  }
+  return {};
+}
+
 Result<void> Converter::set_rope() {
   const model::RopeConfig& rope = config_.rope;
+  if (config_.local_rope) {
+    source_.pairs.set(key("rope.freq_base_swa"), static_cast<float>(config_.local_rope->theta));
+  }
   set_u32("rope.dimension_count", config_.head_dim);
   source_.pairs.set(key("rope.freq_base"), static_cast<float>(rope.theta));
   switch (rope.scaling) {
@@ -70,6 +121,8 @@ Result<void> Converter::set_rope() {
       source_.pairs.set(key("rope.scaling.type"), "linear");
       source_.pairs.set(key("rope.scaling.factor"), static_cast<float>(rope.factor));
       return {};
+    case model::RopeScaling::kLongRope:
+      return add_longrope();
     case model::RopeScaling::kYarn:
       break;
   }
@@ -97,11 +150,16 @@ Result<void> Converter::add_llama3_divisors() {
   plain.scaling = model::RopeScaling::kNone;
   const std::vector<float> before = model::inverse_frequencies(plain, config_.head_dim);
   const std::vector<float> after = model::inverse_frequencies(config_.rope, config_.head_dim);
-  TRY(Buffer memory, Buffer::allocate(before.size() * sizeof(float)));
-  const Tensor divisors(memory.data(), DType::kF32, {static_cast<int64_t>(before.size())});
-  for (size_t i = 0; i < before.size(); ++i) divisors.as<float>()[i] = before[i] / after[i];
+  std::vector<float> divisors;
+  for (size_t i = 0; i < before.size(); ++i) divisors.push_back(before[i] / after[i]);
+  return add_floats("rope_freqs.weight", divisors);
+}
+
+Result<void> Converter::add_floats(const std::string& name, std::span<const float> values) {
+  TRY(Buffer memory, Buffer::allocate(values.size_bytes()));
+  std::memcpy(memory.data(), values.data(), values.size_bytes());
+  add_vector(name, Tensor(memory.data(), DType::kF32, {static_cast<int64_t>(values.size())}));
   source_.owned.push_back(std::move(memory));
-  add_vector("rope_freqs.weight", divisors);
   return {};
 }
 
@@ -137,27 +195,46 @@ void Converter::add_matrix(const std::string& name, const ops::Weight& weight, i
   source_.tensors.push_back(std::move(tensor));
 }
 
+// A matrix that the file has as it is, and the model only in parts.
+void Converter::add_fused(const std::string& name, const std::string& source) {
+  add_matrix(name, {.values = checkpoint_.find(source)->data});  // load_weights() has found it
+}
+
+void Converter::add_layer(size_t index, const model::LayerWeights& layer) {
+  const std::string prefix = fmt::format("blk.{}.", index);
+  const std::string source = fmt::format("model.layers.{}.", index);
+  add_vector(prefix + "attn_norm.weight", layer.attention_norm);
+  if (config_.fused) {
+    add_fused(prefix + "attn_qkv.weight", source + "self_attn.qkv_proj.weight");
+  } else {
+    add_matrix(prefix + "attn_q.weight", layer.query, config_.num_heads);
+    add_matrix(prefix + "attn_k.weight", layer.key, config_.num_kv_heads);
+    add_matrix(prefix + "attn_v.weight", layer.value);
+  }
+  if (config_.qk_norm) {
+    add_vector(prefix + "attn_q_norm.weight", layer.query_norm);
+    add_vector(prefix + "attn_k_norm.weight", layer.key_norm);
+  }
+  add_matrix(prefix + "attn_output.weight", layer.out);
+  add_vector(prefix + "ffn_norm.weight", layer.ffn_norm);
+  if (config_.post_norms) {
+    add_vector(prefix + "post_attention_norm.weight", layer.attention_post_norm);
+    add_vector(prefix + "post_ffw_norm.weight", layer.ffn_post_norm);
+  }
+  if (config_.fused) {
+    add_fused(prefix + "ffn_up.weight", source + "mlp.gate_up_proj.weight");
+  } else {
+    add_matrix(prefix + "ffn_gate.weight", layer.gate);
+    add_matrix(prefix + "ffn_up.weight", layer.up);
+  }
+  add_matrix(prefix + "ffn_down.weight", layer.down);
+}
+
 void Converter::add_tensors(const model::Weights& weights) {
   add_matrix("token_embd.weight", weights.embedding);
   add_vector("output_norm.weight", weights.final_norm);
   if (!config_.tied_head) add_matrix("output.weight", weights.head);
-  for (size_t i = 0; i < weights.layers.size(); ++i) {
-    const model::LayerWeights& layer = weights.layers[i];
-    const std::string prefix = fmt::format("blk.{}.", i);
-    add_vector(prefix + "attn_norm.weight", layer.attention_norm);
-    add_matrix(prefix + "attn_q.weight", layer.query, config_.num_heads);
-    add_matrix(prefix + "attn_k.weight", layer.key, config_.num_kv_heads);
-    add_matrix(prefix + "attn_v.weight", layer.value);
-    if (config_.qk_norm) {
-      add_vector(prefix + "attn_q_norm.weight", layer.query_norm);
-      add_vector(prefix + "attn_k_norm.weight", layer.key_norm);
-    }
-    add_matrix(prefix + "attn_output.weight", layer.out);
-    add_vector(prefix + "ffn_norm.weight", layer.ffn_norm);
-    add_matrix(prefix + "ffn_gate.weight", layer.gate);
-    add_matrix(prefix + "ffn_up.weight", layer.up);
-    add_matrix(prefix + "ffn_down.weight", layer.down);
-  }
+  for (size_t i = 0; i < weights.layers.size(); ++i) add_layer(i, weights.layers[i]);
 }
 
 Result<Source> Converter::convert() {
@@ -165,6 +242,7 @@ Result<Source> Converter::convert() {
   source_.pairs.set("general.type", "model");
   source_.pairs.set("general.name", model_name(checkpoint_, config_));
   set_sizes();
+  TRY(set_windows());
   TRY(set_rope());
   set_sampling();
   TRY(add_tokenizer_pairs(checkpoint_, config_, source_.pairs));
@@ -182,7 +260,7 @@ Result<Source> Converter::convert() {
 }  // namespace
 
 Result<Source> source_from_hf(std::shared_ptr<const Checkpoint> checkpoint) {
-  TRY(const ModelConfig config, model::read_config(*checkpoint, {}));
+  TRY(const ModelConfig config, model::read_config(*checkpoint, {.context = kLongestContext}));
   TRY(Source source, Converter(*checkpoint, config).convert());
   source.checkpoint = std::move(checkpoint);
   return source;

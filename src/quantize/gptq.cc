@@ -36,6 +36,12 @@ Result<std::unique_ptr<Gptq>> Gptq::create(const Source& source, const Plan& pla
   CHECK(!chunks.empty());
   const auto chunk_size = static_cast<int64_t>(chunks.front().size());
   TRY(LayerRunner runner, LayerRunner::create(source.checkpoint, chunk_size, pool));
+  if (runner.config().fused) {
+    return fail(Code::kUnsupported,
+                "{}: GPTQ is not possible for models whose file has query, key and value in one "
+                "matrix; use an importance matrix",
+                source.checkpoint->path().string());
+  }
   std::unique_ptr<Gptq> gptq(new Gptq(pool, std::move(runner), std::move(options)));
   for (const PlannedTensor& planned : plan.tensors) {
     gptq->planned_.emplace(planned.tensor->name, &planned);
@@ -97,7 +103,8 @@ Result<void> Gptq::quantize_layer(int64_t layer) {
   }
   hessians.clear();
   layer_ = layer;
-  const auto& query = planned_.find(matrices_of(model::LayerInput::kAttention, layer)[0])->second;
+  const auto& query =
+      planned_.find(matrices_of(model::LayerInput::kAttention, layer, false)[0])->second;
   const auto layout =
       query->tensor->interleaved_heads > 0 ? ops::RopeLayout::kInterleaved : config.rope.layout;
   return run_layer(layer, changed_weights(layer), layout, nullptr, true);
@@ -105,7 +112,7 @@ Result<void> Gptq::quantize_layer(int64_t layer) {
 
 Result<void> Gptq::quantize_input(model::LayerInput input, int64_t layer, Hessian& hessian) {
   TRY(hessian.factor(options_.damping));
-  for (const std::string& name : matrices_of(input, layer)) {
+  for (const std::string& name : matrices_of(input, layer, false)) {
     TRY(check_stop(options_.should_stop));
     TRY(quantize_matrix(*planned_.find(name)->second, hessian));
   }
@@ -131,7 +138,7 @@ Result<void> Gptq::quantize_matrix(const PlannedTensor& planned, const Hessian& 
 model::LayerWeights Gptq::changed_weights(int64_t layer) const {
   model::LayerWeights weights = runner_.weights(layer);
   const auto changed = [&](model::LayerInput input, size_t index, ops::Weight& weight) {
-    const std::string name = matrices_of(input, layer)[index];
+    const std::string name = matrices_of(input, layer, false)[index];
     const PlannedTensor& planned = *planned_.find(name)->second;
     weight = {.values = ConstTensor(blocks_.find(name)->second.data(), planned.type,
                                     {planned.tensor->rows(), planned.tensor->columns()})};

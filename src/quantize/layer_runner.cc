@@ -3,24 +3,28 @@
 #include <numeric>
 
 #include "kernels/embed.h"
-#include "kernels/rope.h"
 
 namespace hachi::quantize {
 
-std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer) {
+std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer, bool fused) {
   std::vector<std::string> names;
   const auto add = [&](std::string_view name) {
     names.push_back(fmt::format("blk.{}.{}.weight", layer, name));
   };
   switch (which) {
     case model::LayerInput::kAttention:
-      for (const char* name : {"attn_q", "attn_k", "attn_v"}) add(name);
+      if (fused) {
+        add("attn_qkv");
+      } else {
+        for (const char* name : {"attn_q", "attn_k", "attn_v"}) add(name);
+      }
       break;
     case model::LayerInput::kOut:
       add("attn_output");
       break;
     case model::LayerInput::kFfn:
-      for (const char* name : {"ffn_gate", "ffn_up"}) add(name);
+      if (!fused) add("ffn_gate");
+      add("ffn_up");
       break;
     case model::LayerInput::kDown:
       add("ffn_down");
@@ -39,8 +43,7 @@ Result<LayerRunner> LayerRunner::create(std::shared_ptr<const formats::Checkpoin
   }
   TRY(runner.weights_, model::load_weights(*checkpoint, runner.config_));
   runner.checkpoint_ = std::move(checkpoint);
-  runner.inverse_frequencies_ =
-      model::inverse_frequencies(runner.config_.rope, runner.config_.head_dim);
+  runner.rotations_ = model::Rotations(runner.config_);
   runner.ctx_.pool = &pool;
   constexpr int64_t kPage = model::KvCache::kPageTokens;
   const int64_t num_pages = (chunk_size + kPage - 1) / kPage;
@@ -57,12 +60,12 @@ Result<LayerRunner> LayerRunner::create(std::shared_ptr<const formats::Checkpoin
 void LayerRunner::start_chunk(int64_t tokens) {
   chunk_ = all_.first(tokens);
   const std::span<const int32_t> positions(positions_.data(), static_cast<size_t>(tokens));
-  ops::rope_angles(ctx_, chunk_.cos_sin, positions, inverse_frequencies_, config_.rope.magnitude);
+  rotations_.compute(ctx_, positions, chunk_);
 }
 
 void LayerRunner::embed(std::span<const int32_t> tokens) {
   start_chunk(static_cast<int64_t>(tokens.size()));
-  ops::embed(ctx_, chunk_.x, tokens, weights_.embedding, 1.0f);
+  ops::embed(ctx_, chunk_.x, tokens, weights_.embedding, config_.embedding_scale);
 }
 
 void LayerRunner::run(int64_t layer, const model::LayerWeights& weights, ops::RopeLayout layout,
@@ -72,8 +75,9 @@ void LayerRunner::run(int64_t layer, const model::LayerWeights& weights, ops::Ro
   const std::span<const int32_t> positions(positions_.data(), static_cast<size_t>(tokens));
   model::ModelConfig config = config_;
   config.rope.layout = layout;
-  layer_forward(ctx_, config, weights, {{}, positions, {&sequence, 1}},
-                cache_.layer(static_cast<size_t>(layer)), chunk_, observer);
+  const auto index = static_cast<size_t>(layer);
+  layer_forward(ctx_, config, index, weights, {{}, positions, {&sequence, 1}}, cache_.layer(index),
+                chunk_, observer);
 }
 
 }  // namespace hachi::quantize

@@ -14,6 +14,7 @@
 #include "formats/checkpoint.h"
 #include "model/kv_cache.h"
 #include "model/layer.h"
+#include "model/rotations.h"
 #include "model/weights.h"
 
 namespace hachi::quantize {
@@ -21,8 +22,9 @@ namespace hachi::quantize {
 inline constexpr std::array kLayerInputs = {model::LayerInput::kAttention, model::LayerInput::kOut,
                                             model::LayerInput::kFfn, model::LayerInput::kDown};
 
-// The name in GGUF of each matrix that multiplies `which` in layer `layer`.
-std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer);
+// The name in GGUF of each matrix that multiplies `which` in layer `layer`. `fused`: as in
+// ModelConfig.
+std::vector<std::string> matrices_of(model::LayerInput which, int64_t layer, bool fused);
 
 // Chunks are sequences of their own, each from position 0. Move-only; the pool outlives it.
 class LayerRunner {
@@ -58,7 +60,7 @@ class LayerRunner {
   std::shared_ptr<const formats::Checkpoint> checkpoint_;
   model::ModelConfig config_;
   model::Weights weights_;
-  std::vector<float> inverse_frequencies_;
+  model::Rotations rotations_;
   ops::Context ctx_;
   model::KvCache cache_;
   std::vector<int32_t> pages_;

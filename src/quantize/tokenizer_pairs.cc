@@ -115,7 +115,9 @@ Result<void> TokenizerConverter::set_tokens(const json::object& root, bool piece
     if (pieces && is_byte_token(text)) types[i] = kByte;
   }
   TRY(const auto added, added_types(root, tokenizer_));
-  for (const auto& [id, type] : added) types[static_cast<size_t>(id)] = type;
+  for (const auto& [id, type] : added) {
+    if (static_cast<size_t>(id) < count) types[static_cast<size_t>(id)] = type;
+  }
   TRY(const json::object* model, tokenizer::object_field(root, "model", "the file"));
   TRY(const auto unk, tokenizer::string_field(*model, "unk_token", "model"));
   const auto unk_id = unk ? tokenizer_.id(*unk) : std::nullopt;
@@ -239,7 +241,7 @@ Result<void> add_tokenizer_pairs(const Checkpoint& checkpoint, const model::Mode
     return {};
   }
   TRY(const Tokenizer tokenizer, Tokenizer::load(checkpoint));
-  if (tokenizer.vocab_size() > config.vocab_size) {
+  if (tokenizer.rows_needed() > config.vocab_size) {
     return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
                 checkpoint.path().string(), tokenizer.vocab_size(), config.vocab_size);
   }

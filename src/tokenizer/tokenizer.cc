@@ -267,6 +267,12 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
 
 int32_t Tokenizer::vocab_size() const { return shared_->parts->vocabulary.size(); }
 
+int32_t Tokenizer::rows_needed() const {
+  int32_t rows = vocab_size();
+  while (rows > 0 && is_special(rows - 1)) --rows;
+  return rows;
+}
+
 std::optional<TokenId> Tokenizer::id(std::string_view token) const {
   const TokenId id = shared_->parts->vocabulary.find(token);
   return id >= 0 ? std::optional(id) : std::nullopt;

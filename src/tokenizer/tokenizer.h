@@ -60,6 +60,10 @@ class Tokenizer {
 
   // One more than the largest id; there may be ids below it without a token.
   int32_t vocab_size() const;
+
+  // Rows that a model must have for it. Special tokens at the end need none: Gemma 3's last one
+  // stands for an image, and its models have no row for it.
+  int32_t rows_needed() const;
   std::optional<TokenId> id(std::string_view token) const;
   // As the vocabulary writes it; empty if there is none.
   std::string_view token(TokenId id) const;

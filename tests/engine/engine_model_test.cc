@@ -96,7 +96,9 @@ TEST_P(EngineGolden, ScoresPromptsAsASession) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EngineGolden, ::testing::Values("qwen3-f32", "llama-bf16"));
+INSTANTIATE_TEST_SUITE_P(All, EngineGolden,
+                         ::testing::Values("qwen3-f32", "llama-bf16", "gemma3-bf16",
+                                           "mistral-window-bf16"));
 
 }  // namespace
 }  // namespace hachi::engine

@@ -2,7 +2,7 @@
 """Makes the tiny random models of tests/golden/models and their logits by Hugging Face Transformers.
 
     pip install torch transformers safetensors
-    tests/golden/make_model_goldens.py
+    tests/golden/make_model_goldens.py [NAME...]
 
 Each folder is a Hugging Face model folder and holds besides:
   prompt.json    {"prompt": [ids], "greedy": [64 ids that follow]}
@@ -11,6 +11,7 @@ Each folder is a Hugging Face model folder and holds besides:
 import json
 import pathlib
 import shutil
+import sys
 
 import torch
 from safetensors.torch import save_file
@@ -34,6 +35,13 @@ COMMON = {
 }
 QWEN3 = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "rms_norm_eps": 1e-6}
 LLAMA = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "rms_norm_eps": 1e-5}
+PHI3 = {"architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "rms_norm_eps": 1e-5,
+        "pad_token_id": 0, "num_attention_heads": 4, "num_key_value_heads": 4,
+        "rope_theta": 10000.0, "tie_word_embeddings": False}
+# One divisor a pair of a head of 16, growing as those of Phi-3 do.
+LONGROPE = {"type": "longrope",
+            "short_factor": [1.0, 1.05, 1.1, 1.2, 1.4, 1.7, 2.0, 2.5],
+            "long_factor": [1.05, 1.3, 2.0, 4.0, 8.0, 15.0, 26.0, 32.0]}
 
 # Every switch of the decoder is on in one of them and off in another.
 MODELS = {
@@ -73,6 +81,38 @@ MODELS = {
     "llama-fp8": (torch.float8_e4m3fn, 1, LLAMA | {
         "num_attention_heads": 4, "num_key_value_heads": 2, "rope_theta": 10000.0,
         "rope_scaling": None, "tie_word_embeddings": True,
+    }),
+    # Mistral 7B v0.1: all layers look back 12 positions.
+    "mistral-window-bf16": (torch.bfloat16, 1, LLAMA | {
+        "architectures": ["MistralForCausalLM"], "model_type": "mistral",
+        "num_attention_heads": 4, "num_key_value_heads": 2, "rope_theta": 10000.0,
+        "sliding_window": 12, "tie_word_embeddings": False,
+    }),
+    # Gemma 1, with the activation as its first revisions call it.
+    "gemma-bf16": (torch.bfloat16, 1, {
+        "architectures": ["GemmaForCausalLM"], "model_type": "gemma", "rms_norm_eps": 1e-6,
+        "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 24,
+        "hidden_act": "gelu", "hidden_activation": None, "rope_theta": 10000.0, "pad_token_id": 0,
+    }),
+    # Gemma 3: five layers that look back 12 positions to one that sees all, with their own theta.
+    "gemma3-bf16": (torch.bfloat16, 1, {
+        "architectures": ["Gemma3ForCausalLM"], "model_type": "gemma3_text", "rms_norm_eps": 1e-6,
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 7,
+        "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 16,
+        "hidden_activation": "gelu_pytorch_tanh", "query_pre_attn_scalar": 16,
+        "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "rope_scaling": None,
+        "sliding_window": 12, "sliding_window_pattern": 6, "pad_token_id": 0,
+    }),
+    # Phi-3 Mini 4k: a window, fused projections.
+    "phi3-window-bf16": (torch.bfloat16, 1, PHI3 | {"sliding_window": 12, "rope_scaling": None}),
+    # Phi-3 Mini 128k beyond the context that it was first made for, and within.
+    "phi3-long-bf16": (torch.bfloat16, 1, PHI3 | {
+        "sliding_window": 262144, "rope_scaling": LONGROPE,
+        "original_max_position_embeddings": 32,
+    }),
+    "phi3-short-bf16": (torch.bfloat16, 1, PHI3 | {
+        "sliding_window": 262144, "rope_scaling": LONGROPE, "max_position_embeddings": 4096,
+        "original_max_position_embeddings": 128,
     }),
 }
 
@@ -129,7 +169,10 @@ def make(name, dtype, shards, config):
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if "norm" in parameter_name:  # ones would hide a norm that is left out
-                parameter.uniform_(0.5, 1.5)
+                # Gemma's are w - 1; sharp attention would magnify roundings.
+                less = parameter_name.endswith(("q_norm.weight", "k_norm.weight")) and (
+                    config["model_type"] == "gemma3_text")
+                parameter.uniform_(0.5 - less, 1.5 - less)
             block = config.get("quantization_config", {}).get("weight_block_size", [0])[0]
             tensors, value = quantized(parameter_name, parameter.clone(), dtype, block)
             state |= {key: tensor.contiguous() for key, tensor in tensors.items()}
@@ -150,5 +193,6 @@ def make(name, dtype, shards, config):
     print(name, "logits", float(logits.abs().max()), "greedy", len(set(greedy)), "distinct")
 
 
-for model_name, (model_dtype, model_shards, model_config) in MODELS.items():
+for model_name in sys.argv[1:] or MODELS:
+    model_dtype, model_shards, model_config = MODELS[model_name]
     make(model_name, model_dtype, model_shards, model_config)

@@ -52,8 +52,11 @@ TEST(Allocation, NoOpAllocates) {
     rope_angles(ctx, angles.tensor(), positions, inv_freq, 1.0f);
     rope(ctx, y.tensor(), angles.tensor(), RopeLayout::kHalves);
     kv_store(ctx, kv, kv_rows.tensor(), kv_rows.tensor(), batch);
-    attention(ctx, y.tensor(), q.tensor(), kv, batch, 0.1f);
+    attention(ctx, y.tensor(), q.tensor(), kv, batch, 0.1f, 0);
+    attention(ctx, y.tensor(), q.tensor(), kv, batch, 0.1f, 3);
     swiglu(ctx, gated.tensor(), x.tensor());
+    geglu(ctx, gated.tensor(), x.tensor());
+    add(ctx, normed.tensor(), x.tensor());
     dequantize(ctx, normed.tensor().rows(0, 8), weight.weight(), 0);
     EXPECT_EQ(num_allocations - before, 0);
   });

@@ -6,15 +6,34 @@ namespace hachi::ops {
 namespace {
 
 const std::vector<Shape> kShapes = {
-    {1, 1, 8, DType::kF32},   {3, 1, 16, DType::kF16},   {4, 2, 24, DType::kBF16},
-    {9, 3, 64, DType::kF16},  {8, 2, 128, DType::kBF16}, {5, 5, 96, DType::kF16},
-    {2, 1, 256, DType::kF32}, {40, 1, 8, DType::kF16},   {7, 1, 56, DType::kF32},
-    {8, 2, 128, DType::kF16}, {9, 3, 64, DType::kQ8_0},  {8, 2, 128, DType::kQ8_0},
-    {7, 1, 32, DType::kQ8_0}, {2, 2, 256, DType::kQ8_0}, {13, 1, 72, DType::kBF16},
+    {1, 1, 8, DType::kF32},
+    {3, 1, 16, DType::kF16},
+    {4, 2, 24, DType::kBF16},
+    {9, 3, 64, DType::kF16},
+    {8, 2, 128, DType::kBF16},
+    {5, 5, 96, DType::kF16},
+    {2, 1, 256, DType::kF32},
+    {40, 1, 8, DType::kF16},
+    {7, 1, 56, DType::kF32},
+    {8, 2, 128, DType::kF16},
+    {9, 3, 64, DType::kQ8_0},
+    {8, 2, 128, DType::kQ8_0},
+    {7, 1, 32, DType::kQ8_0},
+    {2, 2, 256, DType::kQ8_0},
+    {13, 1, 72, DType::kBF16},
+    // Windows within a page, of a page, across segments, of one position, of more than there are.
+    {4, 2, 24, DType::kBF16, 5},
+    {8, 2, 128, DType::kF16, 32},
+    {9, 3, 64, DType::kQ8_0, 100},
+    {2, 1, 256, DType::kF32, 1},
+    {7, 1, 56, DType::kF32, 257},
+    {40, 1, 8, DType::kF16, 33},
+    {3, 1, 16, DType::kF16, 1000},
 };
 
 std::string describe(const Shape& s) {
-  return fmt::format("H={} G={} D={} {}", s.heads, s.kv_heads, s.width, name(s.dtype));
+  return fmt::format("H={} G={} D={} {} window {}", s.heads, s.kv_heads, s.width, name(s.dtype),
+                     s.window);
 }
 
 // Prefill of two sequences at once, then a second chunk of one beside a decode step of the other,
@@ -90,10 +109,10 @@ TEST(Attention, MatchesTheReference) {
 
 // Steps of a few tokens after many positions that a prefill has left in the cache.
 TEST(Attention, MatchesTheReferenceAtDepth) {
-  const std::vector<Shape> shapes = {{8, 2, 128, DType::kF16},
-                                     {9, 3, 64, DType::kQ8_0},
-                                     {7, 1, 72, DType::kBF16},
-                                     {4, 4, 32, DType::kF32}};
+  const std::vector<Shape> shapes = {{8, 2, 128, DType::kF16},      {9, 3, 64, DType::kQ8_0},
+                                     {7, 1, 72, DType::kBF16},      {4, 4, 32, DType::kF32},
+                                     {4, 1, 256, DType::kF16, 512}, {2, 2, 96, DType::kBF16, 2047},
+                                     {9, 3, 64, DType::kQ8_0, 31}};
   const std::vector<int64_t> lengths = {2999, 1027};
   const std::vector<Chunk> step = {{1, 1026, 1}, {0, 2994, 5}};
   for (const Shape& shape : shapes) {
@@ -274,6 +293,54 @@ TEST(Attention, LaterTokensDoNotReachEarlierOnes) {
   });
 }
 
+// Neither does one stay with tokens whose windows have left it: not as a key, nor as a value.
+TEST(Attention, WhatHasLeftTheWindowIsGone) {
+  constexpr int64_t kBroken = 70;
+  for (const int64_t window : {1, 6, 40, 64}) {
+    const Shape shape{6, 2, 32, DType::kF16, window};
+    const Sequences clean(shape, {200}, 41);
+    const Sequences broken(shape, {200}, 41);
+    for (int64_t p = 0; p <= kBroken; ++p) {
+      for (int64_t d = 0; d < 64; ++d) {
+        broken.k(0).at(p, d) = NAN;
+        broken.v(0).at(p, d) = INFINITY;
+      }
+    }
+    for_each_set([&](Runner& runner) {
+      const Cache clean_cache = clean.cache();
+      const Cache broken_cache = broken.cache();
+      std::vector<Matrix> want = clean.outputs();
+      std::vector<Matrix> got = broken.outputs();
+      clean.run(runner, clean_cache, {{0, 0, 200}}, &want);
+      broken.run(runner, broken_cache, {{0, 0, 200}}, &got);
+      for (int64_t p = kBroken + window; p < 200; ++p) {
+        EXPECT_EQ(std::memcmp(&got[0].at(p, 0), &want[0].at(p, 0), 6 * 32 * 4), 0) << p;
+      }
+      EXPECT_FALSE(std::isfinite(got[0].at(kBroken + window - 1, 0)));
+    });
+  }
+}
+
+// The reference itself: within a window of three, equal keys give the mean of three values.
+TEST(Attention, AWindowCountsTheTokenItself) {
+  const Shape shape{1, 1, 8, DType::kF32, 3};
+  Sequences sequences(shape, {21}, 42);
+  for (int64_t p = 0; p < 21; ++p) {
+    for (int64_t d = 0; d < 8; ++d) sequences.k(0).at(p, d) = 0.5f;
+  }
+  for (const Device device : {Device::kRef, Device::kCpu}) {
+    Runner runner(device, cpu_features(), 2);
+    const Cache cache = sequences.cache();
+    std::vector<Matrix> y = sequences.outputs();
+    sequences.run(runner, cache, {{0, 0, 21}}, &y);
+    for (int64_t p = 2; p < 21; ++p) {
+      const Matrix& v = sequences.v(0);
+      const double mean = (double{v.at(p - 2, 0)} + v.at(p - 1, 0) + v.at(p, 0)) / 3;
+      EXPECT_NEAR(y[0].at(p, 0), mean, 30 * kEpsilon * 4);
+    }
+  }
+}
+
 // The weights of two scores, 0 and -x, are 1 and exp(-x).
 TEST(Softmax, WeightsAreWithinTwoUnitsInTheLastPlace) {
   for (const CpuFeatures& set : instruction_sets()) {
@@ -325,7 +392,7 @@ TEST(Attention, TakesNoTokens) {
     const ConstTensor none(nullptr, DType::kF32, {0, 8});
     kv_store(runner.ctx(), cache.kv(), none, none, {});
     attention(runner.ctx(), Tensor(nullptr, DType::kF32, {0, 16}),
-              ConstTensor(nullptr, DType::kF32, {0, 16}), cache.kv(), {}, 1.0f);
+              ConstTensor(nullptr, DType::kF32, {0, 16}), cache.kv(), {}, 1.0f, 0);
   }
 }
 

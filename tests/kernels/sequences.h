@@ -13,6 +13,7 @@ namespace hachi::ops {
 struct Shape {
   int64_t heads, kv_heads, width;
   DType dtype;
+  int64_t window = 0;
 };
 
 // A cache with room for some sequences, whose pages lie in no order. Unwritten slots hold NaN, so
@@ -123,7 +124,8 @@ class Sequences {
     const Batch batch(cache, chunks);
     const Matrix q = packed(q_, chunks, batch.rows());
     const Matrix out(batch.rows(), q.columns());
-    attention(runner.ctx(), out.tensor(), q.tensor(), cache.kv(), batch.view(), score_scale());
+    attention(runner.ctx(), out.tensor(), q.tensor(), cache.kv(), batch.view(), score_scale(),
+              shape_.window);
     int64_t row = 0;
     for (const Chunk& chunk : chunks) {
       for (int64_t p = chunk.first; p < chunk.first + chunk.count; ++p, ++row) {

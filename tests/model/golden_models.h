@@ -25,8 +25,13 @@ struct GoldenModel {
   std::vector<float> logits;    // [prompt, vocab] by Transformers, in float32
 };
 
-inline constexpr const char* kGoldenModels[] = {"qwen3-f32",  "qwen3-yarn-bf16",  "llama3-f32",
-                                                "llama-bf16", "qwen3-fp8-blocks", "llama-fp8"};
+// What one of the two Phi-3 with two lists was first made for, and the other was not.
+inline constexpr int64_t kGoldenContext = 128;
+
+inline constexpr const char* kGoldenModels[] = {
+    "qwen3-f32",        "qwen3-yarn-bf16",  "llama3-f32",          "llama-bf16",
+    "qwen3-fp8-blocks", "llama-fp8",        "mistral-window-bf16", "gemma-bf16",
+    "gemma3-bf16",      "phi3-window-bf16", "phi3-long-bf16",      "phi3-short-bf16"};
 
 inline std::vector<int32_t> ids_of(const boost::json::value& list) {
   std::vector<int32_t> ids;
@@ -43,8 +48,9 @@ inline GoldenModel open_golden(const std::string& name) {
   EXPECT_TRUE(checkpoint) << checkpoint.error().message;
   if (!checkpoint) return golden;
   golden.checkpoint = std::make_shared<const formats::Checkpoint>(*std::move(checkpoint));
-  auto model = model::Model::load(golden.checkpoint,
-                                  {.yarn_magnitude = model::YarnMagnitude::kTransformers});
+  auto model = model::Model::load(
+      golden.checkpoint,
+      {.yarn_magnitude = model::YarnMagnitude::kTransformers, .context = kGoldenContext});
   EXPECT_TRUE(model) << model.error().message;
   if (!model) return golden;
   golden.model = std::make_unique<model::Model>(*std::move(model));

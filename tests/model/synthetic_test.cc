@@ -109,6 +109,20 @@ TEST(Synthetic, RowsThatAreNotWholeBlocksFallBack) {
   EXPECT_NEAR(static_cast<double>(model->bytes_per_token()), 104e6, 1e6);
 }
 
+// The parameters of the published model: docs of Gemma 3 say 170 million of them are embeddings.
+TEST(Synthetic, Gemma3HasItsLayers) {
+  const auto checkpoint = open_synthetic("synthetic:gemma3-270m:q4_k_m");
+  ASSERT_NE(checkpoint, nullptr);
+  int64_t parameters = 0;
+  for (const formats::TensorEntry& tensor : checkpoint->tensors()) {
+    parameters += tensor.num_elements();
+  }
+  EXPECT_EQ(parameters, 268098176);
+  const auto model = Model::load(checkpoint);
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_EQ(std::count(model->config().windows.begin(), model->config().windows.end(), 512), 15);
+}
+
 TEST(Synthetic, WrongNamesAreRefused) {
   for (const char* name : {"", "qwen3-8b", "synthetic:", "synthetic:tiny", "synthetic:tiny:",
                            "synthetic:tiny:q9_9", "synthetic:tiny:i32", "synthetic:giant:q4_0"}) {

@@ -44,7 +44,7 @@ GoldenModel converted(const GoldenModel& golden, const fs::path& path, std::stri
   result.prompt = golden.prompt;
   result.logits = golden.logits;
   result.checkpoint = open(path);
-  auto model = model::Model::load(result.checkpoint);
+  auto model = model::Model::load(result.checkpoint, {.context = testing::kGoldenContext});
   EXPECT_TRUE(model) << model.error().message;
   if (model) result.model = std::make_unique<model::Model>(*std::move(model));
   return result;
@@ -67,7 +67,8 @@ TEST_P(Convert, GivesTheSameLogits) {
   GoldenModel golden = testing::open_golden(GetParam());
   ASSERT_TRUE(golden.model);
   // The converter follows the model's author where Transformers does not.
-  golden.model = std::make_unique<model::Model>(*model::Model::load(golden.checkpoint));
+  golden.model = std::make_unique<model::Model>(
+      *model::Model::load(golden.checkpoint, {.context = testing::kGoldenContext}));
   const GoldenModel gguf = converted(golden, folder.path() / "model.gguf", "F32");
   ASSERT_TRUE(gguf.model);
   const auto& before = golden.model->config();
@@ -75,6 +76,9 @@ TEST_P(Convert, GivesTheSameLogits) {
   EXPECT_EQ(after.eos_ids, before.eos_ids);
   EXPECT_EQ(after.context_length, before.context_length);
   EXPECT_EQ(after.rope.theta, before.rope.theta);
+  EXPECT_EQ(after.rope.divisors.empty(),
+            before.rope.divisors.empty() && before.rope.scaling != model::RopeScaling::kLlama3);
+  EXPECT_EQ(after.windows, before.windows);
   EXPECT_NEAR(after.rope.magnitude, before.rope.magnitude, 1e-6);
   const auto expected = testing::run_prompt(golden, ops::Device::kRef);
   EXPECT_LT(relative_error(testing::run_prompt(gguf, ops::Device::kRef), expected), 1e-5);

@@ -146,7 +146,7 @@ TEST(Importance, IsThatOfThePlainOps) {
     for (const auto input : {model::LayerInput::kAttention, model::LayerInput::kOut,
                              model::LayerInput::kFfn, model::LayerInput::kDown}) {
       const auto& expected = plain[static_cast<size_t>(layer)].sums_[static_cast<size_t>(input)];
-      for (const std::string& name : matrices_of(input, layer)) {
+      for (const std::string& name : matrices_of(input, layer, false)) {
         const InputSquares& squares = measured->matrices.at(name);
         EXPECT_EQ(squares.tokens, 120);
         ASSERT_EQ(squares.sums.size(), expected.size()) << name;

@@ -12,5 +12,6 @@ void add_values(const ValueTile& tile);
 SoftmaxState softmax(float* scores, int64_t count);
 void merge(SoftmaxState* into, float* y, const SoftmaxState& from, const float* sums, int64_t n);
 void swiglu(float* y, const float* gate, const float* up, int64_t n);
+void geglu(float* y, const float* gate, const float* up, int64_t n);
 
 }  // namespace hachi::ops::cpu::avx512

@@ -67,6 +67,7 @@ std::vector<ChosenLoops> chosen_loops(const CpuFeatures& features) {
   add(chosen, "kv_store", &InnerLoops::encode, features);
   add(chosen, "attention", &InnerLoops::score_keys, features);
   add(chosen, "swiglu", &InnerLoops::swiglu, features);
+  add(chosen, "geglu", &InnerLoops::geglu, features);
   return chosen;
 }
 

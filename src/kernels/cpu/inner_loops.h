@@ -24,6 +24,10 @@ inline constexpr int kLanes = 8;  // partial sums of a dot product
 inline constexpr int64_t kSegment = 256;
 inline constexpr int64_t kRowStride = kSegment + 16;
 
+// exp(-2u) in the formula of geglu.h has -2u = g * (kGeluLinear + kGeluCubic * g^2).
+inline constexpr float kGeluLinear = -1.5957691216057308f;  // -2 sqrt(2 / pi)
+inline constexpr float kGeluCubic = 0.044715f * kGeluLinear;
+
 // Dot products of each row of x with each row of w, over n elements.
 struct DotTile {
   const float* const* x;  // num_x rows
@@ -144,6 +148,7 @@ struct InnerLoops {
   void (*rope_halves)(float* x, const float* cosines, const float* sines, int64_t half);
   void (*rope_interleaved)(float* x, const float* cosines, const float* sines, int64_t half);
   void (*swiglu)(float* y, const float* gate, const float* up, int64_t n);
+  void (*geglu)(float* y, const float* gate, const float* up, int64_t n);
 };
 
 }  // namespace hachi::ops::cpu

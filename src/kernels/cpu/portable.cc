@@ -91,4 +91,12 @@ void swiglu(float* y, const float* gate, const float* up, int64_t n) {
   for (int64_t f = 0; f < n; ++f) y[f] = gate[f] / (1.0f + std::exp(-gate[f])) * up[f];
 }
 
+void geglu(float* y, const float* gate, const float* up, int64_t n) {
+  for (int64_t f = 0; f < n; ++f) {
+    const float g = gate[f];
+    const float minus_2u = g * (kGeluLinear + kGeluCubic * (g * g));
+    y[f] = g / (1.0f + std::exp(minus_2u)) * up[f];
+  }
+}
+
 }  // namespace hachi::ops::cpu::portable

@@ -16,5 +16,6 @@ void rms_norm(float* y, const float* x, const float* w, int64_t n, float eps);
 void rope_halves(float* x, const float* cosines, const float* sines, int64_t half);
 void rope_interleaved(float* x, const float* cosines, const float* sines, int64_t half);
 void swiglu(float* y, const float* gate, const float* up, int64_t n);
+void geglu(float* y, const float* gate, const float* up, int64_t n);
 
 }  // namespace hachi::ops::cpu::portable

@@ -33,6 +33,7 @@ constexpr InnerLoops kPortable = {
     .rope_halves = portable::rope_halves,
     .rope_interleaved = portable::rope_interleaved,
     .swiglu = portable::swiglu,
+    .geglu = portable::geglu,
 };
 
 #if HACHI_KERNELS_X86
@@ -56,6 +57,7 @@ constexpr InnerLoops kAvx2 = {
     .rope_halves = avx2::rope_halves,
     .rope_interleaved = avx2::rope_interleaved,
     .swiglu = avx2::swiglu,
+    .geglu = avx2::geglu,
 };
 
 constexpr InnerLoops kAvxVnni = [] {
@@ -76,6 +78,7 @@ constexpr InnerLoops kAvx512 = [] {
   loops.softmax = avx512::softmax;
   loops.merge = avx512::merge;
   loops.swiglu = avx512::swiglu;
+  loops.geglu = avx512::geglu;
   return loops;
 }();
 

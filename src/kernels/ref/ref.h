@@ -10,7 +10,7 @@
 namespace hachi::ops::ref {
 
 void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const BatchView& batch,
-               float score_scale);
+               float score_scale, int64_t window);
 void dequantize(Context& ctx, Tensor y, const Weight& w, int64_t first_row);
 void embed(Context& ctx, Tensor y, std::span<const int32_t> ids, const Weight& table, float scale);
 void kv_store(Context& ctx, const KvLayer& kv, ConstTensor k, ConstTensor v,
@@ -23,5 +23,7 @@ void rope(Context& ctx, Tensor x, ConstTensor cos_sin, RopeLayout layout);
 void rope_angles(Context& ctx, Tensor cos_sin, std::span<const int32_t> positions,
                  std::span<const float> inv_freq, float magnitude);
 void swiglu(Context& ctx, Tensor y, ConstTensor gate_up);
+void geglu(Context& ctx, Tensor y, ConstTensor gate_up);
+void add(Context& ctx, Tensor x, ConstTensor y);
 
 }  // namespace hachi::ops::ref

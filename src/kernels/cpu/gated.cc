@@ -1,3 +1,4 @@
+// swiglu and geglu: an activation of gate, times up.
 #include <algorithm>
 
 #include "kernels/cpu/cpu.h"
@@ -6,9 +7,12 @@
 
 namespace hachi::ops::cpu {
 
-void swiglu(Context& ctx, Tensor y, ConstTensor gate_up) {
+namespace {
+
+// `row` as in InnerLoops.
+template <class Row>
+void gated(Context& ctx, Tensor y, ConstTensor gate_up, Row* row) {
   constexpr int64_t kRun = 1024;  // elements an item, so that long rows are shared by the threads
-  const auto row = inner_loops(ctx.features).swiglu;
   const int64_t width = y.size(1);
   const int64_t runs = (width + kRun - 1) / kRun;
   const int64_t items = y.size(0) * runs;
@@ -21,6 +25,16 @@ void swiglu(Context& ctx, Tensor y, ConstTensor gate_up) {
       row(y.row<float>(t) + f, gate, gate + width, std::min(kRun, width - f));
     }
   });
+}
+
+}  // namespace
+
+void swiglu(Context& ctx, Tensor y, ConstTensor gate_up) {
+  gated(ctx, y, gate_up, inner_loops(ctx.features).swiglu);
+}
+
+void geglu(Context& ctx, Tensor y, ConstTensor gate_up) {
+  gated(ctx, y, gate_up, inner_loops(ctx.features).geglu);
 }
 
 }  // namespace hachi::ops::cpu
