@@ -1,7 +1,8 @@
-// Compiler: specs into grammars that matchers run on, within limits of time and memory.
+// Compiler: specs into grammars that matchers run on. What is compiled stays small and takes
+// milliseconds, because the checks bound it first and masks are computed only where a text comes
+// (lazy_dfa.h); so a caller compiles in its own thread, and nothing needs a deadline.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,56 +13,48 @@
 
 namespace hachi::grammar {
 
-// A compiled spec. Immutable, shared by the matchers that run on it and the compiler's cache.
+// A compiled spec, with the masks that its matchers have needed so far. All threads may share one.
 class Grammar {
  public:
   ~Grammar();
-  size_t bytes() const { return bytes_; }
+  // What it takes at present; it grows, within a bound, as texts come to new places.
+  size_t bytes() const;
 
  private:
   friend class Compiler;
   friend class Matcher;
-  struct Compiled;
-  Grammar(std::shared_ptr<const Vocabulary> vocabulary, std::unique_ptr<const Compiled> compiled);
-
-  std::shared_ptr<const Vocabulary> vocabulary_;
-  std::unique_ptr<const Compiled> compiled_;
-  size_t bytes_ = 0;
+  struct Shared;
+  explicit Grammar(std::unique_ptr<Shared> shared);
+  std::unique_ptr<Shared> shared_;
 };
 
 struct CompilerOptions {
-  // After this the caller gets an error; the thread goes on to its end, and the grammar is cached.
-  std::chrono::milliseconds deadline{10'000};
-  size_t cache_bytes = size_t{64} << 20;  // of grammars, the least recently used go first
-  int num_threads = 2;                    // at most this many compile at a time
-  int max_waiting = 32;                   // specs that wait for a thread; more are refused
+  // Of grammars; the least recently used go first. Those that a matcher runs on stay with it.
+  size_t cache_bytes = size_t{128} << 20;
 };
 
 // All threads may call at a time. One for each vocabulary.
 class Compiler {
  public:
   explicit Compiler(std::shared_ptr<const Vocabulary> vocabulary, CompilerOptions options = {});
-  // Waits for the threads, at most as long as the largest accepted spec takes (about a second).
   ~Compiler();
   Compiler(const Compiler&) = delete;
   Compiler& operator=(const Compiler&) = delete;
 
-  // Blocks the caller until the grammar is there or the deadline has passed. A spec that is being
-  // compiled for another caller is waited for, not compiled twice. Fails as check() does, and with
-  // kLimit when the deadline passed or too many wait.
+  // Fails as check() does.
   Result<std::shared_ptr<const Grammar>> compile(const Spec& spec);
 
   struct Stats {
-    uint64_t hits = 0;      // found in the cache
-    uint64_t joined = 0;    // waited for another caller's
-    uint64_t compiled = 0;  // done by a thread
+    uint64_t hits = 0;  // found in the cache
+    uint64_t compiled = 0;
+    size_t cached_grammars = 0;
     size_t cached_bytes = 0;
   };
   Stats stats() const;
 
  private:
   struct State;
-  std::shared_ptr<State> state_;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace hachi::grammar

@@ -54,7 +54,7 @@ struct Spec {
 
 // All checks of a spec, without a vocabulary: size, depth, counts, repetitions, recursion, syntax,
 // keywords that would not be enforced. Takes milliseconds whatever the input; a spec that passes
-// compiles unless it needs more than the compiler's limits. The message says what, where (for a
+// compiles. The message says what, where (for a
 // schema the JSON pointer) and the limit.
 Result<void> check(const Spec& spec);
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "grammar/token_trie.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/vocabulary.h"
 
@@ -28,25 +29,22 @@ class Vocabulary {
                                                         int32_t size = 0);
 
   // The same from the bytes of each token, by id; an empty one is never allowed.
-  static Result<std::shared_ptr<const Vocabulary>> make(const std::vector<std::string>& tokens,
+  static Result<std::shared_ptr<const Vocabulary>> make(std::vector<std::string> tokens,
                                                         std::span<const TokenId> stop_ids);
 
-  ~Vocabulary();
-
-  int32_t size() const { return size_; }
+  int32_t size() const { return static_cast<int32_t>(tokens_.size()); }
   // The 32-bit words of a mask: one bit a token.
-  size_t mask_words() const { return (static_cast<size_t>(size_) + 31) / 32; }
+  size_t mask_words() const { return (tokens_.size() + 31) / 32; }
   bool is_stop(TokenId id) const;
+  const TokenTrie& trie() const { return trie_; }
 
  private:
-  friend class Compiler;
   friend class Matcher;
-  struct Tokens;  // what the library behind keeps of them
-  explicit Vocabulary(std::unique_ptr<const Tokens> tokens);
+  Vocabulary(std::vector<std::string> tokens, std::span<const TokenId> stop_ids);
 
-  std::unique_ptr<const Tokens> tokens_;
+  std::vector<std::string> tokens_;
   std::vector<TokenId> stop_ids_;  // ascending
-  int32_t size_ = 0;
+  TokenTrie trie_;
 };
 
 }  // namespace hachi::grammar
