@@ -1,0 +1,44 @@
+// TokenTrie: the bytes of all tokens of a vocabulary as one tree, laid out in the order of a walk
+// that goes down first.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace hachi::grammar {
+
+// Longer tokens are for no text that a grammar describes; those known have at most some hundreds.
+inline constexpr size_t kMaxTrieTokenBytes = 4096;
+
+class TokenTrie {
+ public:
+  struct Node {
+    uint32_t next;   // the node after all those below this one
+    uint16_t depth;  // the first byte of a token has 1
+    uint8_t byte;    // that leads here from the node above
+    bool has_children;
+    int32_t token;  // that ends here, or -1
+  };
+
+  // Tokens without bytes are left out. Of tokens with the same bytes all but one are `twins`.
+  explicit TokenTrie(std::span<const std::string> tokens);
+
+  struct Twin {
+    int32_t token;
+    int32_t like;  // the token in the tree with the same bytes
+  };
+
+  std::span<const Node> nodes() const { return nodes_; }
+  std::span<const Twin> twins() const { return twins_; }
+  int max_depth() const { return max_depth_; }
+
+ private:
+  std::vector<Node> nodes_;
+  std::vector<Twin> twins_;
+  int max_depth_ = 0;
+};
+
+}  // namespace hachi::grammar
