@@ -73,7 +73,8 @@ size_t text_bytes(const AnswerAsk& ask) {
 }
 
 api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& chat,
-                                   std::string_view prompt_field) {
+                                   const AnswerAsk& ask) {
+  const std::string_view prompt_field = ask.prompt_field;
   if (!model.parts.prompter) {
     return tl::unexpected(api::ApiError{
         400, fmt::format("the model '{}' has no chat template: use /v1/completions", model.name),
@@ -81,6 +82,7 @@ api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& c
   }
   chat::RenderInput input;
   input.messages = chat.messages;
+  if (ask.form.tools.choice != api::ToolFields::Choice::kNone) input.tools = ask.form.tools.tools;
   input.add_generation_prompt = chat.fields.add_generation_prompt;
   input.enable_thinking = chat.fields.enable_thinking;
   input.extra = chat.fields.variables;
@@ -121,6 +123,27 @@ std::optional<api::ApiError> refuse_tokens(const ServedModel& model, const Answe
   for (const int32_t token : ask.sampling.stop_token_ids) look_at("stop_token_ids", token);
   for (const auto& [token, bias] : ask.sampling.logit_bias) look_at("logit_bias", token);
   return refused;
+}
+
+// What the answers have to look like. Grammars are compiled on the text threads.
+net::awaitable<api::ApiResult<output::AnswerForm>> make_form(Caller& caller, ServedModel& model,
+                                                             const output::FormRequest& request) {
+  const auto* prompter = model.parts.prompter ? &*model.parts.prompter : nullptr;
+  std::optional<Result<output::AnswerForm>> form;
+  auto work = [&] { form.emplace(output::AnswerForm::make(request, prompter, model.forms)); };
+  const bool is_free = request.format.kind == api::OutputFormat::Kind::kText &&
+                       request.tools.choice == api::ToolFields::Choice::kNone;
+  if (is_free) {
+    work();
+  } else {
+    co_await run_on(caller.app().text_pool(), caller.executor(), work);
+  }
+  if (*form) co_return **std::move(form);
+  // The limits of a grammar are no rate: asking again does not help.
+  const bool is_format = request.tools.choice == api::ToolFields::Choice::kNone;
+  co_return tl::unexpected(api::ApiError{400, std::move(form->error().message),
+                                         is_format ? request.format.path : std::string("tools"),
+                                         "invalid_value"});
 }
 
 }  // namespace
@@ -165,7 +188,7 @@ net::awaitable<api::ApiResult<std::shared_ptr<ServedModel>>> acquire_model(Calle
 api::ApiResult<std::vector<TokenPrompt>> tokenize(const ServedModel& model, const AnswerAsk& ask) {
   std::vector<TokenPrompt> prompts;
   if (const auto* chat = std::get_if<ChatPrompt>(&ask.prompt)) {
-    auto prompt = render(model, *chat, ask.prompt_field);
+    auto prompt = render(model, *chat, ask);
     if (!prompt) return tl::unexpected(std::move(prompt).error());
     prompts.push_back(*std::move(prompt));
     return prompts;
@@ -200,6 +223,8 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
   if (auto refused = refuse_tokens(*answers.model, ask, answers.prompts)) {
     co_return tl::unexpected(*std::move(refused));
   }
+  auto form = co_await make_form(caller, *answers.model, ask.form);
+  if (!form) co_return tl::unexpected(std::move(form).error());
   const engine::Request common = engine_request(caller, *answers.model, ask);
   for (const TokenPrompt& prompt : answers.prompts) {
     for (int64_t choice = 0; choice < ask.sampling.n; ++choice) {
@@ -207,9 +232,8 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
       request.prompt = prompt.tokens;
       request.sampling.seed += static_cast<uint64_t>(choice);
       auto generation =
-          Generation::start(answers.model, request,
-                            {.prompt_text = prompt.text,
-                             .split_thinking = ask.split_thinking,
+          Generation::start(answers.model, request, form->constraint(prompt.text, request.stop_ids),
+                            {.automaton = form->automaton(prompt.text),
                              .skip_special = ask.sampling.skip_special_tokens,
                              .stops = ask.sampling.stop,
                              .with_logprobs = ask.top_logprobs.has_value(),
@@ -314,8 +338,8 @@ void AnswerReader::note_end() {
                            .generated_tokens = usage.completion_tokens,
                            .n = static_cast<int64_t>(answers_.generations.size())};
     if (one.is_done()) {
-      const bool is_stop = one.finish_reason() == api::FinishReason::kStop;
-      summary.outcome = is_stop ? Outcome::kStop : Outcome::kLength;
+      const bool is_cut = one.finish_reason() == api::FinishReason::kLength;
+      summary.outcome = is_cut ? Outcome::kLength : Outcome::kStop;
       notes.finish = api::to_string(one.finish_reason());
     }
     if (const auto started = one.stream()->started()) {

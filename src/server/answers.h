@@ -33,7 +33,7 @@ struct AnswerAsk {
   std::optional<int64_t> max_tokens;  // not set: what the context holds
   std::optional<int64_t> top_logprobs;
   bool score_prompt = false;
-  bool split_thinking = false;
+  output::FormRequest form;
   engine::Pooling pooling = engine::Pooling::kNone;
 };
 

@@ -5,24 +5,46 @@
 #include "server/answers.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
-#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
 
 AnswerAsk ask_for(api::ChatRequest& request) {
-  return {.model = request.model,
-          .prompt = ChatPrompt{std::move(request.messages), request.prompt},
-          .sampling = request.sampling,
-          .schedule = request.schedule,
-          .max_tokens = request.max_tokens,
-          .top_logprobs = request.logprobs ? std::optional(request.top_logprobs) : std::nullopt,
-          .split_thinking = true};
+  return {
+      .model = request.model,
+      .prompt = ChatPrompt{std::move(request.messages), request.prompt},
+      .sampling = request.sampling,
+      .schedule = request.schedule,
+      .max_tokens = request.max_tokens,
+      .top_logprobs = request.logprobs ? std::optional(request.top_logprobs) : std::nullopt,
+      .form = {.format = request.format, .tools = request.tools, .reasoning = request.reasoning}};
+}
+
+// What `piece` adds. `id` keeps the text that the delta views.
+void set_piece(api::ChatDelta& delta, const output::Piece& piece, const api::ResponseHead& head,
+               std::string& id) {
+  delta.content = delta.reasoning = {};
+  delta.tool_call.reset();
+  switch (piece.field) {
+    case output::Field::kReasoning:
+      delta.reasoning = piece.text;
+      break;
+    case output::Field::kContent:
+      delta.content = piece.text;
+      break;
+    case output::Field::kCallName:
+      id = call_id(head.id, delta.index, piece.call);
+      delta.tool_call = {.index = piece.call, .id = id, .name = piece.text};
+      break;
+    case output::Field::kCallArguments:
+      delta.tool_call = {.index = piece.call, .arguments = piece.text};
+      break;
+  }
 }
 
 // What has come of one choice, as chunks.
-void append_news(std::string& out, const api::ChunkHead& head, const api::ChatRequest& request,
-                 int64_t index, Generation& generation) {
+void append_news(std::string& out, const api::ChunkHead& chunks, const api::ResponseHead& head,
+                 const api::ChatRequest& request, int64_t index, Generation& generation) {
   const LogprobViews logprobs(generation.scored());
   api::ChatDelta delta{.index = index, .reasoning_name = request.reasoning_name};
   if (!request.reasoning.include) {
@@ -31,22 +53,25 @@ void append_news(std::string& out, const api::ChunkHead& head, const api::ChatRe
   // Logprobs that no text goes out with: it is held back or left out, and they are not.
   if (generation.pieces().empty() && !generation.scored().empty()) {
     delta.logprobs = logprobs.span();
-    api::append_chat_chunk(out, head, delta);
+    api::append_chat_chunk(out, chunks, delta);
     delta.logprobs.reset();
   }
   bool first = true;
+  std::string id;
   for (const output::Piece& piece : generation.pieces()) {
-    delta.content = piece.is_thinking() ? std::string_view() : std::string_view(piece.text);
-    delta.reasoning = piece.is_thinking() ? std::string_view(piece.text) : std::string_view();
+    set_piece(delta, piece, head, id);
     if (first && request.logprobs) delta.logprobs = logprobs.span();
-    api::append_chat_chunk(out, head, delta);
+    api::append_chat_chunk(out, chunks, delta);
     delta.logprobs.reset();
     first = false;
   }
   generation.pieces().clear();
   generation.scored().clear();
   if (!generation.is_done()) return;
-  api::append_chat_chunk(out, head, {.index = index, .finish_reason = generation.finish_reason()});
+  api::append_chat_chunk(out, chunks,
+                         {.index = index,
+                          .reasoning_truncated = generation.is_thinking_truncated(),
+                          .finish_reason = generation.finish_reason()});
 }
 
 net::awaitable<void> stream_chat(Visit& visit, const api::ChatRequest& request,
@@ -57,7 +82,7 @@ net::awaitable<void> stream_chat(Visit& visit, const api::ChatRequest& request,
     api::append_chat_chunk(first, chunks, {.index = static_cast<int64_t>(i), .role = true});
   }
   auto news = [&](std::string& out, size_t i) {
-    append_news(out, chunks, request, static_cast<int64_t>(i), answers.generations[i]);
+    append_news(out, chunks, head, request, static_cast<int64_t>(i), answers.generations[i]);
   };
   auto end = [&](std::string& out) {
     if (request.stream.include_usage) api::append_usage_chunk(out, chunks, answers.usage());
@@ -77,22 +102,25 @@ net::awaitable<api::ApiResult<std::string>> chat_body(Caller& caller,
     if (failed) co_return tl::unexpected(*std::move(failed));
   }
   struct Texts {
-    std::string content, reasoning;
+    AnswerFields fields;
+    std::vector<api::ToolCall> calls;
     LogprobViews logprobs;
   };
   std::vector<Texts> texts;
   std::vector<api::ChatChoice> choices;
   texts.reserve(answers.generations.size());
   for (Generation& one : answers.generations) {
-    Texts& text = texts.emplace_back(Texts{"", "", LogprobViews(one.scored())});
-    for (const output::Piece& piece : one.pieces()) {
-      (piece.is_thinking() ? text.reasoning : text.content) += piece.text;
-    }
-    api::ChatChoice choice{.index = static_cast<int64_t>(choices.size()),
-                           .content = text.content,
+    const auto index = static_cast<int64_t>(choices.size());
+    Texts& text = texts.emplace_back(
+        Texts{fields_of(one.pieces(), head.id, index), {}, LogprobViews(one.scored())});
+    text.calls = text.fields.tool_calls();
+    api::ChatChoice choice{.index = index,
+                           .content = text.fields.content,
                            .reasoning_name = request.reasoning_name,
+                           .reasoning_truncated = one.is_thinking_truncated(),
+                           .tool_calls = text.calls,
                            .finish_reason = one.finish_reason()};
-    if (request.reasoning.include) choice.reasoning = text.reasoning;
+    if (request.reasoning.include) choice.reasoning = text.fields.reasoning;
     if (request.logprobs) choice.logprobs = text.logprobs.span();
     choices.push_back(choice);
   }
@@ -103,7 +131,7 @@ net::awaitable<api::ApiResult<std::string>> chat_body(Caller& caller,
 
 net::awaitable<api::ApiResult<Begun<api::ChatRequest>>> begin_chat(Caller& caller,
                                                                    std::string_view body) {
-  return begin_request(caller, body, parse_built<api::parse_chat_request>, ask_for, "chatcmpl-");
+  return begin_request(caller, body, api::parse_chat_request, ask_for, "chatcmpl-");
 }
 
 }  // namespace

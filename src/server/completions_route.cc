@@ -6,7 +6,6 @@
 #include "core/utf8.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
-#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
@@ -20,7 +19,8 @@ AnswerAsk ask_for(api::CompletionRequest& request) {
           .schedule = request.schedule,
           .max_tokens = request.max_tokens,
           .top_logprobs = request.logprobs,
-          .score_prompt = request.echo && request.logprobs.has_value()};
+          .score_prompt = request.echo && request.logprobs.has_value(),
+          .form = {.format = request.format, .split_thinking = false}};
 }
 
 // The text and tokens of the prompt, where they are wanted back.
@@ -145,7 +145,7 @@ net::awaitable<api::ApiResult<std::string>> completions_body(Caller& caller,
 
 net::awaitable<api::ApiResult<Begun<api::CompletionRequest>>> begin_completions(
     Caller& caller, std::string_view body) {
-  return begin_request(caller, body, parse_built<api::parse_completion_request>, ask_for, "cmpl-");
+  return begin_request(caller, body, api::parse_completion_request, ask_for, "cmpl-");
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 namespace hachi::server {
 
 std::string token_text(const tokenizer::Tokenizer& tokenizer, int32_t token) {
@@ -19,8 +21,10 @@ ScoredToken scored_token(const tokenizer::Tokenizer& tokenizer, const engine::To
 }
 
 Result<Generation> Generation::start(const std::shared_ptr<ServedModel>& model,
-                                     const engine::Request& request, TextOptions options) {
-  TRY(auto stream, model->engine.submit(request));
+                                     const engine::Request& request,
+                                     std::unique_ptr<engine::Constraint> constraint,
+                                     TextOptions options) {
+  TRY(auto stream, model->engine.submit(request, std::move(constraint)));
   return Generation(model, std::move(stream), request, std::move(options));
 }
 
@@ -28,11 +32,9 @@ Generation::Generation(std::shared_ptr<ServedModel> model, std::shared_ptr<engin
                        const engine::Request& request, TextOptions options)
     : model_(std::move(model)),
       stream_(std::move(stream)),
-      text_(model_->parts.tokenizer,
-            {.skip_special = options.skip_special,
-             .automaton = {.fields = {.prompt = options.prompt_text,
-                                      .split_thinking = options.split_thinking}},
-             .stops = std::move(options.stops)}),
+      text_(model_->parts.tokenizer, {.skip_special = options.skip_special,
+                                      .automaton = options.automaton,
+                                      .stops = std::move(options.stops)}),
       with_logprobs_(options.with_logprobs),
       score_end_(options.score_end),
       stop_ids_(request.stop_ids),
@@ -71,7 +73,8 @@ void Generation::take(const engine::TokenEvent& event) {
 }
 
 api::FinishReason Generation::finish_reason() const {
-  return *end_ == engine::Finish::kStop ? api::FinishReason::kStop : api::FinishReason::kLength;
+  if (*end_ != engine::Finish::kStop) return api::FinishReason::kLength;
+  return text_.num_calls() > 0 ? api::FinishReason::kToolCalls : api::FinishReason::kStop;
 }
 
 api::Usage Generation::usage() const {
@@ -79,6 +82,40 @@ api::Usage Generation::usage() const {
           .completion_tokens = num_tokens_,
           .cached_tokens = stream_->cached_tokens(),
           .reasoning_tokens = num_thinking_};
+}
+
+std::string call_id(std::string_view response_id, int64_t choice, int call) {
+  // The part of "chatcmpl-…" that is the response's own.
+  const std::string_view own = response_id.substr(response_id.find_first_of("-_") + 1);
+  return fmt::format("call_{}_{}_{}", own, choice, call);
+}
+
+AnswerFields fields_of(const std::vector<output::Piece>& pieces, std::string_view response_id,
+                       int64_t choice) {
+  AnswerFields fields;
+  for (const output::Piece& piece : pieces) {
+    switch (piece.field) {
+      case output::Field::kReasoning:
+        fields.reasoning += piece.text;
+        break;
+      case output::Field::kContent:
+        fields.content += piece.text;
+        break;
+      case output::Field::kCallName:
+        fields.calls.push_back({call_id(response_id, choice, piece.call), piece.text, ""});
+        break;
+      case output::Field::kCallArguments:
+        fields.calls.back().arguments += piece.text;
+        break;
+    }
+  }
+  return fields;
+}
+
+std::vector<api::ToolCall> AnswerFields::tool_calls() const {
+  std::vector<api::ToolCall> views;
+  for (const Call& call : calls) views.push_back({call.id, call.name, call.arguments});
+  return views;
 }
 
 }  // namespace hachi::server

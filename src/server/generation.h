@@ -27,10 +27,8 @@ struct ScoredToken {
 
 class Generation {
  public:
-  // `prompt_text` is what the answer goes on from, for models that think. The model outlives it.
   struct TextOptions {
-    std::string_view prompt_text;
-    bool split_thinking = false;
+    output::AutomatonOptions automaton;
     bool skip_special = true;
     std::vector<std::string> stops;
     bool with_logprobs = false;
@@ -38,9 +36,12 @@ class Generation {
     bool score_end = false;
   };
 
-  // Submits the request. Fails as Engine::submit.
+  // Submits the request, to be answered under `constraint` if there is one. Fails as
+  // Engine::submit.
   static Result<Generation> start(const std::shared_ptr<ServedModel>& model,
-                                  const engine::Request& request, TextOptions options);
+                                  const engine::Request& request,
+                                  std::unique_ptr<engine::Constraint> constraint,
+                                  TextOptions options);
   Generation(Generation&&) noexcept = default;
   Generation& operator=(Generation&&) noexcept = default;
   // Nobody reads it any more: the engine stops.
@@ -57,6 +58,8 @@ class Generation {
   bool is_done() const { return end_.has_value(); }
   // Once done. A request that the server ended for its deadline ends as one of full length.
   api::FinishReason finish_reason() const;
+  // The thinking was closed before the model closed it.
+  bool is_thinking_truncated() const { return text_.is_budget_spent(); }
   engine::Finish finish() const { return *end_; }
   // The stop text that ended it; empty: none did.
   std::string_view stop_text() const { return text_.stop_text(); }
@@ -83,6 +86,24 @@ class Generation {
   int64_t num_thinking_ = 0;
   std::optional<engine::Finish> end_;
 };
+
+// The pieces of an answer put together.
+struct AnswerFields {
+  struct Call {
+    std::string id, name, arguments;
+  };
+  std::string reasoning, content;
+  std::vector<Call> calls;
+
+  // Views of the calls.
+  std::vector<api::ToolCall> tool_calls() const;
+};
+// `choice` is its place among the answers of the response.
+AnswerFields fields_of(const std::vector<output::Piece>& pieces, std::string_view response_id,
+                       int64_t choice = 0);
+
+// The id of a call, unlike those of all other responses.
+std::string call_id(std::string_view response_id, int64_t choice, int call);
 
 // The bytes of a token's text; of a special token, which adds none, its name.
 std::string token_text(const tokenizer::Tokenizer& tokenizer, int32_t token);

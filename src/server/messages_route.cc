@@ -5,7 +5,6 @@
 #include "api/message_stream.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
-#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
@@ -16,15 +15,34 @@ AnswerAsk ask_for(const api::MessagesRequest& request) {
   prompt.fields.enable_thinking = request.reasoning.enable;
   prompt.fields.continue_final_message = request.continue_final_message;
   prompt.fields.add_generation_prompt = !request.continue_final_message;
-  return {.model = request.model,
-          .prompt = std::move(prompt),
-          .sampling = request.sampling,
-          .max_tokens = request.max_tokens,
-          .split_thinking = true};
+  return {
+      .model = request.model,
+      .prompt = std::move(prompt),
+      .sampling = request.sampling,
+      .max_tokens = request.max_tokens,
+      .form = {.format = request.format, .tools = request.tools, .reasoning = request.reasoning}};
 }
 
 api::MessageEnd end_of(const Generation& generation) {
-  return {generation.finish_reason(), generation.stop_text()};
+  return {generation.finish_reason(), generation.stop_text(), generation.is_thinking_truncated()};
+}
+
+void append_piece(api::MessageStream& stream, std::string& out, const output::Piece& piece,
+                  const api::MessagesRequest& request, const api::ResponseHead& head) {
+  switch (piece.field) {
+    case output::Field::kReasoning:
+      if (request.reasoning.include) stream.thinking_delta(out, piece.text);
+      break;
+    case output::Field::kContent:
+      stream.text_delta(out, piece.text);
+      break;
+    case output::Field::kCallName:
+      stream.tool_use(out, call_id(head.id, 0, piece.call), piece.text);
+      break;
+    case output::Field::kCallArguments:
+      stream.input_delta(out, piece.text);
+      break;
+  }
 }
 
 net::awaitable<void> stream_message(Visit& visit, const api::MessagesRequest& request,
@@ -35,11 +53,7 @@ net::awaitable<void> stream_message(Visit& visit, const api::MessagesRequest& re
   stream.start(first, head, answers.usage());
   auto news = [&](std::string& out, size_t) {
     for (const output::Piece& piece : generation.pieces()) {
-      if (!piece.is_thinking()) {
-        stream.text_delta(out, piece.text);
-      } else if (request.reasoning.include) {
-        stream.thinking_delta(out, piece.text);
-      }
+      append_piece(stream, out, piece, request, head);
     }
     generation.pieces().clear();
   };
@@ -58,19 +72,18 @@ net::awaitable<api::ApiResult<std::string>> message_body(Caller& caller,
     if (failed) co_return tl::unexpected(*std::move(failed));
   }
   Generation& generation = answers.generations.front();
-  std::string thinking, text;
-  for (const output::Piece& piece : generation.pieces()) {
-    if (piece.is_thinking() && !request.reasoning.include) continue;
-    (piece.is_thinking() ? thinking : text) += piece.text;
-  }
+  AnswerFields fields = fields_of(generation.pieces(), head.id);
+  if (!request.reasoning.include) fields.reasoning.clear();
+  const std::vector<api::ToolCall> calls = fields.tool_calls();
   std::string body;
-  api::append_message(body, head, {thinking, text, {}}, end_of(generation), answers.usage());
+  api::append_message(body, head, {fields.reasoning, fields.content, calls}, end_of(generation),
+                      answers.usage());
   co_return body;
 }
 
 net::awaitable<api::ApiResult<Begun<api::MessagesRequest>>> begin_message(Caller& caller,
                                                                           std::string_view body) {
-  return begin_request(caller, body, parse_built<api::parse_messages_request>, ask_for, "msg_");
+  return begin_request(caller, body, api::parse_messages_request, ask_for, "msg_");
 }
 
 }  // namespace
@@ -86,8 +99,8 @@ net::awaitable<void> answer_messages(Visit& visit, std::string) {
 }
 
 net::awaitable<void> answer_count_tokens(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, visit.exchange().request().body,
-                                     parse_built<api::parse_count_tokens_request>);
+  auto request =
+      co_await parse_body(visit, visit.exchange().request().body, api::parse_count_tokens_request);
   if (!request) co_return co_await visit.send_error(std::move(request).error());
   auto model = co_await acquire_model(visit, request->model);
   if (!model) co_return co_await visit.send_error(std::move(model).error());

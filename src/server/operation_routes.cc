@@ -6,7 +6,6 @@
 #include "server/answers.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
-#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
@@ -55,13 +54,14 @@ net::awaitable<void> answer_model(Visit& visit, std::string id) {
 }
 
 net::awaitable<void> answer_tokenize(Visit& visit, std::string) {
-  auto request = co_await parse_body(visit, visit.exchange().request().body,
-                                     parse_built<api::parse_tokenize_request>);
+  auto request =
+      co_await parse_body(visit, visit.exchange().request().body, api::parse_tokenize_request);
   if (!request) co_return co_await visit.send_error(std::move(request).error());
   auto model = co_await acquire_model(visit, request->model);
   if (!model) co_return co_await visit.send_error(std::move(model).error());
   AnswerAsk ask;
   ask.add_special_tokens = request->add_special_tokens;
+  ask.form.tools = std::move(request->tools);
   if (request->is_chat) {
     ask.prompt = ChatPrompt{std::move(request->messages), request->prompt_fields};
   } else {

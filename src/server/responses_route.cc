@@ -5,20 +5,32 @@
 #include "api/responses.h"
 #include "server/exchange_steps.h"
 #include "server/routes.h"
-#include "server/unbuilt.h"
 
 namespace hachi::server {
 namespace {
 
 AnswerAsk ask_for(const api::ResponsesRequest& request) {
-  return {.model = request.model,
-          .prompt = ChatPrompt{request.messages, request.prompt},
-          .prompt_field = "input",
-          .sampling = request.sampling,
-          .schedule = request.schedule,
-          .max_tokens = request.max_output_tokens,
-          .top_logprobs = request.logprobs ? std::optional(request.top_logprobs) : std::nullopt,
-          .split_thinking = true};
+  return {
+      .model = request.model,
+      .prompt = ChatPrompt{request.messages, request.prompt},
+      .prompt_field = "input",
+      .sampling = request.sampling,
+      .schedule = request.schedule,
+      .max_tokens = request.max_output_tokens,
+      .top_logprobs = request.logprobs ? std::optional(request.top_logprobs) : std::nullopt,
+      .form = {.format = request.format, .tools = request.tools, .reasoning = request.reasoning}};
+}
+
+// What is no text of the answer.
+void append_piece(api::ResponseStream& stream, std::string& out, const output::Piece& piece,
+                  const api::ResponsesRequest& request, const api::ResponseHead& head) {
+  if (piece.field == output::Field::kCallName) {
+    stream.function_call(out, call_id(head.id, 0, piece.call), piece.text);
+  } else if (piece.field == output::Field::kCallArguments) {
+    stream.arguments_delta(out, piece.text);
+  } else if (request.reasoning.include) {
+    stream.reasoning_delta(out, piece.text);
+  }
 }
 
 net::awaitable<void> stream_response(Visit& visit, const api::ResponsesRequest& request,
@@ -31,13 +43,15 @@ net::awaitable<void> stream_response(Visit& visit, const api::ResponsesRequest& 
     const LogprobViews logprobs(generation.scored());
     bool is_first = true;
     for (const output::Piece& piece : generation.pieces()) {
-      if (piece.is_thinking()) {
-        stream.reasoning_delta(out, piece.text);
-        continue;
+      if (piece.field == output::Field::kContent) {
+        stream.text_delta(out, piece.text,
+                          is_first ? logprobs.span() : decltype(logprobs.span())());
+        is_first = false;
+      } else {
+        append_piece(stream, out, piece, request, head);
       }
-      stream.text_delta(out, piece.text, is_first ? logprobs.span() : decltype(logprobs.span())());
-      is_first = false;
     }
+    if (generation.is_thinking_truncated()) stream.truncate_reasoning();
     // Those of text that is held back come with it.
     if (!generation.pieces().empty()) generation.scored().clear();
     generation.pieces().clear();
@@ -59,12 +73,13 @@ net::awaitable<api::ApiResult<std::string>> response_body(Caller& caller,
     if (failed) co_return tl::unexpected(*std::move(failed));
   }
   Generation& generation = answers.generations.front();
-  std::string reasoning, text;
-  for (const output::Piece& piece : generation.pieces()) {
-    (piece.is_thinking() ? reasoning : text) += piece.text;
-  }
+  const AnswerFields fields = fields_of(generation.pieces(), head.id);
+  const std::vector<api::ToolCall> calls = fields.tool_calls();
   const LogprobViews logprobs(generation.scored());
-  api::ResponseOutput output{.reasoning = reasoning, .text = text};
+  api::ResponseOutput output{.text = fields.content,
+                             .reasoning_truncated = generation.is_thinking_truncated(),
+                             .tool_calls = calls};
+  if (request.reasoning.include) output.reasoning = fields.reasoning;
   if (request.logprobs) output.logprobs = logprobs.span();
   std::string body;
   api::append_response(body, head, request, output, generation.finish_reason(), answers.usage());
@@ -73,7 +88,7 @@ net::awaitable<api::ApiResult<std::string>> response_body(Caller& caller,
 
 net::awaitable<api::ApiResult<Begun<api::ResponsesRequest>>> begin_response(Caller& caller,
                                                                             std::string_view body) {
-  return begin_request(caller, body, parse_built<api::parse_responses_request>, ask_for, "resp_");
+  return begin_request(caller, body, api::parse_responses_request, ask_for, "resp_");
 }
 
 }  // namespace

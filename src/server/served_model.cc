@@ -9,6 +9,7 @@ ServedModel::ServedModel(std::string model_name, ModelParts model_parts,
     : name(std::move(model_name)),
       parts(std::move(model_parts)),
       engine(std::move(parts.runner), options, std::move(on_news)),
+      forms(parts.tokenizer, parts.end_ids, engine.vocab_size()),
       metrics(name, engine.context_length()) {}
 
 }  // namespace hachi::server

@@ -12,6 +12,7 @@
 #include "core/result.h"
 #include "engine/engine.h"
 #include "model/config.h"
+#include "output/answer_form.h"
 #include "server/metrics.h"
 #include "tokenizer/tokenizer.h"
 
@@ -37,6 +38,7 @@ struct ServedModel {
   std::string name;
   ModelParts parts;  // without the runner, which the engine has
   engine::Engine engine;
+  output::FormTables forms;
   ModelMetrics metrics;
 };
 
