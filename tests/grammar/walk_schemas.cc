@@ -22,7 +22,7 @@
 namespace hachi::grammar {
 namespace {
 
-constexpr int kMaxSteps = 1000;
+constexpr int kMaxSteps = 400;
 
 class Writer {
  public:
