@@ -1,6 +1,7 @@
 #include "grammar/lazy_dfa.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace hachi::grammar {
 namespace {
@@ -28,6 +29,7 @@ LazyDfa::LazyDfa(const Automaton& automaton, const TokenTrie& trie, size_t mask_
       seen_keys_(kSeenSlots),
       seen_rounds_(kSeenSlots),
       path_(static_cast<size_t>(trie.max_depth()) + 1) {
+  for (const CharRange& range : plain_characters().ranges()) append_utf8_ranges(range, plain_);
   ++round_;
   add(automaton.start(), 0);
   start_ = close_and_intern();
@@ -116,6 +118,7 @@ LazyDfa::StateId LazyDfa::intern(bool can_end) {
       {static_cast<uint32_t>(places_.size()), static_cast<uint32_t>(found_.size()), -1, can_end});
   places_.insert(places_.end(), found_.begin(), found_.end());
   transitions_.resize(transitions_.size() + num_classes_, kUnknown);
+  after_plain_.push_back(kUnknown);
   state_ids_.emplace(hash, id);
   return id;
 }
@@ -142,10 +145,54 @@ LazyDfa::StateId LazyDfa::make_next(StateId state, uint8_t byte) {
   return made;
 }
 
+// Bytes of one class lie side by side, so the first of each stands for it.
+bool LazyDfa::all_lead_to(StateId state, const ByteSequence& bytes, int at, StateId& target) {
+  const ByteRange range = bytes.ranges[static_cast<size_t>(at)];
+  int last_class = -1;
+  for (int byte = range.first; byte <= range.last; ++byte) {
+    const int its_class = automaton_->byte_class(static_cast<uint8_t>(byte));
+    if (std::exchange(last_class, its_class) == its_class) continue;
+    const StateId reached = next(state, static_cast<uint8_t>(byte));
+    if (reached == kDead) return false;
+    if (at + 1 < bytes.length) {
+      if (!all_lead_to(reached, bytes, at + 1, target)) return false;
+    } else if (target == kUnknown) {
+      target = reached;
+    } else if (target != reached) {
+      return false;
+    }
+  }
+  return true;
+}
+
+LazyDfa::StateId LazyDfa::after_plain(StateId state) {
+  const auto at = static_cast<size_t>(state);
+  if (after_plain_[at] != kUnknown) return after_plain_[at];
+  StateId target = kUnknown;
+  const bool all = std::all_of(plain_.begin(), plain_.end(), [&](const ByteSequence& bytes) {
+    return all_lead_to(state, bytes, 0, target);
+  });
+  return after_plain_[at] = all ? target : kDead;
+}
+
+bool LazyDfa::takes_plain(StateId state, int count) {
+  for (; count > 0; --count) {
+    const StateId reached = after_plain(state);
+    if (reached == kDead) return false;
+    if (reached == state) return true;
+    state = reached;
+  }
+  return true;
+}
+
 // Sets the bits of the tokens of at most `max_bytes` bytes; false if it would make too many states.
 bool LazyDfa::walk(StateId state, int max_bytes, uint32_t* mask) {
   const std::span<const TokenTrie::Node> nodes = trie_->nodes();
   const size_t most_states = states_.size() + kMaxStatesPerMask;
+  const auto set = [mask](int32_t id) {
+    const auto token = static_cast<uint32_t>(id);
+    mask[token / 32] |= uint32_t{1} << (token % 32);
+  };
   path_[0] = state;
   for (size_t i = 0; i < nodes.size();) {
     const TokenTrie::Node& node = nodes[i];
@@ -159,12 +206,18 @@ bool LazyDfa::walk(StateId state, int max_bytes, uint32_t* mask) {
       continue;
     }
     path_[node.depth] = reached;
-    if (node.token >= 0) {
-      const auto token = static_cast<uint32_t>(node.token);
-      mask[token / 32] |= uint32_t{1} << (token % 32);
-    }
+    if (node.token >= 0) set(node.token);
     if (states_.size() > most_states) return false;
-    ++i;
+    // Within a string most branches are taken whole.
+    const bool is_whole =
+        node.plain_below != TokenTrie::kNotPlain && max_bytes >= trie_->max_depth();
+    if (is_whole && takes_plain(reached, node.plain_below)) {
+      for (++i; i < node.next; ++i) {
+        if (nodes[i].token >= 0) set(nodes[i].token);
+      }
+    } else {
+      ++i;
+    }
   }
   return true;
 }
@@ -192,7 +245,8 @@ std::span<const uint32_t> LazyDfa::mask(StateId state) {
 
 size_t LazyDfa::bytes() const {
   constexpr size_t kMapNode = 48;  // what the maps take for an entry, with their buckets
-  return states_.size() * (sizeof(State) + num_classes_ * sizeof(StateId) + kMapNode) +
+  return states_.size() *
+             (sizeof(State) + num_classes_ * sizeof(StateId) + sizeof(StateId) + kMapNode) +
          places_.size() * sizeof(PlaceId) + masks_.size() * sizeof(uint32_t) +
          stacks_.size() * (sizeof(Stack) + kMapNode) + kSeenSlots * 12;
 }

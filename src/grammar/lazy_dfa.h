@@ -15,6 +15,7 @@
 
 #include "grammar/automaton.h"
 #include "grammar/token_trie.h"
+#include "grammar/utf8_ranges.h"
 
 namespace hachi::grammar {
 
@@ -92,6 +93,11 @@ class LazyDfa {
   StateId close_and_intern();
   StateId intern(bool can_end);
   bool walk(StateId state, int max_bytes, uint32_t* mask);
+  // The one state that every plain character leads to, or kDead if they lead to several or nowhere.
+  StateId after_plain(StateId state);
+  bool all_lead_to(StateId state, const ByteSequence& bytes, int at, StateId& target);
+  // Whether any plain characters, `count` in all, lead on from a state.
+  bool takes_plain(StateId state, int count);
 
   const Automaton* automaton_;
   const TokenTrie* trie_;
@@ -101,6 +107,8 @@ class LazyDfa {
   std::vector<State> states_;
   std::vector<PlaceId> places_;
   std::vector<StateId> transitions_;  // by state and byte class
+  std::vector<StateId> after_plain_;  // by state; kUnknown at first
+  std::vector<ByteSequence> plain_;   // the bytes of a plain character
   std::vector<uint32_t> masks_;
   std::vector<Stack> stacks_;
   std::unordered_map<uint64_t, StackId> stack_ids_;       // by (back_to, below)

@@ -8,7 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "grammar/char_set.h"
+
 namespace hachi::grammar {
+
+// The characters that JSON strings hold without an escape; most tokens are made of these alone.
+const CharSet& plain_characters();
 
 // Longer tokens are for no text that a grammar describes; those known have at most some hundreds.
 inline constexpr size_t kMaxTrieTokenBytes = 4096;
@@ -19,9 +24,12 @@ class TokenTrie {
     uint32_t next;   // the node after all those below this one
     uint16_t depth;  // the first byte of a token has 1
     uint8_t byte;    // that leads here from the node above
-    bool has_children;
+    // How many characters the longest token below adds after this node, if all tokens below add
+    // nothing but whole plain characters (see plain_characters()); else kNotPlain.
+    uint8_t plain_below;
     int32_t token;  // that ends here, or -1
   };
+  static constexpr uint8_t kNotPlain = 255;
 
   // Tokens without bytes are left out. Of tokens with the same bytes all but one are `twins`.
   explicit TokenTrie(std::span<const std::string> tokens);
@@ -36,6 +44,9 @@ class TokenTrie {
   int max_depth() const { return max_depth_; }
 
  private:
+  uint8_t plain_below(size_t node) const;
+  uint8_t plain_from(size_t node, std::string& bytes, uint32_t missing) const;
+
   std::vector<Node> nodes_;
   std::vector<Twin> twins_;
   int max_depth_ = 0;

@@ -91,7 +91,7 @@ TABLE = {
         [{"anyOf": [{"type": "string", "maxLength": 3}, {"type": "null"}]},
          {"type": "object", "properties": {"a": {"type": "null"}, "b": {"type": "null"}},
           "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}],
-        [{"anyOf": []}, {"anyOf": [{}], "oneOf": [{}]}]),
+        [{"anyOf": []}, {"anyOf": {}}]),
     "oneOf": (
         "where types, constants or a required member keep the branches apart",
         [{"oneOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]},

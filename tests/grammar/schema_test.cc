@@ -35,7 +35,7 @@ TEST(Schema, NumbersKeepTheirBounds) {
   uint64_t counter = 0;
   const auto number = [&counter] {
     const auto whole = static_cast<double>(random_bits(3, counter++) % 400) - 200;
-    const auto part = static_cast<double>(random_bits(3, counter++) % 1000) / 1000;
+    const auto part = static_cast<double>(random_bits(3, counter++) % 64) / 64;
     return random_bits(3, counter++) % 3 == 0 ? whole : whole + part;
   };
   for (int i = 0; i < 60; ++i) {

@@ -53,8 +53,8 @@ def random_schema(rng, depth):
     if kind == 6:
         low = rng.randint(-1000, 1000)
         high = low + rng.randint(0, 2000)
-        return {"type": rng.choice(["integer", "number"]), "minimum": low / rng.choice([1, 1, 8]),
-                "maximum": high + 1}
+        return {"type": rng.choice(["integer", "number"]),
+                "minimum": low - rng.choice([0, 0, 0.125]), "maximum": high + 1}
     return rng.choice(leaves)
 
 

@@ -22,12 +22,23 @@
 namespace hachi::grammar {
 namespace {
 
-constexpr int kMaxSteps = 1000;
+constexpr int kMaxSteps = 400;
 
 class Writer {
  public:
   Writer(const Vocabulary& vocabulary, const std::vector<std::string>& tokens)
-      : vocabulary_(vocabulary), tokens_(tokens), mask_(vocabulary.mask_words()) {}
+      : vocabulary_(vocabulary), tokens_(tokens), mask_(vocabulary.mask_words()) {
+    for (TokenId id = 0; id < vocabulary.size(); ++id) {
+      if (vocabulary.is_stop(id)) {
+        stop_ = id;
+        continue;
+      }
+      all_.push_back(id);
+      if (tokens[static_cast<size_t>(id)].find_first_of("\"]}") != std::string::npos) {
+        closing_.push_back(id);
+      }
+    }
+  }
 
   // The text, and whether it came to its end.
   bool write(const std::shared_ptr<const Grammar>& grammar, uint64_t seed, std::string& text) {
@@ -47,27 +58,36 @@ class Writer {
   }
 
  private:
-  TokenId choose(uint64_t seed, uint64_t& counter) {
-    allowed_.clear();
-    closing_.clear();
-    for (TokenId id = 0; id < vocabulary_.size(); ++id) {
-      if (!(mask_[static_cast<size_t>(id) / 32] >> (id % 32) & 1)) continue;
-      if (vocabulary_.is_stop(id) && random_bits(seed, counter++) % 2 == 0) return id;
-      allowed_.push_back(id);
-      if (tokens_[static_cast<size_t>(id)].find_first_of("\"]}") != std::string::npos) {
-        closing_.push_back(id);
-      }
+  bool is_allowed(TokenId id) const {
+    return (mask_[static_cast<size_t>(id) / 32] >> (id % 32) & 1) != 0;
+  }
+  // The first of some random ones of the list that is allowed, or -1.
+  TokenId probe(const std::vector<TokenId>& from, uint64_t seed, uint64_t& counter) const {
+    for (int tries = 0; tries < 64 && !from.empty(); ++tries) {
+      const TokenId id = from[random_bits(seed, counter++) % from.size()];
+      if (is_allowed(id)) return id;
     }
-    if (allowed_.empty()) return -1;
-    const bool close = !closing_.empty() && random_bits(seed, counter++) % 3 == 0;
-    const std::vector<TokenId>& from = close ? closing_ : allowed_;
-    return from[random_bits(seed, counter++) % from.size()];
+    return -1;
+  }
+
+  TokenId choose(uint64_t seed, uint64_t& counter) {
+    if (is_allowed(stop_) && random_bits(seed, counter++) % 2 == 0) return stop_;
+    const bool close = random_bits(seed, counter++) % 3 == 0;
+    const TokenId found = probe(close ? closing_ : all_, seed, counter);
+    if (found >= 0) return found;
+    std::vector<TokenId> allowed;
+    for (const TokenId id : all_) {
+      if (is_allowed(id)) allowed.push_back(id);
+    }
+    if (!allowed.empty()) return allowed[random_bits(seed, counter++) % allowed.size()];
+    return is_allowed(stop_) ? stop_ : -1;
   }
 
   const Vocabulary& vocabulary_;
   const std::vector<std::string>& tokens_;
   std::vector<uint32_t> mask_;
-  std::vector<TokenId> allowed_, closing_;
+  TokenId stop_ = 0;
+  std::vector<TokenId> all_, closing_;
 };
 
 int walk(int argc, char** argv) {
@@ -98,6 +118,7 @@ int walk(int argc, char** argv) {
       std::string text = grammar ? "" : grammar.error().message;
       const char* outcome = "refused";
       if (grammar) outcome = writer.write(*grammar, seed, text) ? "finished" : "cut";
+      if (outcome[0] == 'c') text.clear();  // it may end within a character
       std::cout << boost::json::serialize(boost::json::array{number, seed, outcome, text}) << '\n';
       if (!grammar) break;
     }
