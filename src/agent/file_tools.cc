@@ -84,7 +84,7 @@ std::string describe_entry(int folder, const char* name) {
   const bool is_plain = is_utf8(text) && std::none_of(text.begin(), text.end(), [](char c) {
                           return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
                         });
-  const std::string shown = is_plain ? std::string(text) : formats::printable(text);
+  std::string shown = is_plain ? std::string(text) : formats::printable(text);
   struct stat info {};
   if (::fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return shown;
   if (S_ISDIR(info.st_mode)) return shown + "/";

@@ -14,7 +14,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::chrono::milliseconds kGraceTime(500);   // to end by itself, and after SIGTERM
-constexpr std::chrono::milliseconds kEndTime(100);     // between its last word and its end
+constexpr std::chrono::milliseconds kEndTime(300);     // between its last word and its end
 constexpr std::chrono::milliseconds kCancelTime(200);  // to take a notification
 constexpr int kMethodNotFound = -32601;
 constexpr size_t kMaxErrorBytes = 2000;
@@ -152,7 +152,7 @@ Result<void> McpChannel::send(const json::object& message, const CallContext& co
     if (!written) return give_up_ended();
     rest.remove_prefix(*written);
     if (rest.empty()) return {};
-    const auto in_time = context.check(fmt::format("room in the input of the server {}", name_));
+    Result<void> in_time = context.check(fmt::format("room in the input of the server {}", name_));
     if (!in_time) {
       // Half a line cannot be taken back.
       if (rest.size() < line.size()) return give_up("did not read its input");

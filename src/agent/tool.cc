@@ -77,10 +77,11 @@ int CallContext::poll_ms() const {
   return static_cast<int>(std::clamp<int64_t>(left, 1, kPollMs));
 }
 
-CallContext within(const CallContext& context, Clock::duration time) {
+CallContext within(const CallContext& context, std::chrono::milliseconds time) {
   const Clock::time_point now = Clock::now();
   CallContext shorter = context;
-  if (time < Clock::time_point::max() - now) {
+  // In milliseconds, because a long time has more nanoseconds than a duration holds.
+  if (time < std::chrono::floor<std::chrono::milliseconds>(Clock::time_point::max() - now)) {
     shorter.deadline = std::min(context.deadline, now + time);
   }
   return shorter;

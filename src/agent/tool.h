@@ -33,7 +33,7 @@ struct CallContext {
 };
 
 // The same, over at the earlier of its deadline and `time` from now.
-CallContext within(const CallContext& context, Clock::duration time);
+CallContext within(const CallContext& context, std::chrono::milliseconds time);
 
 // One thing that a model can do. Used by one thread at a time.
 class Tool {

@@ -115,7 +115,7 @@ TEST_F(McpTest, KeepsSecretsOfTheEnvironment) {
 }
 
 TEST_F(McpTest, KeepsTheErrorsOfTheServer) {
-  { const auto server = start("good"); }
+  EXPECT_EQ(call_at("good"), "x");
   EXPECT_EQ(start_error("exit"), "the server test ended with the exit status 7");
   EXPECT_NE(scratch.read("log").find("ready"), std::string::npos);
   EXPECT_NE(scratch.read("log").find("no licence"), std::string::npos);
