@@ -30,6 +30,7 @@ LAYERS = {
     "engine": (4, ["core", "kernels", "model"]),
     "quantize": (5, ["core", "formats", "kernels", "tokenizer", "model", "engine"]),
     "output": (5, ["core", "api", "tokenizer", "chat", "grammar", "engine"]),
+    "agent": (6, ["core", "formats"]),
     "server": (6, ALL_BELOW),
     "eval": (6, ALL_BELOW),
     "train": (6, ALL_BELOW),

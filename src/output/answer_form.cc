@@ -17,7 +17,7 @@ class MatcherGrammar : public AnswerGrammar {
   bool accept(tokenizer::TokenId token) override { return matcher_.accept(token); }
   bool accept_bytes(std::string_view bytes) override { return matcher_.accept_bytes(bytes); }
   void fill_mask(std::span<uint32_t> words) override { matcher_.fill_mask(words); }
-  bool is_finished() const override { return matcher_.is_finished(); }
+  bool is_finished() override { return matcher_.is_finished(); }
   std::string forced_text() override { return matcher_.forced_text(); }
 
  private:

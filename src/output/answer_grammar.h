@@ -25,7 +25,7 @@ class AnswerGrammar {
   virtual void fill_mask(std::span<uint32_t> words) = 0;
 
   // The text is whole, and nothing can follow.
-  virtual bool is_finished() const = 0;
+  virtual bool is_finished() = 0;
 
   // The text that must come next; empty where there is a choice.
   virtual std::string forced_text() = 0;

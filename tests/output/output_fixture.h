@@ -95,7 +95,7 @@ class ListGrammar : public AnswerGrammar {
     if (!is_whole()) return;
     for (const TokenId token : stops_) set(token);
   }
-  bool is_finished() const override {
+  bool is_finished() override {
     return is_whole() && std::count_if(texts_.begin(), texts_.end(), [&](const auto& text) {
                            return text.starts_with(text_);
                          }) == 1;
