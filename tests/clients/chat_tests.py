@@ -198,7 +198,7 @@ class ChatTest(ClientTest):
 
     def test_what_is_refused(self):
         bad = openai.BadRequestError
-        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        tool = {"type": "function", "function": {"name": "f f", "parameters": {}}}
         for param, fields in [
                 ("temperature", {"temperature": 2.5}),
                 ("top_p", {"top_p": -0.1}),
@@ -206,8 +206,8 @@ class ChatTest(ClientTest):
                 ("n", {"n": 0}),
                 ("top_logprobs", {"top_logprobs": 3}),
                 ("stop", {"stop": ""}),
-                ("tools", {"tools": [tool]}),
-                ("response_format.type", {"response_format": {"type": "json_object"}}),
+                ("tools[0].function.name", {"tools": [tool]}),
+                ("response_format.type", {"response_format": {"type": "xml"}}),
                 ("stream_options", {"stream_options": {"include_usage": True}}),
                 ("tempera", {"extra_body": {"tempera": 1}}),
                 ("top_k", {"extra_body": {"top_k": "all"}})]:

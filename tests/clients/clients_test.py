@@ -19,6 +19,7 @@ import chat_tests  # noqa: E402
 import completions_tests  # noqa: E402
 import embeddings_tests  # noqa: E402
 import errors_tests  # noqa: E402
+import forms_tests  # noqa: E402
 import harness_tests  # noqa: E402
 import messages_tests  # noqa: E402
 import operations_tests  # noqa: E402
@@ -29,7 +30,7 @@ import wire_tests  # noqa: E402
 from client_case import ClientTest  # noqa: E402
 from server import Server  # noqa: E402
 
-MODULES = (batches_tests, chat_tests, completions_tests, embeddings_tests, errors_tests,
+MODULES = (batches_tests, chat_tests, completions_tests, embeddings_tests, errors_tests, forms_tests,
            harness_tests, messages_tests, operations_tests, responses_tests, streams_tests,
            wire_tests)
 

@@ -106,7 +106,7 @@ class MessagesTest(ClientTest):
                          self.message().content[0].text)
 
     def test_what_is_refused(self):
-        tool = {"name": "f", "input_schema": {"type": "object"}}
+        tool = {"name": "f f", "input_schema": {"type": "object"}}
         for words, fields in [("max_tokens", {"max_tokens": 0}), ("tools", {"tools": [tool]}),
                               ("temperature", {"extra_body": {"temperature": 1.5}}),
                               ("seed", {"extra_body": {"seed": 1}}),

@@ -98,12 +98,12 @@ class ResponsesTest(ClientTest):
         self.assertEqual(streamed, [one.logprob for one in part.logprobs])
 
     def test_what_is_refused(self):
-        tool = {"type": "function", "name": "f", "parameters": {}, "strict": True}
+        tool = {"type": "function", "name": "f f", "parameters": {}, "strict": True}
         for param, fields in [("previous_response_id", {"previous_response_id": "resp_1"}),
                               ("max_output_tokens", {"max_output_tokens": 0}),
-                              ("tools", {"tools": [tool]}), ("background", {"background": True}),
+                              ("tools[0].name", {"tools": [tool]}), ("background", {"background": True}),
                               ("input", {"input": []}), ("truncation", {"truncation": "auto"}),
-                              ("text.format.type", {"text": {"format": {"type": "json_object"}}})]:
+                              ("text.format.type", {"text": {"format": {"type": "xml"}}})]:
             with self.subTest(param):
                 self.refused(openai.BadRequestError, param, self.respond, **fields)
         with self.assertRaises(openai.NotFoundError):
