@@ -220,5 +220,8 @@ def base_folder():
     return {"config.json": json.dumps(base_config()).encode(),
             "generation_config.json": json.dumps({"eos_token_id": [EOS]}).encode(),
             "tokenizer.json": json.dumps(base_tokenizer()).encode(),
-            "tokenizer_config.json": json.dumps({"chat_template": CHATML}).encode(),
+            "tokenizer_config.json": json.dumps({
+                "chat_template": CHATML,
+                "added_tokens_decoder": {str(TOKENS.index(text)): {"content": text, "special": True}
+                                         for text in SPECIAL}}).encode(),
             "model.safetensors": safetensors(header, data)}
