@@ -4,6 +4,8 @@
 #include <cctype>
 #include <cstddef>
 
+#include <fmt/format.h>
+
 #include "grammar/rules.h"
 
 namespace hachi::grammar {
@@ -117,6 +119,16 @@ std::optional<Counts> read_counts(std::string_view text, size_t& at) {
   if (i >= text.size() || text[i] != '}') return std::nullopt;
   at = i + 1;
   return counts;
+}
+
+std::string wrong_with(const Counts& counts) {
+  if (counts.min > kMaxRepeat || counts.max > kMaxRepeat) {
+    return fmt::format("a count is above the {} allowed", kMaxRepeat);
+  }
+  if (counts.max != Rules::kUnbounded && counts.max < counts.min) {
+    return "the second count is below the first";
+  }
+  return "";
 }
 
 }  // namespace hachi::grammar

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "grammar/char_set.h"
@@ -27,5 +28,8 @@ struct Counts {
   int max;
 };
 std::optional<Counts> read_counts(std::string_view text, size_t& at);
+
+// What is wrong with counts that were read; empty: nothing.
+std::string wrong_with(const Counts& counts);
 
 }  // namespace hachi::grammar

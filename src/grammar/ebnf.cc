@@ -149,12 +149,7 @@ class Parser {
       if (!counts) return refuse("a count must look like {2}, {2,} or {2,5}");
     }
     if (!counts) return node;
-    if (counts->min > kMaxRepeat || counts->max > kMaxRepeat) {
-      return refuse(fmt::format("a count is above the {} allowed", kMaxRepeat));
-    }
-    if (counts->max != Rules::kUnbounded && counts->max < counts->min) {
-      return refuse("the second count is below the first");
-    }
+    if (const std::string wrong = wrong_with(*counts); !wrong.empty()) return refuse(wrong);
     if (is_at('*') || is_at('+') || is_at('?') || is_at('{')) {
       return refuse("a repetition is repeated; put it in parentheses");
     }

@@ -111,8 +111,8 @@ std::string write_json(const json::value& value) {
 }
 
 template <class Make>
-NodeId JsonText::once(std::optional<NodeId>& node, std::string name, Make&& make) {
-  if (!node) node = rules_.shared(std::move(name), make());
+NodeId JsonText::once(std::optional<NodeId>& node, std::string_view name, Make&& make) {
+  if (!node) node = rules_.shared(std::string(name), make());
   return *node;
 }
 
@@ -247,7 +247,7 @@ NodeId JsonText::names_besides(const std::vector<std::u32string>& taken, size_t 
   return rules_.one_of(ways);
 }
 
-NodeId JsonText::name_besides(std::vector<std::string> taken) {
+NodeId JsonText::name_besides(const std::vector<std::string>& taken) {
   std::vector<std::u32string> names;
   for (const std::string& name : taken) {
     std::u32string& wide = names.emplace_back();

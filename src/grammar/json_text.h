@@ -46,14 +46,14 @@ class JsonText {
   // Any one character within a string, escaped or not.
   NodeId any_character();
   // The whole name of a member with its quotes, of plain characters, and none of `taken`.
-  NodeId name_besides(std::vector<std::string> taken);
+  NodeId name_besides(const std::vector<std::string>& taken);
 
   // "{" a list of one or more `pair`s "}" or "{}" as counts allow; the same for arrays.
   NodeId list(std::string_view open, NodeId item, std::string_view close, int min, int max);
 
  private:
   template <class Make>
-  NodeId once(std::optional<NodeId>& node, std::string name, Make&& make);
+  NodeId once(std::optional<NodeId>& node, std::string_view name, Make&& make);
   NodeId names_besides(const std::vector<std::u32string>& taken, size_t begin, size_t end,
                        size_t depth);
 

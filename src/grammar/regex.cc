@@ -98,12 +98,7 @@ class Parser {
       if (!counts) return refuse("'{' begins no count such as {2,5}; write \\{ for the character");
     }
     if (!counts) return node;
-    if (counts->min > kMaxRepeat || counts->max > kMaxRepeat) {
-      return refuse(fmt::format("a count is above the {} allowed", kMaxRepeat));
-    }
-    if (counts->max != Rules::kUnbounded && counts->max < counts->min) {
-      return refuse("the second count is below the first");
-    }
+    if (const std::string wrong = wrong_with(*counts); !wrong.empty()) return refuse(wrong);
     take('?');  // lazy or not, the texts are the same
     if (is_at('*') || is_at('+') || is_at('?') || is_at('{')) {
       return refuse("a repetition is repeated; put it in a group");

@@ -178,7 +178,7 @@ Result<Keywords> SchemaReader::gather(const json::value& schema, const std::stri
   if (const json::value* ref = object->if_contains("$ref")) {
     TRY(const json::value* target, resolve({"$ref", ref, child_pointer(pointer, "$ref")}));
     TRY(Keywords more, gather(*target, pointer, depth + 1));
-    TRY(keywords, merge(std::move(keywords), more));
+    TRY(keywords, merge(keywords, more));
   }
   if (const json::value* all_of = object->if_contains("allOf")) {
     const std::string at = child_pointer(pointer, "allOf");
@@ -188,7 +188,7 @@ Result<Keywords> SchemaReader::gather(const json::value& schema, const std::stri
     for (size_t i = 0; i < all_of->get_array().size(); ++i) {
       TRY(Keywords more,
           gather(all_of->get_array()[i], child_pointer(at, fmt::format("{}", i)), depth + 1));
-      TRY(keywords, merge(std::move(keywords), more));
+      TRY(keywords, merge(keywords, more));
     }
   }
   return keywords;

@@ -45,7 +45,7 @@ class SchemaReader {
     return gather(schema, pointer, 0);
   }
   // What both ask for.
-  Result<Keywords> merge(Keywords a, const Keywords& b);
+  Result<Keywords> merge(const Keywords& a, const Keywords& b);
 
   // The target of a "$ref" beside which nothing constrains, or null.
   const Keyword* lone_ref(const boost::json::value& schema, const std::string& pointer,

@@ -114,7 +114,7 @@ Result<Keyword> SchemaReader::merge_keyword(const Keyword& a, const Keyword& b) 
   return cannot_merge(a, b);
 }
 
-Result<Keywords> SchemaReader::merge(Keywords a, const Keywords& b) {
+Result<Keywords> SchemaReader::merge(const Keywords& a, const Keywords& b) {
   TRY(count("allOf"));
   const Keyword* a_names = a.find("properties");
   const Keyword* b_names = b.find("properties");

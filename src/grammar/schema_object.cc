@@ -135,10 +135,11 @@ Result<NodeId> SchemaConverter::convert_object(const Keywords& keywords,
     TRY(const NodeId value,
         convert(additional ? *additional->value : any, additional ? additional->pointer : pointer));
     std::vector<std::string> names;
+    names.reserve(properties.size());
     for (const Property& property : properties) names.push_back(property.name);
-    others = rules_.shared(
-        "additionalProperties",
-        rules_.sequence({json_.name_besides(std::move(names)), rules_.literal(kColon), value}));
+    others =
+        rules_.shared("additionalProperties",
+                      rules_.sequence({json_.name_besides(names), rules_.literal(kColon), value}));
   }
   if (properties.empty() && others) return convert_map(keywords, *others);
   const auto required = std::count_if(properties.begin(), properties.end(),

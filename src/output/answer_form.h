@@ -32,7 +32,7 @@ class FormTables {
 
   const std::vector<tokenizer::TokenId>& stop_ids() const { return stop_ids_; }
   std::shared_ptr<const TokenTable> token_table();
-  // As grammar::Compiler::compile, which may take a second.
+  // As grammar::Compiler::compile; the first call takes some tenths of a second more.
   Result<std::shared_ptr<const grammar::Grammar>> compile(const grammar::Spec& spec);
 
  private:

@@ -41,6 +41,7 @@ net::awaitable<void> stream_response(Visit& visit, const api::ResponsesRequest& 
   stream.start(first);
   auto news = [&](std::string& out, size_t) {
     const LogprobViews logprobs(generation.scored());
+    if (generation.is_thinking_truncated()) stream.truncate_reasoning();
     bool is_first = true;
     for (const output::Piece& piece : generation.pieces()) {
       if (piece.field == output::Field::kContent) {
@@ -51,7 +52,6 @@ net::awaitable<void> stream_response(Visit& visit, const api::ResponsesRequest& 
         append_piece(stream, out, piece, request, head);
       }
     }
-    if (generation.is_thinking_truncated()) stream.truncate_reasoning();
     // Those of text that is held back come with it.
     if (!generation.pieces().empty()) generation.scored().clear();
     generation.pieces().clear();
