@@ -90,12 +90,12 @@ void fit_call(ToolStyle style, value& call) {
 }
 
 void fit_message(ToolStyle style, value& message) {
-  if (array* calls = calls_of(message)) {
+  if (calls_of(message) != nullptr) {
     object& fields = message.get_object();
     // Templates look into the content of each message.
     const value* content = fields.if_contains("content");
     if (content == nullptr || content->is_null()) fields["content"] = "";
-    for (value& call : *calls) fit_call(style, call);
+    for (value& call : *calls_of(message)) fit_call(style, call);  // which may have moved
   }
   if (style == ToolStyle::kMistral && has_role(message, "tool")) {
     object& fields = message.get_object();

@@ -54,7 +54,7 @@ constexpr Levels make_levels(const Values& values) {
 
 // The place of the level nearest to v; of two that are as near, the lower.
 inline int nearest_level(const Levels& levels, float v) {
-  const float* end = levels.borders + levels.count - 1;
+  const float* end = levels.borders + (levels.count - 1);
   return static_cast<int>(std::lower_bound(levels.borders, end, v) - levels.borders);
 }
 

@@ -43,7 +43,7 @@ TEST(JsonString, ReplacesWhatIsNoUtf8) {
     std::string bytes;
     for (uint32_t j = 0; j < 6; ++j) {
       const double x = uniform(1, i, j);
-      bytes += static_cast<char>(x < 0.5 ? 0x80 + x * 256 : (x - 0.5) * 512);
+      bytes += static_cast<char>(static_cast<int>(x < 0.5 ? 0x80 + x * 256 : (x - 0.5) * 512));
     }
     const std::string text = replace_invalid_utf8(bytes);
     ASSERT_EQ(json_string(bytes), boost::json::serialize(boost::json::string(text)));

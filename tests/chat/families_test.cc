@@ -12,7 +12,6 @@ using Kind = ThinkingSplitter::Kind;
 struct Split {
   std::string thinking;
   std::string answer;
-  friend bool operator==(const Split&, const Split&) = default;
 };
 
 void add(Split& out, const std::vector<ThinkingSplitter::Piece>& pieces) {
