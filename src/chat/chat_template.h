@@ -28,6 +28,7 @@ struct RenderInput {
   boost::json::array tools;
   bool add_generation_prompt = true;
   std::optional<bool> enable_thinking;  // the template does not see it unless it is set
+  bool system_in_user = false;          // as Prompter::prompt says; nothing to a ChatTemplate
   std::string bos_token;
   std::string eos_token;
   boost::json::object extra;   // further variables of the template

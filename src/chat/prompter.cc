@@ -2,6 +2,8 @@
 
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "chat/families.h"
 #include "chat/tool_prompt.h"
 
@@ -24,6 +26,27 @@ std::string special_token(const formats::Checkpoint& checkpoint,
 Prompter::TokenPrompt encode(const tokenizer::Tokenizer& tokenizer, Prompt prompt) {
   auto tokens = tokenizer.encode(prompt.text, {.plain = prompt.untrusted});
   return {std::move(tokens), std::move(prompt.text)};
+}
+
+boost::json::string* text_of(boost::json::value& message, std::string_view role) {
+  boost::json::object* fields = message.if_object();
+  const boost::json::value* named = fields ? fields->if_contains("role") : nullptr;
+  if (named == nullptr || !named->is_string() || named->get_string() != role) return nullptr;
+  boost::json::value* content = fields->if_contains("content");
+  return content ? content->if_string() : nullptr;
+}
+
+void move_system_into_user(boost::json::array& messages) {
+  if (messages.empty()) return;
+  const boost::json::string* system = text_of(messages.front(), "system");
+  if (system == nullptr) return;
+  boost::json::string* user = messages.size() > 1 ? text_of(messages[1], "user") : nullptr;
+  if (user == nullptr) {
+    messages.front().get_object()["role"] = "user";
+    return;
+  }
+  *user = fmt::format("{}\n\n{}", std::string_view(*system), std::string_view(*user));
+  messages.erase(messages.begin());
 }
 
 }  // namespace
@@ -53,6 +76,7 @@ Prompter::Prompter(ChatTemplate chat_template, std::string_view source, std::str
 Result<Prompt> Prompter::render(RenderInput input) const {
   input.bos_token = bos_token_;
   input.eos_token = eos_token_;
+  if (input.system_in_user || !tool_format_.takes_system) move_system_into_user(input.messages);
   fit_tools(tool_format_, input);
   TRY(Prompt prompt, template_.render(input));
   const bool is_off = input.add_generation_prompt && !input.enable_thinking.value_or(true);

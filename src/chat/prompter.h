@@ -27,6 +27,8 @@ class Prompter {
   // The prompt that `input` makes; its bos_token and eos_token are filled in. Tools, calls and
   // results that the template would leave out are told in words (tool_prompt.h); where it has no
   // switch for thinking, enable_thinking = false ends the prompt with an empty block of thoughts.
+  // With system_in_user, or where the template would leave it out, the system message becomes the
+  // first paragraph of the first user message.
   // What users said is never read as special tokens. Fails if the template refuses the messages.
   // Any thread.
   Result<TokenPrompt> prompt(const tokenizer::Tokenizer& tokenizer, RenderInput input) const;

@@ -55,6 +55,33 @@ TEST(Prompter, SwitchesThinkingOffWhereTheTemplateCannot) {
   EXPECT_EQ(plain.text(false), "HiA");
 }
 
+TEST(Prompter, MovesTheSystemMessageIntoTheUsersTurn) {
+  const auto text = [](const Opened& opened, bool in_user, boost::json::array messages) {
+    RenderInput input;
+    input.messages = std::move(messages);
+    input.system_in_user = in_user;
+    const auto prompt = opened.prompter.prompt(opened.tokenizer, std::move(input));
+    return prompt ? prompt->text : prompt.error().message;
+  };
+  const boost::json::object system = {{"role", "system"}, {"content", "Be brief."}};
+  const boost::json::object user = {{"role", "user"}, {"content", "Hi"}};
+  const boost::json::object assistant = {{"role", "assistant"}, {"content", "Hello"}};
+  const Opened writes("{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}");
+  EXPECT_EQ(text(writes, false, {system, user}), "system:Be brief.;user:Hi;");
+  EXPECT_EQ(text(writes, true, {system, user}), "user:Be brief.\n\nHi;");
+  EXPECT_EQ(text(writes, true, {user, assistant}), "user:Hi;assistant:Hello;");
+  EXPECT_EQ(text(writes, true, {system, assistant}), "user:Be brief.;assistant:Hello;");
+  EXPECT_EQ(text(writes, true, {system}), "user:Be brief.;");
+  // As Gemma's template does, and as one that leaves it out.
+  const Opened refuses(
+      "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+      "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}");
+  EXPECT_EQ(text(refuses, false, {system, user}), "user:Be brief.\n\nHi;");
+  const Opened skips(
+      "{% for m in messages %}{% if m.role != 'system' %}{{ m.content }}{% endif %}{% endfor %}");
+  EXPECT_EQ(text(skips, false, {system, user}), "Be brief.\n\nHi");
+}
+
 TEST(Prompter, TellsOfToolsThatTheTemplateLeavesOut) {
   const Opened r1(deepseek());
   EXPECT_EQ(r1.prompter.tool_format().style, ToolStyle::kDeepSeek);
