@@ -186,8 +186,8 @@ bool LazyDfa::takes_plain(StateId state, int count) {
 }
 
 // Sets the bits of the tokens of at most `max_bytes` bytes; false if it would make too many states.
-bool LazyDfa::walk(StateId state, int max_bytes, uint32_t* mask) {
-  const std::span<const TokenTrie::Node> nodes = trie_->nodes();
+bool LazyDfa::walk(StateId state, std::span<const TokenTrie::Node> nodes, int max_bytes,
+                   uint32_t* mask) {
   const size_t most_states = states_.size() + kMaxStatesPerMask;
   const auto set = [mask](int32_t id) {
     const auto token = static_cast<uint32_t>(id);
@@ -228,9 +228,16 @@ std::span<const uint32_t> LazyDfa::mask(StateId state) {
     const size_t begin = masks_.size();
     masks_.resize(begin + mask_words_);
     uint32_t* mask = masks_.data() + begin;
-    if (!walk(state, trie_->max_depth(), mask)) {
+    std::span<const TokenTrie::Node> nodes = trie_->nodes();
+    for (const TokenTrie::Split& split : trie_->splits()) {
+      if (!takes_plain(state, split.chars)) continue;
+      std::copy(split.plain.begin(), split.plain.end(), mask);
+      nodes = split.others;
+      break;
+    }
+    if (!walk(state, nodes, trie_->max_depth(), mask)) {
       std::fill(mask, mask + mask_words_, 0);
-      walk(state, kShortTokenBytes, mask);
+      walk(state, trie_->nodes(), kShortTokenBytes, mask);
     }
     for (const TokenTrie::Twin& twin : trie_->twins()) {
       const auto like = static_cast<uint32_t>(twin.like);

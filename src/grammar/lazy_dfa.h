@@ -92,7 +92,7 @@ class LazyDfa {
   // state of those that read a byte.
   StateId close_and_intern();
   StateId intern(bool can_end);
-  bool walk(StateId state, int max_bytes, uint32_t* mask);
+  bool walk(StateId state, std::span<const TokenTrie::Node> nodes, int max_bytes, uint32_t* mask);
   // The one state that every plain character leads to, or kDead if they lead to several or nowhere.
   StateId after_plain(StateId state);
   bool all_lead_to(StateId state, const ByteSequence& bytes, int at, StateId& target);

@@ -39,15 +39,22 @@ class TokenTrie {
     int32_t like;  // the token in the tree with the same bytes
   };
 
+  // Within a string most tokens may come whatever they say: those of at most `chars` characters,
+  // all of them plain, as a mask (bit i % 32 of word i / 32), and a tree of all others.
+  struct Split {
+    int chars;
+    std::vector<uint32_t> plain;
+    std::vector<Node> others;
+  };
+
   std::span<const Node> nodes() const { return nodes_; }
+  std::span<const Split> splits() const { return splits_; }  // by falling `chars`
   std::span<const Twin> twins() const { return twins_; }
   int max_depth() const { return max_depth_; }
 
  private:
-  uint8_t plain_below(size_t node) const;
-  uint8_t plain_from(size_t node, std::string& bytes, uint32_t missing) const;
-
   std::vector<Node> nodes_;
+  std::vector<Split> splits_;
   std::vector<Twin> twins_;
   int max_depth_ = 0;
 };
