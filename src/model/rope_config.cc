@@ -46,6 +46,7 @@ class Reader {
   Result<std::vector<float>> floats(std::string_view key) const {
     TRY(const auto values, checkpoint_.metadata().numbers(prefix_ + std::string(key)));
     std::vector<float> list;
+    list.reserve(values.size());
     for (const double value : values) list.push_back(static_cast<float>(value));
     return list;
   }
