@@ -7,8 +7,8 @@
 //         false.
 
 import {streamChat} from './api.js';
-import {requestFields} from './sampling.js';
-import {requestMessages} from './tree.js';
+import {requestFields, toolFields} from './sampling.js';
+import {newId, requestMessages} from './tree.js';
 
 // An answer that has begun is continued: with vLLM's names, since OpenAI has none for it.
 export function requestBody(conversation, node) {
@@ -18,7 +18,8 @@ export function requestBody(conversation, node) {
     messages,
     stream: true,
     stream_options: {include_usage: true},
-    ...requestFields(conversation.settings)
+    ...requestFields(conversation.settings),
+    ...toolFields(conversation.settings, messages.at(-1)?.role === 'tool')
   };
   if (node.content) {
     messages.push({role: 'assistant', content: node.content});
@@ -51,7 +52,7 @@ export class Answer {
     const body = requestBody(this.conversation, node);
     node.state = 'running';
     node.error = null;
-    if (!node.content) node.reasoning = '';
+    if (!node.content) Object.assign(node, {reasoning: '', truncated: false, calls: []});
     node.stats = {
       firstMs: null,
       thinkingTokens: 0,
@@ -81,12 +82,24 @@ export class Answer {
   #take(chunk) {
     const {node} = this;
     const choice = chunk.choices?.[0];
-    const {reasoning_content: thought, content} = choice?.delta ?? {};
+    const {reasoning_content: thought, content, tool_calls: calls = []} = choice?.delta ?? {};
     if (thought) node.reasoning += thought;
     if (content) node.content += content;
+    for (const call of calls) this.#takeCall(call);
+    if (choice?.delta?.reasoning_truncated) node.truncated = true;
     if (choice?.finish_reason) node.stats.finish = choice.finish_reason;
-    if (thought || content) this.#count(Boolean(content));
+    if (thought || content || calls.length) this.#count(!thought);
     if (chunk.usage) this.#takeUsage(chunk.usage);
+  }
+
+  // A piece of a call; the first one of each brings its id and its name.
+  #takeCall({index, id, function: {name = '', arguments: text = ''} = {}}) {
+    const {calls} = this.node;
+    if (!(index < calls.length))
+      calls.push({id: id ?? newId(), name: '', arguments: '', result: null});
+    const call = calls[index] ?? calls.at(-1);
+    call.name += name;
+    call.arguments += text;
   }
 
   #count(isContent) {

@@ -6,14 +6,14 @@ import {ChatView} from './chat_view.js';
 import {download, exported, imported} from './conversation_files.js';
 import {askKey, notice, showShortcuts} from './dialogs.js';
 import {announce, byId} from './dom.js';
+import {spoken} from './message_view.js';
 import {preference, setPreference} from './preferences.js';
 import {editSettings} from './settings_view.js';
 import {Sidebar} from './sidebar.js';
 import {onForeignChange, openStorage, remove, save} from './storage.js';
-import {addMessage, branches, kRoot, newConversation, path, stepBranch} from './tree.js';
+import {addMessage, branches, copyAnswer, kRoot, newConversation, path, revive, stepBranch} from './tree.js';
 
-const kSaveEvery = 2000;    // ms between saves while an answer is written
-const kSpokenLength = 300;  // characters of an answer that are read out when it is finished
+const kSaveEvery = 2000;  // ms between saves while an answer is written
 const kNarrow = matchMedia('(max-width: 52rem)');
 
 const conversations = new Map();
@@ -34,7 +34,15 @@ const chat = new ChatView({
   list: byId('messages'),
   scroller: byId('scroller'),
   toEnd: byId('to-end'),
-  actions: {edit, regenerate, proceed, stepBranch: chooseBranch, enterKey: () => enterKey('')},
+  actions: {
+    edit,
+    regenerate,
+    proceed,
+    sendResult,
+    editResult,
+    stepBranch: chooseBranch,
+    enterKey: () => enterKey('')
+  },
 });
 
 // --- Conversations
@@ -119,6 +127,27 @@ function regenerate(node) {
   answerTo(current.nodes[node.parent]);
 }
 
+// The conversation goes on once each call of the answer has its result.
+function sendResult(node, index, text) {
+  if (isBusy()) return;
+  node.calls[index].result = text;
+  keep(current);
+  chat.changed(node);
+  if (node.calls.some(({result}) => result === null))
+    return chat.viewOf(node.id).element.querySelector('.result textarea')?.focus();
+  answerTo(node);
+  input.focus();
+}
+
+// Whether the edit was taken, as a new version of the answer.
+function editResult(node, index, text) {
+  if (isBusy()) return false;
+  const copy = copyAnswer(current, node);
+  chat.show(current);
+  sendResult(copy, index, text);
+  return true;
+}
+
 function answerTo(question) {
   current.updated = Date.now();
   proceed(addMessage(current, question.id, 'assistant'));
@@ -155,14 +184,6 @@ function whenChanged(conversation, node) {
     saved = performance.now();
     keep(conversation);
   };
-}
-
-function spoken(node) {
-  if (node.state === 'failed') return '';  // the error is an alert of its own
-  const state = node.state === 'stopped' ? 'Stopped.' : 'The answer is complete.';
-  const words = node.content.split(/\s+/).length;
-  return node.content.length <= kSpokenLength ? `${state} ${node.content}` :
-                                                `${state} ${words} words.`;
 }
 
 function chooseBranch(node, step) {
@@ -360,9 +381,7 @@ async function loadConversations() {
   }
   const unsaved = preference('unsaved', []);
   for (const conversation of [...kept, ...unsaved]) {
-    // What was being written when the page was closed is as good as stopped.
-    for (const node of Object.values(conversation.nodes))
-      if (node.state === 'running') node.state = 'stopped';
+    revive(conversation);
     conversations.set(conversation.id, conversation);
   }
   for (const {id} of unsaved) keep(conversations.get(id));

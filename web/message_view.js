@@ -1,8 +1,11 @@
-// One message on the page: thoughts in a fold, text, what went wrong, buttons, numbers.
+// One message on the page: thoughts in a fold, text, calls, what went wrong, buttons, numbers.
 
+import {areWhole, CallsView} from './calls_view.js';
 import {button, copyButton, element} from './dom.js';
 import {StreamedText} from './streamed_text.js';
 import {branches} from './tree.js';
+
+const kSpokenLength = 300;  // characters of an answer that are read out when it is finished
 
 const seconds = (ms) => `${(ms / 1000).toFixed(ms < 9950 ? 1 : 0)} s`;
 const fine = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : seconds(ms));
@@ -10,8 +13,10 @@ const count = (number, exact) => `${exact ? '' : '≈ '}${number.toLocaleString(
 
 export function thinkingLabel(node) {
   const {thinkingMs = 0, thinkingTokens = 0, exact = false} = node.stats ?? {};
-  if (node.state === 'running' && !node.content) return `Thinking… ${seconds(thinkingMs)}`;
-  return `Thought for ${seconds(thinkingMs)} · ${count(thinkingTokens, exact)} tokens`;
+  if (node.state === 'running' && !node.content && !node.calls.length)
+    return `Thinking… ${seconds(thinkingMs)}`;
+  const cut = node.truncated ? ' · cut at the budget' : '';
+  return `Thought for ${seconds(thinkingMs)} · ${count(thinkingTokens, exact)} tokens${cut}`;
 }
 
 export function statsText({state, stats}) {
@@ -31,11 +36,24 @@ export function statsText({state, stats}) {
   return parts.join(' · ');
 }
 
+// What is read out when an answer has ended.
+export function spoken(node) {
+  if (node.state === 'failed') return '';  // the error is an alert of its own
+  const state = node.state === 'stopped' ? 'Stopped.' : 'The answer is complete.';
+  if (areWhole(node) && node.calls.length) {
+    return `The answer waits for the results of ${node.calls.map(({name}) => name).join(', ')}.`;
+  }
+  const words = node.content.split(/\s+/).length;
+  return node.content.length <= kSpokenLength ? `${state} ${node.content}` :
+                                                `${state} ${words} words.`;
+}
+
 export class MessageView {
   #conversation;
   #actions;
   #body = element('div.prose');
   #thoughts = null;
+  #calls = null;
   #error = element('div.error', {hidden: true, role: 'alert'});
   #buttons = element('div.buttons');
   #stats = element('span.stats');
@@ -43,7 +61,7 @@ export class MessageView {
   #shownState = '';
 
   // `actions`: edit(node, text) → whether it was taken, regenerate(node), proceed(node),
-  // stepBranch(node, step), enterKey().
+  // stepBranch(node, step), enterKey(), and those of CallsView.
   constructor(conversation, node, actions) {
     this.node = node;
     this.#conversation = conversation;
@@ -58,9 +76,12 @@ export class MessageView {
     } else {
       this.#text = new StreamedText(this.#body);
       this.#thoughts = new ThoughtsView(node);
+      this.#calls = new CallsView(node, actions);
       this.element.append(this.#thoughts.element);
     }
-    this.element.append(this.#body, this.#error, element('footer', {}, this.#buttons, this.#stats));
+    this.element.append(
+        this.#body, this.#calls?.element ?? '', this.#error,
+        element('footer', {}, this.#buttons, this.#stats));
   }
 
   update() {
@@ -68,6 +89,7 @@ export class MessageView {
     if (this.#text) {
       this.#text.update(node.content);
       this.#thoughts.update();
+      this.#calls.update();
       this.#stats.textContent = statsText(node);
       this.element.ariaBusy = String(node.state === 'running');
     }
@@ -136,7 +158,7 @@ export class MessageView {
     if (state !== 'failed') return;
     // What has come stays: another try begins a version of its own.
     const retry = button('Try again', () => {
-      if (this.node.content)
+      if (this.node.content || this.node.calls.length)
         this.#actions.regenerate(this.node);
       else
         this.#actions.proceed(this.node);
@@ -168,7 +190,7 @@ export class MessageView {
       shown.push(
           button('Regenerate', () => this.#actions.regenerate(node), {title: 'Another answer'}));
       const isWhole = node.state === 'done' && node.stats?.finish !== 'length';
-      if (node.content && !isWhole) {
+      if (node.content && !node.calls.length && !isWhole) {
         shown.push(
             button('Continue', () => this.#actions.proceed(node), {title: 'Write on from here'}));
       }

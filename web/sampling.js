@@ -11,6 +11,7 @@ export const kNumbers = [
   decimal('min_p', 'Min p', 0, 1, 'Drops tokens below this share of the likeliest'),
   whole('max_completion_tokens', 'Max tokens', 1, 'Thinking included'),
   whole('seed', 'Seed', 0, 'The same seed gives the same answer'),
+  whole('thinking_budget', 'Thinking budget', -1, 'Tokens of thoughts; −1 is no limit'),
   decimal('presence_penalty', 'Presence penalty', -2, 2, 'Against any repeated token'),
   decimal('frequency_penalty', 'Frequency penalty', -2, 2, 'Grows with each repetition'),
   decimal('repetition_penalty', 'Repetition penalty', 0.01, 10, '1 is none'),
@@ -47,6 +48,33 @@ export function requestFields(settings) {
   if (stop.length) fields.stop = stop;
   if (settings.thinking === 'on' || settings.thinking === 'off') {
     fields.chat_template_kwargs = {enable_thinking: settings.thinking === 'on'};
+    if (settings.thinking === 'off') delete fields.thinking_budget;  // they contradict each other
   }
   return fields;
+}
+
+// What is wrong with tools that were typed, or nothing. The server looks at what is in them.
+export function toolsProblem(text) {
+  if (text.trim() === '') return '';
+  let tools;
+  try {
+    tools = JSON.parse(text);
+  } catch (error) {
+    return `Tools are JSON: ${error.message}.`;
+  }
+  if (!Array.isArray(tools)) return 'Tools are a JSON list: [{"type": "function", …}, …].';
+  const wrong = tools.findIndex(
+      (tool) => tool?.type !== 'function' || typeof tool.function?.name !== 'string');
+  return wrong < 0 ? '' : `Tool ${wrong + 1} is not {"type": "function", "function": {"name": …}}.`;
+}
+
+// The request's fields for tools. That a call has to come holds until results have come: else no
+// answer would ever follow them.
+export function toolFields(settings, hasResults) {
+  const text = String(settings.tools ?? '');
+  if (text.trim() === '' || toolsProblem(text)) return {};
+  const tools = JSON.parse(text);
+  if (!tools.length) return {};
+  const choice = settings.tool_choice === 'required' && hasResults ? '' : settings.tool_choice;
+  return ['required', 'none'].includes(choice) ? {tools, tool_choice: choice} : {tools};
 }

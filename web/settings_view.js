@@ -2,7 +2,7 @@
 // server's default.
 
 import {byId, element} from './dom.js';
-import {kNumbers, numberProblem, stopProblem} from './sampling.js';
+import {kNumbers, numberProblem, stopProblem, toolsProblem} from './sampling.js';
 
 const dialog = byId('settings-dialog');
 const form = byId('settings-form');
@@ -27,8 +27,9 @@ function firstProblem() {
     const text = numberProblem(number, input.value);
     if (text) return {input, text};
   }
-  const input = form.elements.stop;
-  return {input, text: stopProblem(input.value)};
+  const {stop, tools} = form.elements;
+  const text = stopProblem(stop.value);
+  return text ? {input: stop, text} : {input: tools, text: toolsProblem(tools.value)};
 }
 
 function typed() {

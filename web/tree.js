@@ -2,7 +2,11 @@
 // It is plain data, kept and exported as it is; `chosen` marks the child that is shown.
 //
 //   conversation  {id, title, created, updated, model, settings, nodes: {id: node}}
-//   node          {id, parent, role, content, reasoning, children, chosen, state, stats, error}
+//   node          {id, parent, role, content, reasoning, truncated, calls, children, chosen, state,
+//                  stats, error}
+//   call          {id, name, arguments, result}: arguments are the text that the model wrote,
+//   result
+//                 is null until the reader has sent one
 //
 // The node "root" is no message: it holds the first ones.
 
@@ -21,6 +25,8 @@ function newNode(id, parent, role) {
     role,
     content: '',
     reasoning: '',
+    truncated: false,  // the thoughts, by their budget
+    calls: [],
     children: [],
     chosen: null,
     state: 'done',
@@ -42,6 +48,15 @@ export function newConversation(settings = {}, model = '') {
   };
 }
 
+// Makes a conversation that a browser kept whole again: what was being written when the page was
+// closed is as good as stopped, and what was kept before there were calls has none.
+export function revive(conversation) {
+  for (const node of Object.values(conversation.nodes)) {
+    if (node.state === 'running') node.state = 'stopped';
+    node.calls ??= [];
+  }
+}
+
 // Adds a message below `parent` and chooses it.
 export function addMessage(conversation, parent, role, content = '') {
   const node = newNode(newId(), parent, role);
@@ -51,6 +66,13 @@ export function addMessage(conversation, parent, role, content = '') {
   conversation.nodes[parent].chosen = node.id;
   if (!conversation.title && role === 'user') conversation.title = titleFrom(content);
   return node;
+}
+
+// Adds a version of an answer that has the same text and calls, and chooses it.
+export function copyAnswer(conversation, {parent, content, ...rest}) {
+  const {reasoning, truncated, calls, stats} = structuredClone(rest);
+  return Object.assign(
+      addMessage(conversation, parent, 'assistant', content), {reasoning, truncated, calls, stats});
 }
 
 // The messages that are shown, from the first to the last.
@@ -84,12 +106,24 @@ export function stepBranch(conversation, id, step) {
 }
 
 // What the server is sent: the system prompt, then the messages up to and with `id`. Thoughts stay
-// here: the models' templates drop those of earlier turns. An answer that failed before its first
-// word is sent empty, for templates want turns.
+// here, but for those before a call: the models' templates drop those of earlier turns. An answer
+// that failed before its first word is sent empty, for templates want turns. A call that was left
+// without a result is not sent: servers want one for each.
 export function requestMessages(conversation, id) {
   const system = conversation.settings.system?.trim();
   const messages = system ? [{role: 'system', content: system}] : [];
-  for (const {role, content} of pathTo(conversation, id)) messages.push({role, content});
+  for (const {role, content, reasoning, calls} of pathTo(conversation, id)) {
+    const message = {role, content};
+    messages.push(message);
+    const answered = calls.filter(({result}) => result !== null);
+    if (!answered.length) continue;
+    if (reasoning) message.reasoning_content = reasoning;
+    message.tool_calls = answered.map(
+        ({id, name, arguments: text}) =>
+            ({id, type: 'function', function: {name, arguments: text}}));
+    messages.push(
+        ...answered.map(({id, result}) => ({role: 'tool', tool_call_id: id, content: result})));
+  }
   return messages;
 }
 
@@ -98,12 +132,28 @@ export function titleFrom(text) {
   return line.length > kTitleLength ? line.slice(0, kTitleLength - 1).trimEnd() + '…' : line;
 }
 
-// Whether a conversation's title or one of its messages has the words, in any case.
+// Whether a conversation's title, one of its messages or a call has the words, in any case.
 export function matches(conversation, words) {
   const wanted = words.trim().toLowerCase();
-  return conversation.title.toLowerCase().includes(wanted) ||
-      Object.values(conversation.nodes).some((node) => node.content.toLowerCase().includes(wanted));
+  const has = (text) => text.toLowerCase().includes(wanted);
+  return has(conversation.title) || Object.values(conversation.nodes).some(({content, calls}) => {
+    return has(content) || calls.some((call) => has(call.name) || has(call.result ?? ''));
+  });
 }
+
+const text = (value) => (typeof value === 'string' ? value : '');
+const plain = (value) =>
+    (value && typeof value === 'object' && !Array.isArray(value) ? value : null);
+
+const checkedCalls = (calls) =>
+    (Array.isArray(calls) ? calls : []).map((call) => ({
+                                              id: text(call?.id) || newId(),
+                                              name: text(call?.name),
+                                              arguments: text(call?.arguments),
+                                              result: typeof call?.result === 'string' ?
+                                                  call.result :
+                                                  null
+                                            }));
 
 // A conversation from a file that anyone may have written: the fields that are known, each of its
 // type, and only nodes that hang on the root. Throws an Error that says what is wrong.
@@ -111,9 +161,6 @@ export function checkedConversation(data) {
   if (typeof data?.nodes !== 'object' || typeof data.nodes?.[kRoot] !== 'object') {
     throw new Error('a conversation has no messages');
   }
-  const text = (value) => (typeof value === 'string' ? value : '');
-  const plain = (value) =>
-      (value && typeof value === 'object' && !Array.isArray(value) ? value : null);
   const conversation = newConversation(plain(data.settings) ?? {}, text(data.model));
   conversation.title = text(data.title);
   if (Number.isFinite(data.created)) conversation.created = data.created;
@@ -133,6 +180,8 @@ export function checkedConversation(data) {
       const node = newNode(newId(), id, child.role);
       node.content = text(child.content);
       node.reasoning = text(child.reasoning);
+      node.truncated = child.truncated === true;
+      if (child.role === 'assistant') node.calls = checkedCalls(child.calls);
       node.state =
           kStates.includes(child.state) && child.state !== 'running' ? child.state : 'stopped';
       node.stats = plain(child.stats);

@@ -155,6 +155,7 @@ TemplateFields read_template_fields(FieldReader& fields, const json::array& mess
   }
   const auto generation_prompt = fields.boolean("add_generation_prompt");
   out.continue_final_message = fields.boolean("continue_final_message").value_or(false);
+  out.system_in_user = fields.boolean("system_in_user");
   out.add_generation_prompt = generation_prompt.value_or(!out.continue_final_message);
   if (!out.continue_final_message || fields.failed()) return out;
   if (out.add_generation_prompt) {

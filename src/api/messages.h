@@ -39,6 +39,7 @@ struct TemplateFields {
   json::object variables;               // what else is in chat_template_kwargs
   bool add_generation_prompt = true;
   bool continue_final_message = false;  // the answer goes on where the last message ends
+  std::optional<bool> system_in_user;   // not set: as the server has it
 };
 
 // With continue_final_message the last of `messages` is an assistant's and

@@ -10,6 +10,7 @@
 #include "cli/serve_models.h"
 #include "cli/store.h"
 #include "cli/terminal.h"
+#include "output/automaton.h"
 #include "server/app.h"
 #include "server/key_file.h"
 
@@ -34,6 +35,16 @@ struct ServeOptions {
   uint64_t memory_budget = 0;
   bool no_prefix_cache = false;
   bool lazy = false;
+  int64_t think_budget = output::kNoBudget;
+  std::vector<std::string> model_think_budgets;
+  bool system_in_user = false;
+};
+
+// A model to be served, as the options say.
+struct Serving {
+  ServedName name;
+  ModelPlan plan;
+  int64_t think_budget = output::kNoBudget;
 };
 
 void add_engine_group(CLI::App& app, ServeOptions& options) {
@@ -73,6 +84,25 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
   group->add_option("--pooling", options.pooling, "What embeddings are made of: mean or last")
       ->check(CLI::IsMember({"mean", "last"}))
       ->capture_default_str();
+}
+
+// What conversations get whose requests do not say otherwise.
+void add_answer_group(CLI::App& app, ServeOptions& options) {
+  auto* group = app.add_option_group("Answers");
+  group
+      ->add_option("--think-budget", options.think_budget,
+                   "Tokens of thinking where a request gives neither budget nor effort; -1: no "
+                   "limit")
+      ->check(CLI::Range(output::kNoBudget, kMaxThinkingBudget).description(""))
+      ->type_name("N")
+      ->capture_default_str();
+  group
+      ->add_option("--model-think-budget", options.model_think_budgets,
+                   "The same for one model; can be given again")
+      ->allow_extra_args(false)
+      ->type_name("NAME=N");
+  group->add_flag("--system-in-user", options.system_in_user,
+                  "Make the system message the first paragraph of the user's");
 }
 
 void add_http_group(CLI::App& app, ServeOptions& options) {
@@ -179,14 +209,17 @@ Result<std::unique_ptr<server::AccessLog>> open_log(const ServeOptions& options)
 }
 
 void print_settings(const ServeOptions& options, const server::App& app,
-                    const std::vector<ServedName>& names, const std::vector<ModelPlan>& plans) {
+                    const std::vector<Serving>& servings) {
   const auto& scheduler = options.shared.engine.scheduler;
-  for (size_t i = 0; i < names.size(); ++i) {
-    fmt::print(
-        stderr, "hachi: model {}: {} of weights, KV cache of {} ({}, {} tokens), context {}\n",
-        names[i].name, human_bytes(plans[i].weight_bytes), human_bytes(plans[i].kv_cache_bytes),
-        options.shared.model.kv_type, plans[i].cache_tokens, plans[i].context);
+  for (const auto& [name, plan, budget] : servings) {
+    fmt::print(stderr,
+               "hachi: model {}: {} of weights, KV cache of {} ({}, {} tokens), context {}, "
+               "thinking {}\n",
+               name.name, human_bytes(plan.weight_bytes), human_bytes(plan.kv_cache_bytes),
+               options.shared.model.kv_type, plan.cache_tokens, plan.context,
+               budget == output::kNoBudget ? "without a limit" : fmt::format("{} tokens", budget));
   }
+  if (options.system_in_user) fmt::print(stderr, "hachi: system messages go into the user's\n");
   fmt::print(stderr,
              "hachi: {} requests at once, {} waiting, steps of {} tokens, prompts of {} beside "
              "answers, prefix cache {}, speculation {}\n",
@@ -270,11 +303,9 @@ int run_until_stopped(const ServeOptions& options, server::App& app, const sigse
   return 0;
 }
 
-Result<int> serve(ServeOptions& options) {
-  complete(options);
+// The names are looked at first: a model's file takes a while.
+Result<std::vector<Serving>> plan_models(const ServeOptions& options) {
   std::vector<ServedName> names;
-  std::vector<ModelPlan> plans;
-  std::vector<server::OfferedModel> offered;
   for (const std::string& text : options.models) {
     ServedName name = parse_served_name(text);
     for (const ServedName& other : names) {
@@ -282,26 +313,46 @@ Result<int> serve(ServeOptions& options) {
       return fail(Code::kInvalidArgument, "two models are named '{}': name one as NAME={}",
                   name.name, name.model);
     }
-    TRY(const ModelPlan plan, plan_model(name.model, options.shared));
-    offered.push_back({name.name, plan.weight_bytes + plan.kv_cache_bytes, std::time(nullptr)});
     names.push_back(std::move(name));
-    plans.push_back(plan);
+  }
+  TRY(const std::vector<int64_t> budgets,
+      thinking_budgets(names, options.think_budget, options.model_think_budgets));
+  std::vector<Serving> servings;
+  for (size_t i = 0; i < names.size(); ++i) {
+    TRY(const ModelPlan plan, plan_model(names[i].model, options.shared));
+    servings.push_back({std::move(names[i]), plan, budgets[i]});
+  }
+  return servings;
+}
+
+Result<int> serve(ServeOptions& options) {
+  complete(options);
+  TRY(const std::vector<Serving> servings, plan_models(options));
+  std::vector<server::OfferedModel> offered;
+  for (const Serving& one : servings) {
+    const uint64_t bytes = one.plan.weight_bytes + one.plan.kv_cache_bytes;
+    offered.push_back({one.name.name, bytes, std::time(nullptr)});
   }
   options.app.models.engine.context = options.shared.model.context;
   TRY(server::LoadedKeys keys, read_keys(options, nullptr));
   TRY(auto log, open_log(options));
   const sigset_t signals = block_signals();
-  const auto load = [&](size_t i) {
-    return open_served_model(names[i].model, plans[i], options.shared);
+  const auto load = [&](size_t i) -> Result<server::ModelParts> {
+    const Serving& one = servings[i];
+    TRY(server::ModelParts parts, open_served_model(one.name.model, one.plan, options.shared));
+    parts.thinking_budget = one.think_budget;
+    parts.system_in_user = options.system_in_user;
+    return parts;
   };
   TRY(auto app, server::App::start(options.app, std::move(offered), load, std::move(keys.ring),
                                    std::move(log)));
-  if (!options.shared.model.quiet) print_settings(options, *app, names, plans);
+  if (!options.shared.model.quiet) print_settings(options, *app, servings);
   if (!options.lazy) {
     if (auto model = app->models().load(""); !model) {
       return fail(Code::kInvalidArgument, "{}", model.error().message);
     }
-    if (!options.shared.model.quiet) fmt::print(stderr, "hachi: {} is ready\n", names.front().name);
+    if (!options.shared.model.quiet)
+      fmt::print(stderr, "hachi: {} is ready\n", servings.front().name.name);
   }
   return run_until_stopped(options, *app, signals);
 }
@@ -321,6 +372,7 @@ Command add_serve(CLI::App& program) {
   add_http_group(*app, *options);
   add_operation_group(*app, *options);
   add_engine_group(*app, *options);
+  add_answer_group(*app, *options);
   add_engine_options(*app, options->shared.model);
   app->footer(R"(
 Examples:

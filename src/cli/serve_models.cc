@@ -1,11 +1,15 @@
 #include "cli/serve_models.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "core/memory.h"
 #include "engine/model_runner.h"
+#include "output/automaton.h"
 
 namespace hachi::cli {
 namespace {
@@ -20,6 +24,18 @@ uint64_t default_kv_cache_bytes(uint64_t weights, uint64_t bytes_per_token, int6
   const uint64_t left = available - std::min(available, weights);
   const uint64_t one = bytes_per_token * static_cast<uint64_t>(context);
   return std::clamp(left / 4, one, std::max(one, one * static_cast<uint64_t>(max_sequences)));
+}
+
+// N of "NAME=N".
+std::optional<int64_t> budget_of(const std::string& text) {
+  const size_t equals = text.rfind('=');
+  if (equals == text.npos) return std::nullopt;
+  const char* const end = text.data() + text.size();
+  int64_t budget = 0;
+  const auto read = std::from_chars(text.data() + equals + 1, end, budget);
+  const bool is_number = read.ec == std::errc() && read.ptr == end;
+  if (!is_number || budget < output::kNoBudget || budget > kMaxThinkingBudget) return std::nullopt;
+  return budget;
 }
 
 struct Opened {
@@ -39,6 +55,33 @@ ServedName parse_served_name(const std::string& text) {
       path.has_filename() ? path.filename() : path.parent_path().filename();
   if (last.extension() == ".gguf") last = last.stem();
   return {last.string(), text};
+}
+
+Result<std::vector<int64_t>> thinking_budgets(const std::vector<ServedName>& names, int64_t of_all,
+                                              const std::vector<std::string>& of_models) {
+  std::vector<std::optional<int64_t>> own(names.size());
+  for (const std::string& text : of_models) {
+    const auto budget = budget_of(text);
+    if (!budget) {
+      return fail(Code::kInvalidArgument,
+                  "--model-think-budget must be NAME=N with N from -1 (no limit) to {}, got '{}'",
+                  kMaxThinkingBudget, text);
+    }
+    const std::string_view name = std::string_view(text).substr(0, text.rfind('='));
+    size_t place = 0;
+    while (place < names.size() && names[place].name != name) ++place;
+    if (place == names.size()) {
+      return fail(Code::kInvalidArgument, "--model-think-budget: no model is served as '{}'", name);
+    }
+    if (own[place]) {
+      return fail(Code::kInvalidArgument, "--model-think-budget gives '{}' two budgets", name);
+    }
+    own[place] = budget;
+  }
+  std::vector<int64_t> budgets;
+  budgets.reserve(own.size());
+  for (const auto& one : own) budgets.push_back(one.value_or(of_all));
+  return budgets;
 }
 
 Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& options) {

@@ -1,6 +1,8 @@
 // The models of `hachi serve`: found at the start, opened when they are asked for.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -23,8 +25,15 @@ struct ServedName {
   std::string model;  // as hachi opens it
 };
 
+inline constexpr int64_t kMaxThinkingBudget = std::numeric_limits<int32_t>::max();
+
 // "MODEL" or "NAME=MODEL"; without a name, that of the store, or of the file or folder.
 ServedName parse_served_name(const std::string& text);
+
+// The budget of thinking of each of `names`: `of_all`, but where `of_models` has "NAME=N" for it,
+// N. Fails on what is no such text, on a name that is none of them, and on one that is named twice.
+Result<std::vector<int64_t>> thinking_budgets(const std::vector<ServedName>& names, int64_t of_all,
+                                              const std::vector<std::string>& of_models);
 
 // What a model will take, from its file and its config alone.
 struct ModelPlan {

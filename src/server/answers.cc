@@ -85,6 +85,7 @@ api::ApiResult<TokenPrompt> render(const ServedModel& model, const ChatPrompt& c
   if (ask.form.tools.choice != api::ToolFields::Choice::kNone) input.tools = ask.form.tools.tools;
   input.add_generation_prompt = chat.fields.add_generation_prompt;
   input.enable_thinking = chat.fields.enable_thinking;
+  input.system_in_user = chat.fields.system_in_user.value_or(model.parts.system_in_user);
   input.extra = chat.fields.variables;
   const chat::Prompter& prompter = *model.parts.prompter;
   auto prompt = chat.fields.continue_final_message
@@ -211,6 +212,9 @@ net::awaitable<api::ApiResult<Answers>> begin_answers(Caller& caller, AnswerAsk 
   Answers answers;
   answers.model = *std::move(model);
   if (!caller.has_room(*answers.model, num_requests(ask))) co_return tl::unexpected(busy_error());
+  if (std::holds_alternative<ChatPrompt>(ask.prompt)) {
+    ask.form.thinking_budget = answers.model->parts.thinking_budget;
+  }
   api::ApiResult<std::vector<TokenPrompt>> prompts;
   auto work = [&] { prompts = tokenize(*answers.model, ask); };
   if (text_bytes(ask) < kShortBody) {

@@ -23,7 +23,11 @@ struct ModelParts {
   tokenizer::Tokenizer tokenizer;
   std::optional<chat::Prompter> prompter;  // none: it has no chat template
   model::SamplingDefaults sampling;
-  std::vector<int32_t> end_ids;         // end an answer
+  std::vector<int32_t> end_ids;  // end an answer
+  // Of conversations whose requests say nothing else: tokens of thinking, and whether the system
+  // message becomes a part of the user's.
+  int64_t thinking_budget = output::kNoBudget;
+  bool system_in_user = false;
   std::shared_ptr<const void> weights;  // what `runner` reads
   std::unique_ptr<engine::StepModel> runner;
 };

@@ -33,6 +33,29 @@ class OperationsTest(ClientTest):
         whole = self.complete(answer["tokens"], max_tokens=12).choices[0].text
         self.assertEqual(whole, self.chat().choices[0].message.content)
 
+    def test_a_system_message_in_the_users(self):
+        apart = [{"role": "system", "content": "Be brief."}, *QUESTION]
+        together = [{"role": "user", "content": "Be brief.\n\n" + QUESTION[0]["content"]}]
+
+        def tokens(server, messages, **fields):
+            status, answer = server.post("/tokenize", {"messages": messages, **fields})
+            self.assertEqual(status, 200, answer)
+            return answer["tokens"]
+
+        wanted = tokens(self.server, together)
+        self.assertNotEqual(tokens(self.server, apart), wanted)
+        self.assertEqual(tokens(self.server, apart, system_in_user=True), wanted)
+        set_so = Server("--kv-cache", "256MB", "--system-in-user", "--think-budget", 100,
+                        "--model-think-budget", f"{MODEL}=7")
+        try:
+            self.assertEqual(tokens(set_so, apart), wanted)
+            self.assertEqual(tokens(set_so, apart, system_in_user=False),
+                             tokens(self.server, apart))
+            self.assertIn("thinking 7 tokens\n", set_so.log())
+            self.assertIn("system messages go into the user's\n", set_so.log())
+        finally:
+            set_so.stop()
+
     def test_metrics_count_what_was_done(self):
         before = self.server.metrics()
         usage = self.chat("Count what this takes.").usage

@@ -96,6 +96,8 @@ struct FakeServerOptions {
   bool with_log = true;
   // Called on the loading thread, with the model's place; an error is the load's.
   std::function<Result<void>(size_t)> before_load = [](size_t) { return Result<void>(); };
+  // Called with what a model brings along.
+  std::function<void(ModelParts&)> change_parts = [](ModelParts&) {};
 };
 
 // At its end it checks that every request has ended and every page is free or cached.
@@ -227,6 +229,7 @@ class FakeServer {
       TRY(parts.prompter, chat::Prompter::open(nothing, parts.tokenizer, options_.chat_template));
     }
     parts.runner = std::make_unique<engine::testing::FakeModel>(options_.model);
+    options_.change_parts(parts);
     return parts;
   }
 

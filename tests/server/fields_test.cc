@@ -84,6 +84,7 @@ std::vector<FieldCase> field_cases(int32_t vocab_size) {
        {R"({"messages":[]})", R"({"enable_thinking":1})", "[]"}},
       {"add_generation_prompt", {"true", "false"}, {"1"}},
       {"continue_final_message", {"false"}, {"true", "1"}},
+      {"system_in_user", {"true", "false", "null"}, {"1", "\"true\""}},
       {"response_format", {R"({"type":"text"})"}, {R"({"type":"xml"})", "{}"}},
       {"tools", {"[]"}, {"[{}]"}},
       {"nonsense", {}, {"1", "null"}},

@@ -88,5 +88,40 @@ TEST(Forms, WhatCannotBeHeldToIsRefusedByItsField) {
   EXPECT_EQ(text(reply.json().at("error").at("param")), "structured_outputs.regex");
 }
 
+// The prompt that the log has of a request.
+std::string prompt_of(FakeServer& server, const std::string& path, const std::string& body) {
+  const int64_t before = server.num_logged();
+  EXPECT_EQ(ask(server.port(), post(path, body)).status, 200);
+  EXPECT_TRUE(eventually([&] { return server.num_logged() == before + 1; }));
+  const std::string log = server.log_text();
+  const size_t last = log.rfind('\n', log.size() - 2);
+  return text(boost::json::parse(log.substr(last == log.npos ? 0 : last + 1)).at("prompt"));
+}
+
+TEST(Forms, ASystemMessageMayGoIntoTheUsers) {
+  const std::string messages =
+      R"("max_tokens":3,"messages":[{"role":"system","content":"Be brief."},)"
+      R"({"role":"user","content":"Hello"}])";
+  const std::string anthropic = R"({"model":"fake","max_tokens":3,"system":"Be brief.",)"
+                                R"("messages":[{"role":"user","content":"Hello"}]})";
+  const std::string response =
+      R"({"max_output_tokens":3,"model":"fake","instructions":"Be brief.","input":"Hello"})";
+  const std::string apart = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHello";
+  const std::string together = "<|im_start|>user\nBe brief.\n\nHello<|im_end|>";
+  const auto chat_prompt = [&](FakeServer& server, std::string_view more) {
+    return prompt_of(server, "/v1/chat/completions",
+                     fmt::format(R"({{"model":"fake",{}{}}})", messages, more));
+  };
+  FakeServer plain({.with_text = true});
+  EXPECT_TRUE(chat_prompt(plain, "").starts_with(apart));
+  EXPECT_TRUE(chat_prompt(plain, R"(,"system_in_user":true)").starts_with(together));
+  FakeServer set(
+      {.with_text = true, .change_parts = [](ModelParts& parts) { parts.system_in_user = true; }});
+  EXPECT_TRUE(chat_prompt(set, "").starts_with(together));
+  EXPECT_TRUE(chat_prompt(set, R"(,"system_in_user":false)").starts_with(apart));
+  EXPECT_TRUE(prompt_of(set, "/v1/messages", anthropic).starts_with(together));
+  EXPECT_TRUE(prompt_of(set, "/v1/responses", response).starts_with(together));
+}
+
 }  // namespace
 }  // namespace hachi::server::testing

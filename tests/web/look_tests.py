@@ -38,6 +38,24 @@ class AppearanceTest(PageTest):
         self.reload()
         self.assertEqual(self.ground(), "rgb(22, 24, 28)")
 
+    def test_calls_in_both_themes_and_on_a_phone(self):
+        self.ask("both")
+        field = self.find(".call textarea")
+        field.send_keys("rain")
+        self.click("Send result", ".call:first-child")
+        self.wait(lambda: self.texts(".call .state")[0] == "has its result")
+        self.assertEqual(self.contrast_problems(), [])
+        self.click("Dark or light")
+        self.assertEqual(self.contrast_problems(), [])
+        self.command(
+            "Emulation.setDeviceMetricsOverride",
+            width=320,
+            height=600,
+            deviceScaleFactor=1,
+            mobile=True,
+        )
+        self.assert_no_sideways_scrolling(320)
+
     def test_the_systems_theme_holds_without_a_choice(self):
         self.command(
             "Emulation.setEmulatedMedia",
@@ -115,10 +133,12 @@ class AppearanceTest(PageTest):
                 self.assertTrue(stop["seen"] and stop["name"] and stop["outline"] != "none", stop)
 
     def test_each_control_has_a_name(self):
+        self.ask("both")
         self.ask("rich")
         nameless = self.script("""
             const selector = 'button, input, select, textarea, summary, [tabindex="0"]';
             return [...document.querySelectorAll(selector)]
+              .filter((e) => !e.closest('details[hidden]'))
               .filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.length))
               .map((e) => e.outerHTML)""")
         self.assertEqual(nameless, [])

@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 import answer_tests
+import call_tests
 import keeping_tests
 import look_tests
 import safety_tests
@@ -26,7 +27,7 @@ sys.path += [str(ROOT / "tools"), str(ROOT / "tests" / "clients")]
 import python_suite  # noqa: E402
 from server import Server  # noqa: E402
 
-MODULES = (answer_tests, keeping_tests, look_tests, safety_tests)
+MODULES = (answer_tests, call_tests, keeping_tests, look_tests, safety_tests)
 
 
 def main():

@@ -1,5 +1,6 @@
 """The modules, hostile text, and the page with a real server behind it."""
 
+import json
 import time
 
 from page_driver import PageTest
@@ -94,3 +95,22 @@ class RealServerTest(PageTest):
         self.wait_until_answered()
         self.assertTrue(self.answer().startswith(begun[:40]), self.answer())
         self.assertFalse(self.find(".assistant .error").is_displayed())
+
+    def test_a_call_that_has_to_come(self):
+        tool = {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}
+        self.find("#settings").click()
+        tools = json.dumps([{"type": "function", "function": tool}])
+        self.script("document.getElementById('set-tools').value = arguments[0]", tools)
+        self.find("#set-tool_choice").send_keys("required")
+        self.find("#set-max_completion_tokens").send_keys("200")
+        self.click("Save", "#settings-dialog")
+        self.ask("How is the weather?")
+        self.assertFalse(self.find(".assistant .error").is_displayed())
+        self.assertEqual(set(self.texts(".call summary code")), {"get_weather"})
+        self.assertEqual(set(self.texts(".call .state")), {"waits for its result"})
+        for field in self.all(".call textarea"):
+            field.send_keys("It rains.")
+            self.script("arguments[0].form.requestSubmit()", field)
+        self.wait(lambda: len(self.all(".message.assistant")) == 2)
+        self.wait_until_answered()
+        self.assertFalse(self.all(".assistant .error")[-1].is_displayed())

@@ -10,6 +10,9 @@ server. What the last message says chooses the answer:
     attack     HTML, links and formulas that attack   echo X   X as it is
     busy       429 with Retry-After: 7                full     400, context too long
     break      the connection ends in the middle      fail     an error inside the stream
+    weather    a call, in pieces                      both     two calls
+    hostile    a call that attacks                    cut      a call that is broken off
+    budget     thoughts that their budget ended       a result: a line with all results of the turn
     else: a line that says what was asked
 """
 
@@ -90,11 +93,26 @@ $\fcolorbox{red}{white}{z}$ $\pmb{b}$
 """
 
 
+HOSTILE = "<img src=x onerror=\"window.attacked='call'\">"
+
+# By the first word: the calls, their names and the text of their arguments.
+CALLS = {
+    "weather": [("get_weather", '{"city": "Köln", "days": [1, 2], "where": {}}')],
+    "both": [("get_weather", '{"city": "Köln"}'), ("get_time", '{"zone":"CET"}')],
+    "hostile": [(HOSTILE, json.dumps({HOSTILE: [HOSTILE, "</code></pre><script>"]}))],
+    "cut": [("get_weather", '{"city": "Kö')],
+}
+
+
 def script_of(text):
     """(thoughts, answer, seconds between tokens) for the text of the last message."""
     word = text.split()[0].lower() if text.split() else ""
     if word == "think":
         return THOUGHTS, "It is **five**.", 0.03
+    if word == "budget":
+        return THOUGHTS, "Here it is.", 0.0
+    if word in CALLS:
+        return "", "", 0.03 if word == "weather" else 0.0
     if word == "rich" or "heat equation" in text:
         return RICH_THOUGHTS, RICH, 0.002
     if word == "slow":
@@ -149,6 +167,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         messages = body["messages"]
         is_continued = messages[-1]["role"] == "assistant"
         text = messages[-2 if is_continued else -1]["content"]
+        if messages[-1]["role"] == "tool":
+            questions = [i for i, message in enumerate(messages) if message["role"] == "user"]
+            turn = messages[questions[-1] :]
+            text = "echo " + "; ".join(m["content"] for m in turn if m["role"] == "tool")
         if text.startswith("busy"):
             self.send_json(429, {"error": {"message": "Too many requests."}}, {"Retry-After": "7"})
         elif text.startswith("full"):
@@ -190,13 +212,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     {"error": {"message": "The model ran out of memory.", "type": "server_error"}}
                 )
                 return
-            self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            calls = CALLS.get(text.split(" ")[0], [])
+            num_call_tokens = self.call(calls, pause)
+            end = {"reasoning_truncated": True} if text.startswith("budget") else {}
+            finish = "length" if text.startswith("cut") else "tool_calls" if calls else "stop"
+            self.event({"choices": [{"index": 0, "delta": end, "finish_reason": finish}]})
             self.event(
                 {
                     "choices": [],
                     "usage": {
                         "prompt_tokens": 17,
-                        "completion_tokens": len(thought_tokens) + len(content_tokens),
+                        "completion_tokens": len(thought_tokens)
+                        + len(content_tokens)
+                        + num_call_tokens,
                         "prompt_tokens_details": {"cached_tokens": 8},
                         "completion_tokens_details": {"reasoning_tokens": len(thought_tokens)},
                     },
@@ -205,6 +233,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"data: [DONE]\n\n")
         except OSError:
             self.server.disconnects += 1  # the page stopped the answer
+
+    def call(self, calls, pause):
+        """Returns the number of tokens."""
+        count = 0
+        for index, (name, arguments) in enumerate(calls):
+            first = {"id": f"call_{index}", "type": "function"}
+            pieces = [{**first, "function": {"name": name, "arguments": ""}}]
+            pieces += [{"function": {"arguments": token}} for token in tokens(arguments)]
+            for piece in pieces:
+                delta = {"tool_calls": [{"index": index, **piece}]}
+                self.event({"choices": [{"index": 0, "delta": delta}]})
+                time.sleep(pause)
+            count += len(pieces)
+        return count
 
     def event(self, data):
         self.wfile.write(b"data: " + json.dumps(data).encode() + b"\n\n")

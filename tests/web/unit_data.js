@@ -1,9 +1,11 @@
 // Tests of the stream of events, the conversation tree, files and settings.
 
 import {requestBody} from '/page/answer.js';
+import {areWhole} from '/page/calls_view.js';
 import {exported, imported} from '/page/conversation_files.js';
+import {indented} from '/page/json_text.js';
 import {statsText, thinkingLabel} from '/page/message_view.js';
-import {kNumbers, numberProblem, requestFields, stopProblem} from '/page/sampling.js';
+import {kNumbers, numberProblem, requestFields, stopProblem, toolFields, toolsProblem} from '/page/sampling.js';
 import {SseParser} from '/page/sse.js';
 import * as tree from '/page/tree.js';
 import {equal, test, throws} from '/tests/unit_harness.js';
@@ -123,6 +125,114 @@ test('a file cannot bring in what is no text', () => {
   equal(tree.path(made).map(({content, state}) => [content, state]), [['', 'stopped']]);
 });
 
+// --- Calls
+
+test('a call\'s arguments are indented, cut anywhere', () => {
+  const text = '{"a\\"}":[1,{"b" : "x, y: {"}],"c":{},"d":[]}';
+  const lines = [
+    '{', '  "a\\"}": [', '    1,', '    {', '      "b": "x, y: {"', '    }', '  ],', '  "c": {},',
+    '  "d": []', '}'
+  ];
+  equal(indented(text).split('\n'), lines);
+  const plain = (shown) => shown.replaceAll(/\s/g, '');
+  for (let cut = 0; cut <= text.length; ++cut) {
+    const shown = indented(text.slice(0, cut));
+    equal(plain(shown), plain(text.slice(0, cut)));
+    // What stands there stays where it is, but for spaces.
+    equal(plain(indented(text)).startsWith(plain(shown)), true);
+  }
+});
+
+test('what is no JSON is shown', () => {
+  equal(indented('no "JSON'), 'no"JSON');
+  equal(indented(']]}'), ']\n]\n}');
+  equal(indented(''), '');
+  equal(
+      indented(
+          '"' +
+          'x\\n'.repeat(1e6))
+          .length,
+      3e6 + 1);
+  equal(indented('['.repeat(1e4)).length < 1e6, true);
+});
+
+function called() {
+  const {conversation, first} = sample();
+  first.reasoning = 'Hm';
+  first.calls = ['f', 'g'].map(
+      (name, index) => ({id: `c${index}`, name, arguments: `{"x": ${index}}`, result: null}));
+  return {conversation, first};
+}
+
+test('calls and results are in the request, and the thoughts before them', () => {
+  const {conversation, first} = called();
+  const [, , without] = tree.requestMessages(conversation, first.id);
+  equal(without, {role: 'assistant', content: 'one'});
+  first.calls[1].result = '';
+  const sent = tree.requestMessages(conversation, first.id).slice(2);
+  equal(sent, [
+    {
+      role: 'assistant',
+      content: 'one',
+      reasoning_content: 'Hm',
+      tool_calls: [{id: 'c1', type: 'function', function: {name: 'g', arguments: '{"x": 1}'}}]
+    },
+    {role: 'tool', tool_call_id: 'c1', content: ''}
+  ]);
+});
+
+test('a file brings calls back, and only texts of them', () => {
+  const {conversation, first} = called();
+  first.calls[0].result = 'r';
+  first.truncated = true;
+  const back = Object.values(imported(exported([conversation]))[0].nodes)
+                   .find(({content}) => content === 'one');
+  equal([back.calls, back.truncated], [first.calls, true]);
+  const [made] = imported(file({
+    root: {children: ['a']},
+    a: {
+      role: 'assistant',
+      truncated: 'yes',
+      calls: [null, {id: 'c', name: ['<img>'], arguments: {}, result: 5, more: 1}]
+    }
+  }));
+  const [node] = tree.path(made);
+  equal([node.truncated, node.calls.length, node.calls[0].id.length], [false, 2, 24]);
+  equal(node.calls[1], {id: 'c', name: '', arguments: '', result: null});
+  equal(imported(file({root: {children: ['a']}, a: {role: 'user', calls: [{}]}})).length, 1);
+});
+
+test('a version of an answer shares nothing with it', () => {
+  const {conversation, first} = called();
+  const copy = tree.copyAnswer(conversation, first);
+  copy.calls[0].result = 'r';
+  equal([first.calls[0].result, copy.content, copy.reasoning], [null, 'one', 'Hm']);
+  equal(
+      tree.branches(conversation, copy.id),
+      {ids: conversation.nodes[first.parent].children, index: 2});
+});
+
+test('what a browser kept is made whole again', () => {
+  const {conversation, first, second} = sample();
+  delete first.calls;
+  second.state = 'running';
+  tree.revive(conversation);
+  equal([first.calls, second.state], [[], 'stopped']);
+});
+
+test('a search finds calls', () => {
+  const {conversation, first} = called();
+  first.calls[0].result = 'Sunshine';
+  equal(['sunsh', 'rain'].map((words) => tree.matches(conversation, words)), [true, false]);
+});
+
+test('results are asked for when calls are whole', () => {
+  const {first} = called();
+  equal(areWhole(first), true);
+  equal(areWhole({...first, state: 'stopped'}), false);
+  equal(areWhole({...first, calls: [...first.calls, {arguments: '{"x": '}]}), false);
+});
+
 // --- Settings and numbers
 
 test(
@@ -142,6 +252,40 @@ test(
           chat_template_kwargs: {enable_thinking: false}
         }));
 
+const kTool = {
+  type: 'function',
+  function: {name: 'f'}
+};
+
+test('tools become fields', () => {
+  const tools = JSON.stringify([kTool]);
+  equal(toolFields({}, false), {});
+  equal(toolFields({tools: '[]', tool_choice: 'required'}, false), {});
+  equal(toolFields({tools: 'x', tool_choice: 'required'}, false), {});
+  equal(toolFields({tools, tool_choice: 'junk'}, false), {tools: [kTool]});
+  const required = {tools, tool_choice: 'required'};
+  equal(toolFields(required, false), {tools: [kTool], tool_choice: 'required'});
+  equal(toolFields(required, true), {tools: [kTool]});
+  equal(toolFields({tools, tool_choice: 'none'}, true), {tools: [kTool], tool_choice: 'none'});
+});
+
+test('tools that are wrong are named', () => {
+  equal(toolsProblem(' '), '');
+  equal(toolsProblem(JSON.stringify([kTool])), '');
+  equal(toolsProblem('[{').startsWith('Tools are JSON: '), true);
+  equal(toolsProblem('{}').startsWith('Tools are a JSON list'), true);
+  for (const tool of [null, 5, {}, {type: 'function'}, {...kTool, function: {name: 5}}]) {
+    equal(toolsProblem(JSON.stringify([kTool, tool])).startsWith('Tool 2 is not'), true);
+  }
+});
+
+test('a budget is for thoughts that are not off', () => {
+  equal(requestFields({thinking_budget: '-1'}), {thinking_budget: -1});
+  equal(
+      requestFields({thinking_budget: '64', thinking: 'off'}),
+      {chat_template_kwargs: {enable_thinking: false}});
+});
+
 test('numbers out of range are named', () => {
   const [temperature] = kNumbers;
   const seed = kNumbers.find((number) => number.key === 'seed');
@@ -158,6 +302,7 @@ test('the numbers beneath an answer', () => {
     state: 'done',
     content: 'x',
     reasoning: 'y',
+    calls: [],
     stats: {
       firstMs: 250,
       thinkingMs: 12340,
@@ -176,4 +321,7 @@ test('the numbers beneath an answer', () => {
           ' · cut at the token limit');
   equal(thinkingLabel(node), 'Thought for 12 s · 340 tokens');
   equal(thinkingLabel({...node, state: 'running', content: ''}), 'Thinking… 12 s');
+  equal(
+      thinkingLabel({...node, truncated: true}),
+      'Thought for 12 s · 340 tokens · cut at the budget');
 });
