@@ -4,9 +4,8 @@
 //   conversation  {id, title, created, updated, model, settings, nodes: {id: node}}
 //   node          {id, parent, role, content, reasoning, truncated, calls, children, chosen, state,
 //                  stats, error}
-//   call          {id, name, arguments, result}: arguments are the text that the model wrote,
-//   result
-//                 is null until the reader has sent one
+//   call          {id, name, arguments, result}: arguments are the model's text, result is null
+//                 until the reader has sent one
 //
 // The node "root" is no message: it holds the first ones.
 
