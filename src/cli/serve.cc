@@ -10,6 +10,7 @@
 #include "cli/serve_models.h"
 #include "cli/store.h"
 #include "cli/terminal.h"
+#include "core/files.h"
 #include "server/app.h"
 #include "server/key_file.h"
 
@@ -19,6 +20,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr uint64_t kMaxTemplateBytes = 1 << 20;
+
 struct ServeOptions {
   std::vector<std::string> models;
   ServeModelOptions shared;
@@ -26,6 +29,7 @@ struct ServeOptions {
   std::string key_file;
   std::string data_folder;
   std::string access_log = "-";
+  std::string chat_template;  // a file; empty: the models' own
   bool log_text = false;
   std::string pooling = "mean";
   double timeout_s = 0;
@@ -70,6 +74,10 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->check(CLI::Range(0, 32).description(""))
       ->type_name("N")
       ->capture_default_str();
+  group
+      ->add_option("--chat-template", options.chat_template,
+                   "Use this Jinja file in place of the models' templates")
+      ->type_name("FILE");
   group->add_option("--pooling", options.pooling, "What embeddings are made of: mean or last")
       ->check(CLI::IsMember({"mean", "last"}))
       ->capture_default_str();
@@ -272,6 +280,9 @@ int run_until_stopped(const ServeOptions& options, server::App& app, const sigse
 
 Result<int> serve(ServeOptions& options) {
   complete(options);
+  if (!options.chat_template.empty()) {
+    TRY(options.shared.chat_template, read_file(options.chat_template, kMaxTemplateBytes));
+  }
   std::vector<ServedName> names;
   std::vector<ModelPlan> plans;
   std::vector<server::OfferedModel> offered;
