@@ -3,6 +3,7 @@
 import dataclasses
 import http.client
 import json
+import pathlib
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 START_SECONDS = 120
 ANSWER_SECONDS = 600  # for one answer, on a busy machine
 MODEL = "model"  # what the server calls it
+# For the models whose files bring no chat template.
+TEMPLATES = {"gemma3-270m": pathlib.Path(__file__).resolve().parent / "gemma.jinja"}
 
 
 def free_port():
@@ -51,6 +54,8 @@ class Server:
     def __init__(self, hachi, model, options, log):
         self.port = free_port()
         self.connections = threading.local()
+        if model in TEMPLATES:
+            options = [*options, "--chat-template", TEMPLATES[model]]
         with open(log, "ab") as file:
             self.process = subprocess.Popen(
                 [hachi, "serve", f"{MODEL}={model}", "--port", str(self.port), "--access-log", "off",

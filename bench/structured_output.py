@@ -13,6 +13,10 @@ not, with and without guessing ahead (a server of its own). An answer that ended
 JSON and valid; one that --max-tokens cut must be the beginning of JSON. The answers to one request
 must be the same in all modes but thinking. Exit status 1: some answer was not as it must be.
 
+Each request is sent twice, streamed to one of the two servers and whole to the other, in turn: so
+each is answered in every way, and what depended on the stream or on the guesses would show. With
+--all-modes it is sent to both servers in both ways.
+
 These models do not think by themselves, and no template of theirs speaks of it. With thinking, the
 prompt ends with an assistant's message that begins with "<think>"; the model goes on with whatever
 it likes, under no mask, until --thinking-budget tokens have come and the server closes its thoughts.
@@ -116,8 +120,8 @@ class Checker:
             return "it has no thoughts"
         if not thinks and (answer.reasoning or answer.thinking_tokens):
             return "it has thoughts"
-        if "think>" in answer.reasoning:
-            return "a mark lies in the thoughts"
+        if "</think>" in answer.reasoning + answer.content:
+            return "the end of the thoughts lies within a field"
         if thinks and is_json(answer.reasoning):
             return "JSON lies in the thoughts"
         if answer.finish == "length":
@@ -173,7 +177,13 @@ class Evaluation:
                 for thinks, streams in itertools.product((False, True), repeat=2):
                     self.run_mode(server, Mode(speculates, thinks, streams))
 
+    def cases_of(self, mode):
+        return [(schema, seed) for schema, seed in self.cases
+                if self.arguments.all_modes
+                or (schema + seed) % 2 == (mode.streams != mode.speculates)]
+
     def run_mode(self, server, mode):
+        cases = self.cases_of(mode)
         row = dict.fromkeys(COLUMNS, 0)
         started = time.monotonic()
 
@@ -185,7 +195,7 @@ class Evaluation:
             except (ValueError, OSError) as error:
                 return str(error)
 
-        for case, answer in zip(self.cases, for_all(self.arguments.concurrency, self.cases, ask)):
+        for case, answer in zip(cases, for_all(self.arguments.concurrency, cases, ask)):
             self.count(row, mode, case, answer)
         row["seconds"] = round(time.monotonic() - started, 1)
         self.rows.append({"model": self.model, **mode._asdict(), **row})
@@ -249,6 +259,8 @@ def parse_arguments():
     check = parser.add_argument_group("validity")
     check.add_argument("--quick", action="store_true",
                        help=f"{QUICK_SCHEMAS} of the schemas, {QUICK_SEEDS} seed")
+    check.add_argument("--all-modes", action="store_true",
+                       help="each request in all modes: twice as many")
     check.add_argument("--concurrency", type=int, default=16, metavar="REQUESTS")
     check.add_argument("--speculate", type=int, default=8, metavar="TOKENS",
                        help="guessed ahead, where it is on")
