@@ -20,6 +20,7 @@ each is answered in every way, and what depended on the stream or on the guesses
 These models do not think by themselves, and no template of theirs speaks of it. With thinking, the
 prompt ends with an assistant's message that begins with "<think>"; the model goes on with whatever
 it likes, under no mask, until --thinking-budget tokens have come and the server closes its thoughts.
+Some it closes itself ("closed"), at once too.
 
 With --throughput: tokens/s in a form (a schema, any JSON object, a regex) over those of free text of
 the same lengths to the same prompts, in pairs; see structured_throughput.py.
@@ -53,7 +54,8 @@ QUICK_SCHEMAS = 40
 STRING_ENDINGS = ("", '"', '""', '\\"', '0"', '00"', '000"', '0000"')
 ENDINGS = (*STRING_ENDINGS, *(ending + ":0" for ending in STRING_ENDINGS), "0", "null", "rue", "ue",
            "e", "alse", "lse", "se", "ull", "ll", "l")
-COLUMNS = ("requests", "finished", "valid", "cut", "bad", "differ", "tokens", "thoughts", "seconds")
+COLUMNS = ("requests", "finished", "valid", "cut", "bad", "differ", "tokens", "thoughts",
+           "closed", "seconds")
 
 Mode = collections.namedtuple("Mode", "speculates thinks streams")
 
@@ -119,8 +121,10 @@ class Checker:
         self.validator = kind(schema, format_checker=kind.FORMAT_CHECKER)
 
     def fault(self, answer, thinks):
-        if thinks and (not answer.reasoning.strip() or answer.thinking_tokens == 0):
+        if thinks and answer.thinking_tokens == 0:
             return "it has no thoughts"
+        if thinks and answer.budget_spent and not answer.reasoning.strip():
+            return "its thoughts are lost"
         if not thinks and (answer.reasoning or answer.thinking_tokens):
             return "it has thoughts"
         if "</think>" in answer.reasoning:
@@ -210,6 +214,7 @@ class Evaluation:
             return
         row["tokens"] += answer.tokens
         row["thoughts"] += answer.thinking_tokens
+        row["closed"] += mode.thinks and not answer.budget_spent
         row["finished"] += answer.finish == "stop"
         row["cut"] += answer.finish == "length"
         fault = self.checkers[case[0]].fault(answer, mode.thinks)

@@ -33,6 +33,7 @@ FORMS = {
     "regex": {"structured_outputs": {
         "regex": r"(- [A-Z][a-z]+( [A-Z][a-z]+)*, born in 1[0-9]{3}: [^\n]{10,80}\n){100}"}},
 }
+MIN_REQUESTS = 4  # in a load
 TOPICS = ("rivers and the people who mapped them", "painters of the north", "old kings",
           "women in physics", "poets who travelled", "the first sailors", "builders of bridges",
           "doctors of long ago")
@@ -65,7 +66,7 @@ def offer(server, bodies, users):
 
 
 def pairs(server, form, users, temperature, arguments):
-    number = users * arguments.requests
+    number = max(users * arguments.requests, MIN_REQUESTS)
     formed = [{**body(i, temperature, arguments.max_tokens), **FORMS[form]} for i in range(number)]
     counts, first, _ = offer(server, formed, users)
     free = [body(i, temperature, count) for i, count in enumerate(counts)]
