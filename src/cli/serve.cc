@@ -10,6 +10,7 @@
 #include "cli/serve_models.h"
 #include "cli/store.h"
 #include "cli/terminal.h"
+#include "core/files.h"
 #include "output/automaton.h"
 #include "server/app.h"
 #include "server/key_file.h"
@@ -20,6 +21,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr uint64_t kMaxTemplateBytes = 1 << 20;
+
 struct ServeOptions {
   std::vector<std::string> models;
   ServeModelOptions shared;
@@ -27,6 +30,7 @@ struct ServeOptions {
   std::string key_file;
   std::string data_folder;
   std::string access_log = "-";
+  std::string chat_template;  // a file; empty: the models' own
   bool log_text = false;
   std::string pooling = "mean";
   double timeout_s = 0;
@@ -81,6 +85,10 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->check(CLI::Range(0, 32).description(""))
       ->type_name("N")
       ->capture_default_str();
+  group
+      ->add_option("--chat-template", options.chat_template,
+                   "Use this Jinja file in place of the models' templates")
+      ->type_name("FILE");
   group->add_option("--pooling", options.pooling, "What embeddings are made of: mean or last")
       ->check(CLI::IsMember({"mean", "last"}))
       ->capture_default_str();
@@ -327,6 +335,9 @@ Result<std::vector<Serving>> plan_models(const ServeOptions& options) {
 
 Result<int> serve(ServeOptions& options) {
   complete(options);
+  if (!options.chat_template.empty()) {
+    TRY(options.shared.chat_template, read_file(options.chat_template, kMaxTemplateBytes));
+  }
   TRY(const std::vector<Serving> servings, plan_models(options));
   std::vector<server::OfferedModel> offered;
   for (const Serving& one : servings) {

@@ -136,10 +136,12 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
                            .sampling = opened->model.config().sampling,
                            .end_ids = opened->model.config().eos_ids,
                            .runner = std::move(runner)};
-  // A model without a template still serves completions.
-  if (auto prompter = chat::Prompter::open(*opened->checkpoint, parts.tokenizer)) {
+  auto prompter = chat::Prompter::open(*opened->checkpoint, parts.tokenizer, options.chat_template);
+  if (prompter) {
     parts.prompter = *std::move(prompter);
-  }
+  } else if (!options.chat_template.empty()) {
+    return tl::unexpected<Error>(std::move(prompter).error());
+  }  // without a template of its own, a model still serves completions
   parts.weights = std::move(opened);
   return parts;
 }

@@ -11,8 +11,10 @@
 namespace hachi::engine {
 namespace {
 
-// Candidates sorted at first for top-p: nearly always enough, and cheap.
-constexpr size_t kFirstNucleus = 128;
+// The bucket of a weight in [0, 1] in a histogram: its exponent and three bits of its fraction, so
+// that a greater weight has no lower bucket.
+constexpr size_t bucket_of(float weight) { return std::bit_cast<uint32_t>(weight) >> 20; }
+constexpr size_t kNumBuckets = bucket_of(1.0f) + 1;
 
 Result<void> check_range(const char* field, double value, double low, double high) {
   if (value >= low && value <= high) return {};
@@ -198,26 +200,36 @@ void Sampler::weigh(std::vector<Candidate>& candidates) const {
   }
 }
 
+// Leaves the most likely candidates, in the order of their ids, that have at least the mass
+// `wanted` together, and few more: of a large vocabulary these are few, and sorting takes long.
+void Sampler::drop_unlikely(std::vector<Candidate>& candidates, double wanted) {
+  std::array<double, kNumBuckets> masses{};
+  for (const Candidate& c : candidates) {
+    masses[bucket_of(c.weight)] += static_cast<double>(c.weight);
+  }
+  size_t last = kNumBuckets;
+  for (double mass = 0; last > 0 && mass < wanted;) mass += masses[--last];
+  // One more: these sums were rounded in another order than those that decide.
+  last -= std::min<size_t>(last, 1);
+  std::erase_if(candidates, [last](const Candidate& c) { return bucket_of(c.weight) < last; });
+}
+
 void Sampler::keep_top_p(std::vector<Candidate>& candidates) const {
   double total = 0;
   for (const Candidate& c : candidates) total += static_cast<double>(c.weight);
   const double wanted = params_.top_p * total;
+  drop_unlikely(candidates, wanted);
   const auto more_likely = [](const Candidate& a, const Candidate& b) {
     return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
   };
-  for (size_t sorted = kFirstNucleus;; sorted *= 4) {
-    const size_t end = std::min(sorted, candidates.size());
-    std::partial_sort(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(end),
-                      candidates.end(), more_likely);
-    double mass = 0;
-    for (size_t i = 0; i < end; ++i) {
-      mass += static_cast<double>(candidates[i].weight);
-      if (mass >= wanted) {
-        candidates.resize(i + 1);
-        return;
-      }
+  std::sort(candidates.begin(), candidates.end(), more_likely);
+  double mass = 0;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    mass += static_cast<double>(candidates[i].weight);
+    if (mass >= wanted) {
+      candidates.resize(i + 1);
+      return;
     }
-    if (end == candidates.size()) return;
   }
 }
 

@@ -279,6 +279,7 @@ class ProgramTest(unittest.TestCase):
                 (("run", self.gguf, "-p", ""), "empty"),
                 (("run", self.folder / "none", "-p", "a"), "none"),
                 (("run", self.gguf, "-p", "a", "--chat-template", self.folder / "x"), "x"),
+                (("serve", self.gguf, "--chat-template", self.folder / "x"), "x"),
                 (("score", self.gguf), "--jsonl"),
                 (("info",), "either a model or --cpu"),
                 (("info", self.gguf, "--cpu"), "either a model or --cpu"),

@@ -1,5 +1,7 @@
 """Models, tokens, health and metrics; how the server is stopped."""
 
+import pathlib
+import tempfile
 import threading
 
 import openai
@@ -77,6 +79,20 @@ class OperationsTest(ClientTest):
         self.assertEqual((line["path"], line["status"], line["completion_tokens"]),
                          ("/v1/chat/completions", 200, 2))
         self.assertNotIn("xyzzy", self.server.log())
+
+
+class TemplateTest(ClientTest):
+    def test_a_template_in_place_of_the_models(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "template.jinja"
+            path.write_text("{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}")
+            server = Server("--kv-cache", "256MB", "--chat-template", path)
+            try:
+                _, answer = server.post("/tokenize", {"messages": QUESTION})
+                _, back = server.post("/detokenize", {"tokens": answer["tokens"]})
+            finally:
+                server.stop()
+        self.assertEqual(back["prompt"], f"[user] {QUESTION[0]['content']}")
 
 
 class StopTest(ClientTest):

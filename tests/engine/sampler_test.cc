@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/random.h"
+
 namespace hachi::engine {
 namespace {
 
@@ -65,6 +67,47 @@ TEST(Sampler, KeepsTheNucleus) {
   expect_near(frequencies({.top_p = 0.9}), expected({1, 3, 4}, 1));
   expect_near(frequencies({.top_p = 0.5}), expected({1, 4}, 1));
   expect_near(frequencies({.top_p = 0}), expected({1}, 1));
+}
+
+// Sorts everything, adds up, draws.
+int32_t plain_nucleus_draw(const std::vector<float>& logits, double top_p, double random) {
+  const float best = *std::max_element(logits.begin(), logits.end());
+  std::vector<std::pair<float, int32_t>> sorted;
+  double total = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    sorted.emplace_back(-std::exp(logits[i] - best), static_cast<int32_t>(i));
+    total -= static_cast<double>(sorted.back().first);
+  }
+  std::sort(sorted.begin(), sorted.end());
+  double mass = 0;
+  size_t count = 0;
+  while (count < sorted.size() && mass < top_p * total) {
+    mass -= static_cast<double>(sorted[count++].first);
+  }
+  double left = random * mass;
+  for (size_t i = 0; i < count; ++i) {
+    left += static_cast<double>(sorted[i].first);
+    if (left < 0) return sorted[i].second;
+  }
+  return sorted[count - 1].second;
+}
+
+TEST(Sampler, DrawsFromTheNucleusOfAnyShape) {
+  std::mt19937_64 random(3);
+  for (const double spread : {0.0, 0.3, 1.0, 4.0, 30.0}) {
+    std::vector<float> logits(20'000);
+    std::normal_distribution<double> normal(0, spread);
+    for (float& logit : logits) logit = spread > 0 ? static_cast<float>(normal(random)) : 1.0f;
+    SamplerScratch scratch(static_cast<int64_t>(logits.size()));
+    for (const double top_p : {0.01, 0.5, 0.95, 0.999999}) {
+      const Sampler sampler({.top_p = top_p, .seed = 11}, 0);
+      for (uint64_t position = 0; position < 20; ++position) {
+        EXPECT_EQ(sampler.sample(logits, position, scratch),
+                  plain_nucleus_draw(logits, top_p, uniform(11, position)))
+            << spread << " " << top_p << " " << position;
+      }
+    }
+  }
 }
 
 TEST(Sampler, KeepsWhatIsNearTheBest) {
