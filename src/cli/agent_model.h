@@ -1,0 +1,51 @@
+// LocalModel: the model of an agent that runs in this process, on one session: each step keeps what
+// the cache shares with the one before.
+#pragma once
+
+#include "agent/agent.h"
+#include "api/reasoning.h"
+#include "cli/answer.h"
+#include "cli/conversation.h"
+#include "cli/form_options.h"
+#include "cli/loaded_model.h"
+#include "core/result.h"
+
+namespace hachi::cli {
+
+struct LocalModelOptions {
+  SamplingOptions sampling;  // of each answer; max_tokens too
+  api::ReasoningFields reasoning;
+  bool system_in_user = false;
+  int first_calls = 0;  // so many answers at the beginning have to be one call each
+  bool quiet = false;
+};
+
+class LocalModel : public agent::Model {
+ public:
+  // The model, the session and the prompter outlive it. `tools` are all that the model will have;
+  // the arguments of its calls are held to their schemas, but for schemas that cannot be enforced.
+  static Result<LocalModel> create(const LoadedModel& loaded, engine::Session& session,
+                                   const chat::Prompter& prompter, const boost::json::array& tools,
+                                   const LocalModelOptions& options, OnPiece on_piece);
+
+  // A cancelled answer has Finish::kLength and what came until then.
+  Result<agent::AssistantTurn> answer(const boost::json::array& messages,
+                                      const boost::json::array& tools,
+                                      const agent::CallContext& context) override;
+
+ private:
+  LocalModel(const LoadedModel& loaded, engine::Session& session, const chat::Prompter& prompter,
+             LocalModelOptions options, OnPiece on_piece, output::AnswerForm free,
+             output::AnswerForm call);
+
+  const LoadedModel& loaded_;
+  engine::Session& session_;
+  const chat::Prompter& prompter_;
+  LocalModelOptions options_;
+  OnPiece on_piece_;
+  output::AnswerForm free_;  // the model decides whether it calls
+  output::AnswerForm call_;  // it has to
+  int num_answers_ = 0;
+};
+
+}  // namespace hachi::cli
