@@ -182,6 +182,7 @@ Result<void> set_form_option(FormOptions& options, std::string_view name, std::s
     if (!is_off) options.regex = value;
   } else {
     file_of(options, name) = is_off ? "" : value;
+    if (name == "tools" && is_off) options.tool_choice = "auto";
   }
   return {};
 }
