@@ -41,7 +41,7 @@ struct AgentOptions {
   std::string chat_template;
   int max_steps = agent::Limits{}.steps;
   int64_t time_limit = agent::Limits{}.total_time.count();
-  int first_calls = 0;
+  std::vector<std::string> first_calls;
   bool json = false;
 };
 
@@ -180,6 +180,15 @@ Result<chat::Prompter> open_prompter(const LoadedModel& loaded, const AgentOptio
   return tl::unexpected<Error>(conversation.error());
 }
 
+Result<void> check_first_calls(const std::vector<std::string>& names, const agent::Toolbox& tools) {
+  for (const std::string& name : names) {
+    if (name == kAnyTool || tools.find(name) != nullptr) continue;
+    return fail(Code::kInvalidArgument, "--first-calls: there is no tool '{}'; there are: {}", name,
+                tools.names());
+  }
+  return {};
+}
+
 Result<int> run_agent(const AgentOptions& given) {
   AgentOptions options = given;
   if (!options.sampling.seed) options.sampling.seed = engine::fresh_seed();
@@ -192,6 +201,7 @@ Result<int> run_agent(const AgentOptions& given) {
   TRY(const agent::Toolbox tools,
       make_toolbox(options.tools,
                    agent::within({.cancelled = &InterruptGuard::flag()}, kStartTime)));
+  TRY(check_first_calls(options.first_calls, tools));
   TRY(const LoadedModel loaded, load_model(options.model));
   TRY(const chat::Prompter prompter, open_prompter(loaded, options));
   TRY(engine::Session session, make_session(loaded, options.model));
@@ -246,9 +256,10 @@ Command add_agent(CLI::App& program) {
       ->type_name("N")
       ->capture_default_str();
   app->add_option("--first-calls", options->first_calls,
-                  "The first N answers have to be a call each: helps small models to begin")
-      ->check(CLI::Range(0, 1000).description(""))
-      ->type_name("N");
+                  "What the first answers have to call, one tool each, or any: helps small models")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("TOOL,…");
   app->add_option("--chat-template", options->chat_template,
                   "Use this Jinja file in place of the model's template")
       ->type_name("FILE");
@@ -265,7 +276,7 @@ Examples:
   hachi agent qwen3-8b.gguf --folder accounts -p "What did we spend in March?"
   hachi agent qwen3-8b.gguf --mcp "files=npx -y @modelcontextprotocol/server-filesystem /data" \
       -p "Which file in /data is the newest?" --max-steps 20
-  hachi agent smollm2 --folder . -p "How many lines has README.md?" --first-calls 1 -t 0)");
+  hachi agent smollm2 -p "What is 12! / 7?" --first-calls calculator -t 0)");
   return {app, [options] { return run_agent(*options); }};
 }
 

@@ -36,23 +36,30 @@ Result<LocalModel> LocalModel::create(const LoadedModel& loaded, engine::Session
   request.tools.tools = strict_tools(tools, tables);
   request.tools.choice = api::ToolFields::Choice::kAuto;
   TRY(output::AnswerForm free, output::AnswerForm::make(request, &prompter, tables));
-  request.tools.choice = api::ToolFields::Choice::kRequired;
   request.tools.parallel = false;
-  TRY(output::AnswerForm call, output::AnswerForm::make(request, &prompter, tables));
+  std::vector<output::AnswerForm> first;
+  for (const std::string& name : options.first_calls) {
+    const bool is_any = name == kAnyTool;
+    request.tools.choice =
+        is_any ? api::ToolFields::Choice::kRequired : api::ToolFields::Choice::kNamed;
+    request.tools.name = is_any ? "" : name;
+    TRY(output::AnswerForm form, output::AnswerForm::make(request, &prompter, tables));
+    first.push_back(std::move(form));
+  }
   return LocalModel(loaded, session, prompter, options, std::move(on_piece), std::move(free),
-                    std::move(call));
+                    std::move(first));
 }
 
 LocalModel::LocalModel(const LoadedModel& loaded, engine::Session& session,
                        const chat::Prompter& prompter, LocalModelOptions options, OnPiece on_piece,
-                       output::AnswerForm free, output::AnswerForm call)
+                       output::AnswerForm free, std::vector<output::AnswerForm> first)
     : loaded_(loaded),
       session_(session),
       prompter_(prompter),
       options_(std::move(options)),
       on_piece_(std::move(on_piece)),
       free_(std::move(free)),
-      call_(std::move(call)) {}
+      first_(std::move(first)) {}
 
 Result<agent::AssistantTurn> LocalModel::answer(const boost::json::array& messages,
                                                 const boost::json::array& tools,
@@ -63,11 +70,11 @@ Result<agent::AssistantTurn> LocalModel::answer(const boost::json::array& messag
   input.enable_thinking = options_.reasoning.enable;
   input.system_in_user = options_.system_in_user;
   TRY(chat::Prompter::TokenPrompt prompt, prompter_.prompt(loaded_.tokenizer, std::move(input)));
-  const bool has_to_call = num_answers_++ < options_.first_calls;
+  const size_t index = num_answers_++;
   const AnswerRequest request{.prompt = std::move(prompt.tokens),
                               .prompt_text = std::move(prompt.text),
                               .sampling = options_.sampling,
-                              .form = has_to_call ? &call_ : &free_,
+                              .form = index < first_.size() ? &first_[index] : &free_,
                               .context = context};
   TRY(Answer said, cli::answer(loaded_, session_, request, options_.quiet, on_piece_));
   agent::AssistantTurn turn;

@@ -2,6 +2,11 @@
 // the cache shares with the one before.
 #pragma once
 
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "agent/agent.h"
 #include "api/reasoning.h"
 #include "cli/answer.h"
@@ -12,11 +17,15 @@
 
 namespace hachi::cli {
 
+inline constexpr std::string_view kAnyTool = "any";
+
 struct LocalModelOptions {
   SamplingOptions sampling;  // of each answer; max_tokens too
   api::ReasoningFields reasoning;
   bool system_in_user = false;
-  int first_calls = 0;  // so many answers at the beginning have to be one call each
+  // The answers at the beginning that have to be one call each: of the tool with this name, or of
+  // kAnyTool.
+  std::vector<std::string> first_calls;
   bool quiet = false;
 };
 
@@ -36,16 +45,16 @@ class LocalModel : public agent::Model {
  private:
   LocalModel(const LoadedModel& loaded, engine::Session& session, const chat::Prompter& prompter,
              LocalModelOptions options, OnPiece on_piece, output::AnswerForm free,
-             output::AnswerForm call);
+             std::vector<output::AnswerForm> first);
 
   const LoadedModel& loaded_;
   engine::Session& session_;
   const chat::Prompter& prompter_;
   LocalModelOptions options_;
   OnPiece on_piece_;
-  output::AnswerForm free_;  // the model decides whether it calls
-  output::AnswerForm call_;  // it has to
-  int num_answers_ = 0;
+  output::AnswerForm free_;                // the model decides whether it calls
+  std::vector<output::AnswerForm> first_;  // of the first answers, in which it has to
+  size_t num_answers_ = 0;
 };
 
 }  // namespace hachi::cli

@@ -10,7 +10,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "hostile"))
 from model_files import base_folder, base_gguf  # noqa: E402
 
-HACHI = sys.argv.pop(1)  # PATH/hachi, before unittest sees the arguments
+HACHI = os.path.abspath(sys.argv.pop(1))  # before unittest sees the arguments
 
 
 class ProgramCase(unittest.TestCase):
