@@ -124,8 +124,16 @@ int status_of(agent::End end) {
   return end == agent::End::kCancelled ? kInterrupted : kNotDone;
 }
 
-boost::json::object to_json(const AgentOptions& options, const agent::Outcome& outcome,
-                            boost::json::array messages, double seconds) {
+// What came of a task, beside its messages.
+struct Done {
+  agent::Outcome outcome;
+  int64_t cached_tokens = 0;
+  double seconds = 0;
+};
+
+boost::json::object to_json(const AgentOptions& options, const Done& done,
+                            boost::json::array messages) {
+  const agent::Outcome& outcome = done.outcome;
   return {{"model", options.model.model},
           {"text", outcome.text},
           {"end", end_name(outcome.end)},
@@ -135,17 +143,13 @@ boost::json::object to_json(const AgentOptions& options, const agent::Outcome& o
           {"seed", *options.sampling.seed},
           {"usage",
            {{"prompt_tokens", outcome.prompt_tokens},
+            {"cached_tokens", done.cached_tokens},
             {"completion_tokens", outcome.completion_tokens}}},
-          {"seconds", seconds}};
+          {"seconds", done.seconds}};
 }
 
-void report(const AgentOptions& options, const StepPrinter& printer, const agent::Outcome& outcome,
-            boost::json::array messages, double seconds) {
-  if (options.json) {
-    fmt::print("{}\n",
-               boost::json::serialize(to_json(options, outcome, std::move(messages), seconds)));
-    return;
-  }
+void report(const AgentOptions& options, const StepPrinter& printer, const Done& done) {
+  const agent::Outcome& outcome = done.outcome;
   if (!printer.streams() && !outcome.text.empty()) fmt::print("{}\n", outcome.text);
   if (outcome.end == agent::End::kCancelled) {
     fmt::print(stderr, "hachi: interrupted\n");
@@ -154,9 +158,9 @@ void report(const AgentOptions& options, const StepPrinter& printer, const agent
   }
   if (options.model.quiet || !is_terminal(stderr)) return;
   const Style style = Style::of(stderr);
-  fmt::print(stderr, "{}{} steps in {:.1f} s, {} tokens read, {} written, seed {}{}\n", style.dim,
-             outcome.steps, seconds, outcome.prompt_tokens, outcome.completion_tokens,
-             *options.sampling.seed, style.reset);
+  fmt::print(stderr, "{}{} steps in {:.1f} s, {} tokens read ({} kept), {} written, seed {}{}\n",
+             style.dim, outcome.steps, done.seconds, outcome.prompt_tokens, done.cached_tokens,
+             outcome.completion_tokens, *options.sampling.seed, style.reset);
 }
 
 boost::json::array first_messages(const AgentOptions& options, const std::string& task) {
@@ -219,9 +223,14 @@ Result<int> run_agent(const AgentOptions& given) {
                              .cancelled = &InterruptGuard::flag()};
   boost::json::array messages = first_messages(options, task);
   const Stopwatch clock;
-  TRY(const agent::Outcome outcome, agent::run(model, tools, messages, limits, printer));
-  report(options, printer, outcome, std::move(messages), clock.seconds());
-  return status_of(outcome.end);
+  TRY(agent::Outcome outcome, agent::run(model, tools, messages, limits, printer));
+  const Done done{std::move(outcome), model.cached_tokens(), clock.seconds()};
+  if (options.json) {
+    fmt::print("{}\n", boost::json::serialize(to_json(options, done, std::move(messages))));
+  } else {
+    report(options, printer, done);
+  }
+  return status_of(done.outcome.end);
 }
 
 void add_tool_options(CLI::App& app, AgentToolOptions& tools) {
@@ -244,8 +253,8 @@ Command add_agent(CLI::App& program) {
   auto options = std::make_shared<AgentOptions>();
   add_model_argument(*app, options->model);
   app->add_option("-p,--prompt", options->prompt, "The task (default: standard input)");
-  app->add_option("--system", options->system, "How the model should behave")
-      ->default_str("to use the tools and to be brief");
+  app->add_option("--system", options->system,
+                  "How the model should behave (default: to use the tools, and to be brief)");
   add_tool_options(*app, options->tools);
   app->add_option("--max-steps", options->max_steps, "Answers of the model at most, with calls")
       ->check(CLI::Range(1, 1000).description(""))
@@ -272,11 +281,11 @@ The model always has a calculator. -n limits the tokens of each answer. The exit
 limit ended the task before it was done.
 
 Examples:
-  hachi agent qwen3-8b.gguf -p "What is 17! / 15! + 3?"
+  hachi agent qwen3-8b.gguf -p "What is factorial(17) / factorial(15)?"
   hachi agent qwen3-8b.gguf --folder accounts -p "What did we spend in March?"
   hachi agent qwen3-8b.gguf --mcp "files=npx -y @modelcontextprotocol/server-filesystem /data" \
       -p "Which file in /data is the newest?" --max-steps 20
-  hachi agent smollm2 -p "What is 12! / 7?" --first-calls calculator -t 0)");
+  hachi agent smollm2 -p "What is 123 * 456?" --first-calls calculator -t 0)");
   return {app, [options] { return run_agent(*options); }};
 }
 

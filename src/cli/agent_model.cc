@@ -77,6 +77,7 @@ Result<agent::AssistantTurn> LocalModel::answer(const boost::json::array& messag
                               .form = index < first_.size() ? &first_[index] : &free_,
                               .context = context};
   TRY(Answer said, cli::answer(loaded_, session_, request, options_.quiet, on_piece_));
+  cached_tokens_ += said.stats.cached_tokens;
   agent::AssistantTurn turn;
   turn.reasoning = std::move(said.thinking);
   turn.content = std::move(said.text);

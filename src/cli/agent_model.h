@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,9 @@ class LocalModel : public agent::Model {
                                       const boost::json::array& tools,
                                       const agent::CallContext& context) override;
 
+  // Tokens of all prompts that the cache held already.
+  int64_t cached_tokens() const { return cached_tokens_; }
+
  private:
   LocalModel(const LoadedModel& loaded, engine::Session& session, const chat::Prompter& prompter,
              LocalModelOptions options, OnPiece on_piece, output::AnswerForm free,
@@ -55,6 +59,7 @@ class LocalModel : public agent::Model {
   output::AnswerForm free_;                // the model decides whether it calls
   std::vector<output::AnswerForm> first_;  // of the first answers, in which it has to
   size_t num_answers_ = 0;
+  int64_t cached_tokens_ = 0;
 };
 
 }  // namespace hachi::cli

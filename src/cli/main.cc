@@ -20,7 +20,7 @@ Examples:
   hachi pull smollm2                      get the small default model
   hachi chat smollm2                      talk to it
   hachi run smollm2 -p "Why is the sky blue?"
-  hachi agent smollm2 -p "What is 12! / 7?"
+  hachi agent qwen3-8b.gguf --folder notes -p "What did March cost?"
   hachi serve smollm2                     an OpenAI-compatible server, and a chat page
   hachi info ~/models/Qwen3-8B            a Hugging Face folder or a .gguf file works everywhere
   hachi COMMAND --help                    more on one of them)";

@@ -55,7 +55,9 @@ class AgentTest(ProgramCase):
         self.assertEqual(outcome["messages"][3]["content"], expression)
         self.assertEqual(outcome["messages"][3]["tool_call_id"], call["id"])
         self.assertEqual((outcome["end"], outcome["steps"]), ("answered", 2))
-        self.assertGreater(outcome["usage"]["prompt_tokens"], 1000)
+        usage = outcome["usage"]
+        self.assertGreater(usage["cached_tokens"], 1000)  # the second prompt begins as the first
+        self.assertLess(usage["cached_tokens"], usage["prompt_tokens"])
         lines = process.stderr.splitlines()
         self.assertRegex(lines[0], r'\A-> calculator \{"expression": *"7+"\}\Z')
         self.assertEqual(lines[1], f"<- {expression}")
@@ -78,6 +80,13 @@ class AgentTest(ProgramCase):
                           status=1)
         outcome = json.loads(same.stdout)
         self.assertEqual((outcome["end"], outcome["steps"]), ("repeated", 5))
+
+    def test_the_time_limit_ends_an_answer(self):
+        process = self.agent("--time-limit", 1, "-t", 0, "--logit-bias", "97=100", "--json",
+                             status=1)
+        outcome = json.loads(process.stdout)
+        self.assertEqual((outcome["end"], outcome["steps"]), ("time", 1))
+        self.assertEqual(set(outcome["text"]), {"a"})
 
     def test_the_same_seed_does_the_same(self):
         def messages(seed):
