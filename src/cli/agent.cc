@@ -213,8 +213,8 @@ Result<int> run_agent(const AgentOptions& given) {
   TRY(LocalModel model,
       LocalModel::create(loaded, session, prompter, tools.definitions(),
                          {.sampling = options.sampling,
-                          .reasoning = wanted.reasoning,
-                          .system_in_user = options.form.system_in_user,
+                          .form = options.form,
+                          .request = wanted,
                           .first_calls = options.first_calls,
                           .quiet = options.model.quiet},
                          [&](const output::Piece& piece) { printer.print(piece); }));
@@ -272,6 +272,7 @@ Command add_agent(CLI::App& program) {
   app->add_option("--chat-template", options->chat_template,
                   "Use this Jinja file in place of the model's template")
       ->type_name("FILE");
+  add_format_options(*app, options->form);
   add_thinking_options(*app, options->form);
   app->add_flag("--json", options->json, "Print one JSON object with all messages when done");
   add_sampling_options(*app, options->sampling);

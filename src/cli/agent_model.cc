@@ -31,11 +31,10 @@ Result<LocalModel> LocalModel::create(const LoadedModel& loaded, engine::Session
                                       const boost::json::array& tools,
                                       const LocalModelOptions& options, OnPiece on_piece) {
   output::FormTables tables = form_tables(loaded);
-  output::FormRequest request;
-  request.reasoning = options.reasoning;
+  output::FormRequest request = options.request;
   request.tools.tools = strict_tools(tools, tables);
   request.tools.choice = api::ToolFields::Choice::kAuto;
-  TRY(output::AnswerForm free, output::AnswerForm::make(request, &prompter, tables));
+  TRY(output::AnswerForm free, make_form(options.form, request, &prompter, tables));
   request.tools.parallel = false;
   std::vector<output::AnswerForm> first;
   for (const std::string& name : options.first_calls) {
@@ -43,7 +42,7 @@ Result<LocalModel> LocalModel::create(const LoadedModel& loaded, engine::Session
     request.tools.choice =
         is_any ? api::ToolFields::Choice::kRequired : api::ToolFields::Choice::kNamed;
     request.tools.name = is_any ? "" : name;
-    TRY(output::AnswerForm form, output::AnswerForm::make(request, &prompter, tables));
+    TRY(output::AnswerForm form, make_form(options.form, request, &prompter, tables));
     first.push_back(std::move(form));
   }
   return LocalModel(loaded, session, prompter, options, std::move(on_piece), std::move(free),
@@ -67,8 +66,8 @@ Result<agent::AssistantTurn> LocalModel::answer(const boost::json::array& messag
   chat::RenderInput input;
   input.messages = messages;
   input.tools = tools;
-  input.enable_thinking = options_.reasoning.enable;
-  input.system_in_user = options_.system_in_user;
+  input.enable_thinking = options_.form.thinking;
+  input.system_in_user = options_.form.system_in_user;
   TRY(chat::Prompter::TokenPrompt prompt, prompter_.prompt(loaded_.tokenizer, std::move(input)));
   const size_t index = num_answers_++;
   const AnswerRequest request{.prompt = std::move(prompt.tokens),

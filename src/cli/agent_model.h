@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "agent/agent.h"
-#include "api/reasoning.h"
 #include "cli/answer.h"
 #include "cli/conversation.h"
 #include "cli/form_options.h"
@@ -21,9 +20,9 @@ namespace hachi::cli {
 inline constexpr std::string_view kAnyTool = "any";
 
 struct LocalModelOptions {
-  SamplingOptions sampling;  // of each answer; max_tokens too
-  api::ReasoningFields reasoning;
-  bool system_in_user = false;
+  SamplingOptions sampling;     // of each answer; max_tokens too
+  FormOptions form;             // without tools
+  output::FormRequest request;  // what `form` asks of answers that are no calls
   // The answers at the beginning that have to be one call each: of the tool with this name, or of
   // kAnyTool.
   std::vector<std::string> first_calls;

@@ -136,7 +136,7 @@ void add_thinking_options(CLI::App& app, FormOptions& options) {
                "Put the system message into the user's first message");
 }
 
-void add_form_options(CLI::App& app, FormOptions& options) {
+void add_format_options(CLI::App& app, FormOptions& options) {
   app.add_option("--schema", options.schema, "Hold the answer to the JSON schema in this file")
       ->type_name("FILE");
   app.add_option("--regex", options.regex, "Hold the answer to this regular expression")
@@ -148,6 +148,10 @@ void add_form_options(CLI::App& app, FormOptions& options) {
       ->allow_extra_args(false)
       ->type_name("TEXT");
   app.add_flag("--json-object", options.json_object, "Hold the answer to any JSON object");
+}
+
+void add_form_options(CLI::App& app, FormOptions& options) {
+  add_format_options(app, options);
   app.add_option("--tools", options.tools,
                  "Tools that the model may call: a JSON list in the form of OpenAI's API")
       ->type_name("FILE");
@@ -216,10 +220,12 @@ Result<output::AnswerForm> make_form(const FormOptions& options, const output::F
                                      const chat::Prompter* prompter, output::FormTables& tables) {
   auto form = output::AnswerForm::make(request, prompter, tables);
   if (form) return form;
-  const bool calls = request.tools.choice != Choice::kNone;
-  const bool has_format = request.format.kind != Kind::kText;
-  return fail(form.error().code, "{}{}{}: {}", request.format.path,
-              calls && has_format ? " and " : "", calls ? options.tools : "", form.error().message);
+  std::string sources = request.format.path;
+  if (request.tools.choice != Choice::kNone && !options.tools.empty()) {
+    sources += (sources.empty() ? "" : " and ") + options.tools;
+  }
+  return fail(form.error().code, "{}{}{}", sources, sources.empty() ? "" : ": ",
+              form.error().message);
 }
 
 void set_form(Conversation& conversation, const output::FormRequest& request,

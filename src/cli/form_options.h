@@ -34,8 +34,10 @@ struct FormOptions {
 // --no-think, --think-budget, --system-in-user.
 void add_thinking_options(CLI::App& app, FormOptions& options);
 
-// Those, the forms (--schema, --regex, --grammar, --choice, --json-object), --tools and
-// --tool-choice.
+// --schema, --regex, --grammar, --choice, --json-object.
+void add_format_options(CLI::App& app, FormOptions& options);
+
+// All of those, --tools and --tool-choice.
 void add_form_options(CLI::App& app, FormOptions& options);
 
 // Sets one by its name in chat, where "off" or nothing takes it away: schema, regex, grammar,

@@ -71,6 +71,12 @@ class AgentTest(ProgramCase):
         self.assertGreater(len(text), 50)
         self.assertEqual(process.stdout, text + "\n")
 
+    def test_the_last_answer_has_a_form(self):
+        options = ("--first-calls", "calculator", *SEVENS, "--regex", "7[0-9]{3}")
+        process = self.agent(*options)
+        self.assertRegex(process.stdout, r"\A7[0-9]{3}\n\Z")
+        self.assertIn("-> calculator", process.stderr)
+
     def test_limits_end_it_with_status_1(self):
         steps = self.agent("--first-calls", "calculator,any,any", *SEVENS, "--max-steps", 2,
                            "--json", status=1)
@@ -140,6 +146,9 @@ class AgentTest(ProgramCase):
                 ((self.model, "--mcp", "not-a-program"), "not-a-program"),
                 ((self.model, "--mcp", "'x"), "not closed"),
                 ((self.model, "--first-calls", "calculator,fly"), "no tool 'fly'"),
+                ((self.model, "--regex", "("), "--regex: "),
+                ((self.model, "--regex", "a", "--json-object"), "one form"),
+                ((self.model, "--schema", self.folder / "absent"), "absent"),
                 ((self.model, "--max-steps", 0), "--max-steps"),
                 ((self.model, "--time-limit", 0), "--time-limit"),
                 ((self.model, "--no-think", "--think-budget", 5), "switched off"),
