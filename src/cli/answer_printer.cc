@@ -14,19 +14,22 @@ void write(std::string_view text) {
 
 }  // namespace
 
-void AnswerPrinter::print(bool thinking, std::string_view text) {
-  if (thinking && !thinking_) begin_thinking();
-  if (!thinking && thinking_) end_thinking();
-  if (!thinking) {
-    terminal_ ? write(printable(text)) : write(text);
+void AnswerPrinter::print(const output::Piece& piece) {
+  if (piece.is_thinking() && !thinking_) begin_thinking();
+  if (!piece.is_thinking() && thinking_) end_thinking();
+  if (piece.field == output::Field::kContent) {
+    has_content_ = true;
+    terminal_ ? write(printable(piece.text)) : write(piece.text);
+  } else if (!piece.is_thinking()) {
+    has_calls_ = true;
   } else if (terminal_ && show_thinking_) {
-    write(printable(text));
+    write(printable(piece.text));
   }
 }
 
 void AnswerPrinter::finish() {
   if (thinking_) end_thinking();
-  write("\n");
+  if (has_content_ || !has_calls_) write("\n");
 }
 
 void AnswerPrinter::begin_thinking() {

@@ -5,16 +5,19 @@
 
 #include "cli/terminal.h"
 #include "core/clock.h"
+#include "output/fields.h"
 
 namespace hachi::cli {
 
 // A terminal gets the thinking dimmed (or folded into one line) before the answer, and nothing that
-// could drive it. A pipe or a file gets the answer alone, byte for byte.
+// could drive it. A pipe or a file gets the answer alone, byte for byte. Calls are printed by who
+// asked for them.
 class AnswerPrinter {
  public:
   explicit AnswerPrinter(bool show_thinking) : show_thinking_(show_thinking) {}
 
-  void print(bool thinking, std::string_view text);
+  void print(const output::Piece& piece);
+  // Ends the line, unless the answer is calls alone.
   void finish();
 
  private:
@@ -25,6 +28,8 @@ class AnswerPrinter {
   bool terminal_ = is_terminal(stdout);
   Style style_ = Style::of(stdout);
   bool thinking_ = false;
+  bool has_content_ = false;
+  bool has_calls_ = false;
   Stopwatch clock_;
 };
 

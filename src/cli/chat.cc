@@ -8,6 +8,7 @@
 #include "cli/answer_printer.h"
 #include "cli/command.h"
 #include "cli/conversation.h"
+#include "cli/form_options.h"
 #include "cli/line_editor.h"
 #include "cli/store.h"
 #include "cli/terminal.h"
@@ -24,6 +25,9 @@ constexpr const char* kHelp = R"(  /help              this list
   /set NAME VALUE    temperature, top-p, top-k, min-p, repetition-penalty, presence-penalty,
                      frequency-penalty, seed, max-tokens; thinking on|off
   /think on|off      show the model's thinking, or fold it into a line
+  /schema [FILE|off] hold answers to a JSON schema; /regex REGEX and /grammar FILE do the same
+  /tools [FILE|off]  tools that the model may call; what you say after a call is its result
+  /budget [N|off]    tokens that the model may think with
   /regen             take back the last answer and give another
   /clear             start anew
   /save FILE         write the conversation to a file
@@ -38,7 +42,7 @@ struct ChatOptions {
   SamplingOptions sampling;
   std::string system;
   std::string chat_template;
-  bool no_think = false;
+  FormOptions form;
   bool fold_thinking = false;
 };
 
@@ -49,9 +53,21 @@ class Chat {
       : loaded_(loaded),
         session_(std::move(session)),
         conversation_(std::move(conversation)),
+        form_tables_(form_tables(loaded)),
         sampling_(options.sampling),
         show_thinking_(!options.fold_thinking),
         quiet_(options.model.quiet) {}
+
+  // Reads and compiles what answers have to look like; if that fails, all stays as it was.
+  Result<void> use_form(const FormOptions& options) {
+    TRY(const output::FormRequest wanted, form_request(options));
+    TRY(form_, make_form(options, wanted, &conversation_.prompter(), form_tables_));
+    set_form(conversation_, wanted, options);
+    form_options_ = options;
+    return {};
+  }
+
+  const engine::Session& session() const { return session_; }
 
   void run(LineEditor& editor) {
     while (true) {
@@ -69,13 +85,7 @@ class Chat {
   // False to leave.
   Result<bool> take(const std::string& text) {
     if (text.front() != '/') {
-      conversation_.add_user(text);
-      const Result<void> answered = reply();
-      if (!answered) {
-        // The conversation stays as it was, so that a shorter message can be tried.
-        conversation_.take_back("user");
-        return tl::unexpected<Error>(answered.error());
-      }
+      TRY(say(text));
       return true;
     }
     const size_t space = std::min(text.find_first_of(" \t"), text.size());
@@ -84,6 +94,32 @@ class Chat {
     if (command == "/exit" || command == "/quit") return false;
     TRY(run_command(command, text.substr(rest)));
     return true;
+  }
+
+  // To the model, or as the result of the call that waits for one.
+  Result<void> say(const std::string& text) {
+    const bool is_result = conversation_.open_call().has_value();
+    if (is_result) {
+      conversation_.add_result(text);
+      if (conversation_.open_call()) {
+        ask_for_result();
+        return {};
+      }
+    } else {
+      conversation_.add_user(text);
+    }
+    Result<void> answered = reply();
+    // The conversation stays as it was, so that a shorter message can be tried.
+    if (!answered) conversation_.take_back(is_result ? "tool" : "user");
+    return answered;
+  }
+
+  void ask_for_result() const {
+    const auto call = conversation_.open_call();
+    if (!call) return;
+    const Style style = Style::of(stdout);
+    fmt::print("{}-> {} {}\n   what you say next is its result{}\n", style.dim,
+               printable(call->name), printable(call->arguments), style.reset);
   }
 
   Result<void> run_command(const std::string& command, const std::string& argument) {
@@ -95,6 +131,9 @@ class Chat {
       return set(argument);
     } else if (command == "/think") {
       return set_switch("/think", argument, show_thinking_);
+    } else if (command == "/schema" || command == "/regex" || command == "/grammar" ||
+               command == "/tools" || command == "/budget") {
+      return change_form(command.substr(1), argument);
     } else if (command == "/regen") {
       return regenerate();
     } else if (command == "/clear") {
@@ -121,13 +160,16 @@ class Chat {
 
   Result<void> reply() {
     TRY(chat::Prompter::TokenPrompt prompt, conversation_.prompt());
-    const AnswerRequest request{std::move(prompt.tokens), sampling_, std::move(prompt.text)};
+    const AnswerRequest request{.prompt = std::move(prompt.tokens),
+                                .prompt_text = std::move(prompt.text),
+                                .sampling = sampling_,
+                                .form = &*form_};
     AnswerPrinter printer(show_thinking_);
-    TRY(last_,
-        answer(loaded_, session_, request, quiet_,
-               [&](bool thinking, std::string_view text) { printer.print(thinking, text); }));
+    TRY(last_, answer(loaded_, session_, request, quiet_,
+                      [&](const output::Piece& piece) { printer.print(piece); }));
     printer.finish();
-    conversation_.add_assistant(last_.thinking, last_.text);
+    conversation_.add_assistant(last_.thinking, last_.text, last_.calls);
+    ask_for_result();
     return {};
   }
 
@@ -151,8 +193,9 @@ class Chat {
     if (name == "thinking") {
       bool on = true;
       TRY(set_switch("/set thinking", value, on));
-      conversation_.enable_thinking = on;
-      return {};
+      FormOptions changed = form_options_;
+      changed.thinking = on;
+      return use_form(changed);
     }
     SamplingOptions changed = sampling_;
     TRY(set_sampling_option(changed, name, value));
@@ -161,6 +204,16 @@ class Chat {
     TRY(engine::validate(params, config.vocab_size));
     sampling_ = std::move(changed);
     return {};
+  }
+
+  Result<void> change_form(const std::string& name, const std::string& argument) {
+    if (argument.empty()) {
+      fmt::print("{}\n", printable(shown_form_option(form_options_, name)));
+      return {};
+    }
+    FormOptions changed = form_options_;
+    TRY(set_form_option(changed, name, argument));
+    return use_form(changed);
   }
 
   Result<void> regenerate() {
@@ -208,6 +261,9 @@ class Chat {
   const LoadedModel& loaded_;
   engine::Session session_;
   Conversation conversation_;
+  output::FormTables form_tables_;
+  FormOptions form_options_;
+  std::optional<output::AnswerForm> form_;  // there once use_form() was called
   SamplingOptions sampling_;
   bool show_thinking_;
   bool quiet_;
@@ -220,16 +276,17 @@ Result<int> run_chat(const ChatOptions& options) {
   TRY(engine::Session session, make_session(loaded, options.model));
   TRY(Conversation conversation, Conversation::open(loaded, options.chat_template));
   conversation.set_system(options.system);
-  if (options.no_think) conversation.enable_thinking = false;
+  Chat chat(loaded, std::move(session), std::move(conversation), options);
+  TRY(chat.use_form(options.form));
   if (!options.model.quiet && is_terminal(stdin)) {
     const model::ModelConfig& config = loaded.model.config();
     const Style style = Style::of(stdout);
     fmt::print("{}{}: {} with {} layers, context {}, {} threads. /help lists the commands.{}\n",
                style.dim, printable(loaded.name), config.family, config.num_layers,
-               session.context(), session.threads(), style.reset);
+               chat.session().context(), chat.session().threads(), style.reset);
   }
   LineEditor editor(store.root() / "history");
-  Chat(loaded, std::move(session), std::move(conversation), options).run(editor);
+  chat.run(editor);
   return 0;
 }
 
@@ -244,8 +301,7 @@ Command add_chat(CLI::App& program) {
   app->add_option("--chat-template", options->chat_template,
                   "Use this Jinja file in place of the model's template")
       ->type_name("FILE");
-  app->add_flag("--no-think", options->no_think,
-                "Ask for answers without thinking, where the template can");
+  add_form_options(*app, options->form);
   app->add_flag("--fold-thinking", options->fold_thinking, "Fold the thinking into one line");
   add_sampling_options(*app, options->sampling);
   add_engine_options(*app, options->model);
@@ -253,7 +309,8 @@ Command add_chat(CLI::App& program) {
 Examples:
   hachi chat
   hachi chat ~/models/DeepSeek-R1-0528-Qwen3-8B --context 32768
-  hachi chat smollm2 --system "Answer like a pirate." --temperature 0.9)");
+  hachi chat smollm2 --system "Answer like a pirate." --temperature 0.9
+  hachi chat qwen3-8b.gguf --tools tools.json --think-budget 1000)");
   return {app, [options] { return run_chat(*options); }};
 }
 

@@ -17,6 +17,7 @@ struct Command {
 // Each adds its subcommand to the program; one file each (chat.cc, run.cc, …).
 Command add_chat(CLI::App& program);
 Command add_run(CLI::App& program);
+Command add_agent(CLI::App& program);
 Command add_serve(CLI::App& program);
 Command add_key(CLI::App& program);
 Command add_info(CLI::App& program);

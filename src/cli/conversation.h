@@ -9,6 +9,7 @@
 
 #include <boost/json.hpp>
 
+#include "agent/agent.h"
 #include "chat/prompter.h"
 #include "cli/loaded_model.h"
 #include "core/result.h"
@@ -26,9 +27,16 @@ class Conversation {
   void set_system(std::string_view text);  // empty: none
   const std::string& system() const { return system_; }
   void add_user(std::string_view text);
-  void add_assistant(std::string_view thinking, std::string_view text);
-  // Takes back the last message if it is of `role`; returns its content.
-  std::optional<std::string> take_back(std::string_view role);
+  void add_assistant(std::string_view thinking, std::string_view text,
+                     const std::vector<agent::ToolCall>& calls);
+  // Takes back the last message if it is of `role`; whether it was.
+  bool take_back(std::string_view role);
+
+  // The first call of the last answer that has no result yet; its id is the conversation's.
+  std::optional<agent::ToolCall> open_call() const;
+  // The result of open_call(), which is there.
+  void add_result(std::string_view text);
+
   void clear() { messages_.clear(); }
   bool empty() const { return messages_.empty(); }
 
@@ -36,7 +44,11 @@ class Conversation {
   boost::json::object to_json() const;
   Result<void> from_json(const boost::json::object& json);
 
+  const chat::Prompter& prompter() const { return prompter_; }
+
+  boost::json::array tools;             // that the model is told of, in OpenAI's form
   std::optional<bool> enable_thinking;  // for templates that ask; nothing: the template's default
+  bool system_in_user = false;
 
  private:
   Conversation(const LoadedModel& loaded, chat::Prompter prompter)

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "cli/interrupt.h"
+#include "cli/terminal.h"
 #include "formats/json.h"
 
 namespace hachi::cli {
@@ -20,6 +21,19 @@ Result<std::string> read_standard_input() {
                   kMaxInputBytes);
     }
   }
+  return text;
+}
+
+Result<std::string> read_prompt(const std::optional<std::string>& given) {
+  if (!given && is_terminal(stdin)) {
+    return fail(Code::kInvalidArgument,
+                "there is no prompt: give one with -p, or on standard input");
+  }
+  std::string text = given.value_or("");
+  if (!given) {
+    TRY(text, read_standard_input());
+  }
+  if (text.empty()) return fail(Code::kInvalidArgument, "the prompt is empty");
   return text;
 }
 

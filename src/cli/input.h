@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <istream>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,10 @@ inline constexpr uint64_t kMaxInputBytes = uint64_t{1} << 30;
 
 // All of standard input. Fails with kLimit above kMaxInputBytes.
 Result<std::string> read_standard_input();
+
+// The prompt that -p gave, else standard input. Fails if that is a terminal, or the prompt is
+// empty.
+Result<std::string> read_prompt(const std::optional<std::string>& given);
 
 // Calls `each` with every line of standard input that is not blank, as a JSON object; an error
 // names the line.

@@ -2,12 +2,13 @@
 // clean up and say so.
 #pragma once
 
+#include <atomic>
 #include <csignal>
 
 namespace hachi::cli {
 
 // While one lives, SIGINT, SIGTERM and SIGHUP only set a flag; a signal that was ignored before
-// stays ignored. One at a time, on the main thread.
+// stays ignored. On the main thread. One within another changes nothing: the flag is the outer's.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -17,8 +18,11 @@ class InterruptGuard {
 
   // True once a signal came while a guard lives. Safe to ask from any thread.
   static bool requested();
+  // The same, for what waits on a flag.
+  static const std::atomic<bool>& flag();
 
  private:
+  bool is_outermost_;
   struct sigaction before_[3];
 };
 

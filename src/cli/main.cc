@@ -20,6 +20,7 @@ Examples:
   hachi pull smollm2                      get the small default model
   hachi chat smollm2                      talk to it
   hachi run smollm2 -p "Why is the sky blue?"
+  hachi agent qwen3-8b.gguf --folder notes -p "What did March cost?"
   hachi serve smollm2                     an OpenAI-compatible server, and a chat page
   hachi info ~/models/Qwen3-8B            a Hugging Face folder or a .gguf file works everywhere
   hachi COMMAND --help                    more on one of them)";
@@ -44,10 +45,10 @@ int run_program(int argc, char** argv) {
         app->get_subcommands().empty() ? "" : " " + app->get_subcommands().front()->get_name());
   });
   const std::vector<Command> commands = {
-      add_chat(program),      add_run(program),      add_serve(program), add_key(program),
-      add_info(program),      add_tokenize(program), add_score(program), add_bench(program),
-      add_quantize(program),  add_imatrix(program),  add_pull(program),  add_list(program),
-      add_completion(program)};
+      add_chat(program),  add_run(program),       add_agent(program),    add_serve(program),
+      add_key(program),   add_info(program),      add_tokenize(program), add_score(program),
+      add_bench(program), add_quantize(program),  add_imatrix(program),  add_pull(program),
+      add_list(program),  add_completion(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -4,50 +4,15 @@ with which status it ends.
     program_test.py PATH/hachi
 """
 import json
-import os
-import pathlib
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "hostile"))
-from model_files import base_folder, base_gguf  # noqa: E402
-
-HACHI = ""
+from program_case import HACHI, ProgramCase
 
 
-class ProgramTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory(prefix="hachi-program-")
-        cls.folder = pathlib.Path(cls.temporary.name)
-        cls.gguf = cls.folder / "tiny.gguf"
-        cls.gguf.write_bytes(base_gguf().bytes())
-        cls.hf = cls.folder / "tiny"
-        cls.hf.mkdir()
-        for name, data in base_folder().items():
-            (cls.hf / name).write_bytes(data)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.temporary.cleanup()
-
-    def run_program(self, *arguments, text="", status=0):
-        process = subprocess.run(
-            [HACHI, *map(str, arguments)], input=text, capture_output=True, text=True, timeout=60,
-            env=os.environ | {"HACHI_HOME": str(self.folder / "home")})
-        self.assertEqual(process.returncode, status, process.stderr)
-        if status == 2:
-            self.assertEqual(len(process.stderr.splitlines()), 1, process.stderr)
-            self.assertTrue(process.stderr.startswith("hachi: "), process.stderr)
-        return process.stderr if status else process.stdout
-
-    def answer(self, *arguments, **keywords):
-        return json.loads(self.run_program("run", *arguments, "--json", **keywords))
-
+class ProgramTest(ProgramCase):
     def test_the_same_model_in_both_formats_answers_alike(self):
         options = ("-p", "the moth", "-n", 40, "--seed", 3)
         gguf = self.answer(self.gguf, *options)
@@ -307,5 +272,4 @@ class ProgramTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    HACHI = sys.argv.pop(1)
     unittest.main()
