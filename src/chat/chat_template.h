@@ -3,6 +3,7 @@
 // and run within the limits of jinja/budget.h.
 #pragma once
 
+#include <cstdint>
 #include <ctime>
 #include <memory>
 #include <optional>
@@ -21,6 +22,8 @@ namespace hachi::chat {
 namespace jinja {
 struct Template;
 }
+
+inline constexpr uint64_t kMaxTemplateBytes = 1 << 20;  // of a file with one
 
 struct RenderInput {
   // Objects with at least "role", one of kRoles; what else they hold is up to the template.

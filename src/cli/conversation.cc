@@ -7,8 +7,6 @@
 namespace hachi::cli {
 namespace {
 
-constexpr uint64_t kMaxTemplateBytes = 1 << 20;
-
 std::string_view role_of(const boost::json::value& message) {
   return message.at("role").get_string();
 }
@@ -42,7 +40,7 @@ Result<Conversation> Conversation::open(const LoadedModel& loaded,
                                         const std::string& template_path) {
   std::string source;
   if (!template_path.empty()) {
-    TRY(source, read_file(template_path, kMaxTemplateBytes));
+    TRY(source, read_file(template_path, chat::kMaxTemplateBytes));
   }
   TRY(chat::Prompter prompter, chat::Prompter::open(*loaded.checkpoint, loaded.tokenizer, source));
   return Conversation(loaded, std::move(prompter));

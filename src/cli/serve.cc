@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "chat/chat_template.h"
 #include "cli/command.h"
 #include "cli/serve_models.h"
 #include "cli/store.h"
@@ -20,8 +21,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-constexpr uint64_t kMaxTemplateBytes = 1 << 20;
 
 struct ServeOptions {
   std::vector<std::string> models;
@@ -336,7 +335,7 @@ Result<std::vector<Serving>> plan_models(const ServeOptions& options) {
 Result<int> serve(ServeOptions& options) {
   complete(options);
   if (!options.chat_template.empty()) {
-    TRY(options.shared.chat_template, read_file(options.chat_template, kMaxTemplateBytes));
+    TRY(options.shared.chat_template, read_file(options.chat_template, chat::kMaxTemplateBytes));
   }
   TRY(const std::vector<Serving> servings, plan_models(options));
   std::vector<server::OfferedModel> offered;
