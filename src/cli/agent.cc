@@ -216,6 +216,7 @@ Result<int> run_agent(const AgentOptions& given) {
                           .form = options.form,
                           .request = wanted,
                           .first_calls = options.first_calls,
+                          .max_steps = static_cast<size_t>(options.max_steps),
                           .quiet = options.model.quiet},
                          [&](const output::Piece& piece) { printer.print(piece); }));
   const agent::Limits limits{.steps = options.max_steps,

@@ -45,20 +45,32 @@ Result<LocalModel> LocalModel::create(const LoadedModel& loaded, engine::Session
     TRY(output::AnswerForm form, make_form(options.form, request, &prompter, tables));
     first.push_back(std::move(form));
   }
-  return LocalModel(loaded, session, prompter, options, std::move(on_piece), std::move(free),
-                    std::move(first));
+  output::AnswerForm last = free;
+  if (request.format.kind != api::OutputFormat::Kind::kText) {
+    request.tools.choice = api::ToolFields::Choice::kNone;
+    TRY(last, make_form(options.form, request, &prompter, tables));
+  }
+  return LocalModel(loaded, session, prompter, options, std::move(on_piece), std::move(first),
+                    std::move(free), std::move(last));
 }
 
 LocalModel::LocalModel(const LoadedModel& loaded, engine::Session& session,
                        const chat::Prompter& prompter, LocalModelOptions options, OnPiece on_piece,
-                       output::AnswerForm free, std::vector<output::AnswerForm> first)
+                       std::vector<output::AnswerForm> first, output::AnswerForm free,
+                       output::AnswerForm last)
     : loaded_(loaded),
       session_(session),
       prompter_(prompter),
       options_(std::move(options)),
       on_piece_(std::move(on_piece)),
+      first_(std::move(first)),
       free_(std::move(free)),
-      first_(std::move(first)) {}
+      last_(std::move(last)) {}
+
+const output::AnswerForm& LocalModel::form_of(size_t step) const {
+  if (step < first_.size()) return first_[step];
+  return step + 1 < options_.max_steps ? free_ : last_;
+}
 
 Result<agent::AssistantTurn> LocalModel::answer(const boost::json::array& messages,
                                                 const boost::json::array& tools,
@@ -69,11 +81,10 @@ Result<agent::AssistantTurn> LocalModel::answer(const boost::json::array& messag
   input.enable_thinking = options_.form.thinking;
   input.system_in_user = options_.form.system_in_user;
   TRY(chat::Prompter::TokenPrompt prompt, prompter_.prompt(loaded_.tokenizer, std::move(input)));
-  const size_t index = num_answers_++;
   const AnswerRequest request{.prompt = std::move(prompt.tokens),
                               .prompt_text = std::move(prompt.text),
                               .sampling = options_.sampling,
-                              .form = index < first_.size() ? &first_[index] : &free_,
+                              .form = &form_of(num_answers_++),
                               .context = context};
   TRY(Answer said, cli::answer(loaded_, session_, request, options_.quiet, on_piece_));
   cached_tokens_ += said.stats.cached_tokens;

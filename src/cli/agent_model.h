@@ -26,6 +26,9 @@ struct LocalModelOptions {
   // The answers at the beginning that have to be one call each: of the tool with this name, or of
   // kAnyTool.
   std::vector<std::string> first_calls;
+  // The answer that has to be the last: where answers have a format, this one is held to it and
+  // cannot be a call.
+  size_t max_steps = 0;
   bool quiet = false;
 };
 
@@ -47,16 +50,18 @@ class LocalModel : public agent::Model {
 
  private:
   LocalModel(const LoadedModel& loaded, engine::Session& session, const chat::Prompter& prompter,
-             LocalModelOptions options, OnPiece on_piece, output::AnswerForm free,
-             std::vector<output::AnswerForm> first);
+             LocalModelOptions options, OnPiece on_piece, std::vector<output::AnswerForm> first,
+             output::AnswerForm free, output::AnswerForm last);
+  const output::AnswerForm& form_of(size_t step) const;
 
   const LoadedModel& loaded_;
   engine::Session& session_;
   const chat::Prompter& prompter_;
   LocalModelOptions options_;
   OnPiece on_piece_;
+  std::vector<output::AnswerForm> first_;  // of the first answers, in which it has to call
   output::AnswerForm free_;                // the model decides whether it calls
-  std::vector<output::AnswerForm> first_;  // of the first answers, in which it has to
+  output::AnswerForm last_;                // without calls, if it has a format
   size_t num_answers_ = 0;
   int64_t cached_tokens_ = 0;
 };

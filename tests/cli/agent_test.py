@@ -77,6 +77,14 @@ class AgentTest(ProgramCase):
         self.assertRegex(process.stdout, r"\A7[0-9]{3}\n\Z")
         self.assertIn("-> calculator", process.stderr)
 
+    def test_the_last_step_is_held_to_the_form_alone(self):
+        # The bias on < makes each free answer a call, and the expression <77… fails.
+        bias = ("--logit-bias", "60=90", *SEVENS, "--max-steps", 3)
+        outcome = json.loads(self.agent(*bias, "--regex", "7[0-9]{3}", "--json").stdout)
+        self.assertEqual([len(m.get("tool_calls", [])) for m in outcome["messages"]
+                          if m["role"] == "assistant"], [1, 1, 0])
+        self.assertRegex(outcome["text"], r"\A7[0-9]{3}\Z")
+
     def test_limits_end_it_with_status_1(self):
         steps = self.agent("--first-calls", "calculator,any,any", *SEVENS, "--max-steps", 2,
                            "--json", status=1)
