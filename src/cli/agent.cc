@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kNotDone = 1;
 constexpr int kInterrupted = 130;
-constexpr size_t kShownLines = 4;  // of a tool's result
+constexpr size_t kShownLines = 4;  // of a call or its result
 constexpr size_t kShownBytes = 400;
 constexpr std::chrono::seconds kStartTime{30};  // of the servers
 
@@ -81,7 +81,7 @@ class StepPrinter : public agent::Observer {
   }
 
   void on_call(int, const agent::ToolCall& call) override {
-    print_line(fmt::format("-> {} {}", printable(call.name), printable(call.arguments)));
+    print_line(fmt::format("-> {} {}", printable(call.name), shortened(call.arguments)));
   }
 
   void on_result(int, const agent::ToolCall&, std::string_view result, bool, double) override {
