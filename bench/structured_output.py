@@ -168,7 +168,8 @@ class Evaluation:
         step = len(texts) // QUICK_SCHEMAS if arguments.quick else 1
         self.schemas = [{} if text == "true" else json.loads(text) for text in texts[::step]]
         self.checkers = [Checker(schema) for schema in self.schemas]
-        self.cases = list(itertools.product(range(len(self.schemas)), range(arguments.seeds)))
+        seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+        self.cases = list(itertools.product(range(len(self.schemas)), seeds))
         self.known = {}  # (schema, seed, thinks): (mode, what was said)
         self.rows = []
         self.faults = []
@@ -267,6 +268,7 @@ def parse_arguments():
     check.add_argument("--quick", action="store_true",
                        help=f"{QUICK_SCHEMAS} of the schemas, one seed")
     check.add_argument("--seeds", type=int, help=f"for each schema ({schemas_test.SEEDS})")
+    check.add_argument("--first-seed", type=int, default=0, help="so that a run can be cut in parts")
     check.add_argument("--all-modes", action="store_true",
                        help="each request in all modes: twice as many")
     check.add_argument("--concurrency", type=int, default=16, metavar="REQUESTS")
