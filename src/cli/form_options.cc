@@ -15,8 +15,6 @@ namespace {
 using Kind = api::OutputFormat::Kind;
 using Choice = api::ToolFields::Choice;
 
-constexpr int64_t kMaxBudget = (int64_t{1} << 31) - 1;
-
 // A form that was asked for, and what messages about it begin with.
 struct Asked {
   Kind kind;
@@ -130,7 +128,7 @@ void add_thinking_options(CLI::App& app, FormOptions& options) {
       "Ask for an answer without thinking, where the template can");
   app.add_option("--think-budget", options.think_budget,
                  "Tokens to think with at most, then the answer comes; 0: no thinking")
-      ->check(CLI::Range(int64_t{0}, kMaxBudget).description(""))
+      ->check(CLI::Range(int64_t{0}, kMaxThinkingBudget).description(""))
       ->type_name("N");
   app.add_flag("--system-in-user", options.system_in_user,
                "Put the system message into the user's first message");
@@ -168,7 +166,8 @@ Result<void> set_form_option(FormOptions& options, std::string_view name, std::s
     int64_t budget = 0;
     const char* end = value.data() + value.size();
     const auto [stop, error] = std::from_chars(value.data(), end, budget);
-    if (!is_off && (error != std::errc() || stop != end || budget < 0 || budget > kMaxBudget)) {
+    if (!is_off &&
+        (error != std::errc() || stop != end || budget < 0 || budget > kMaxThinkingBudget)) {
       return fail(Code::kInvalidArgument, "/budget takes a number of tokens, or off, not '{}'",
                   value);
     }

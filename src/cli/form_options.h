@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,8 @@
 #include "output/answer_form.h"
 
 namespace hachi::cli {
+
+inline constexpr int64_t kMaxThinkingBudget = std::numeric_limits<int32_t>::max();
 
 struct FormOptions {
   std::string schema;  // the names of files, as those of the grammar and the tools

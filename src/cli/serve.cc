@@ -8,6 +8,7 @@
 
 #include "chat/chat_template.h"
 #include "cli/command.h"
+#include "cli/form_options.h"
 #include "cli/serve_models.h"
 #include "cli/store.h"
 #include "cli/terminal.h"

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cli/form_options.h"
 #include "core/memory.h"
 #include "engine/model_runner.h"
 #include "output/automaton.h"

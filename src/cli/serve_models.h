@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -25,8 +24,6 @@ struct ServedName {
   std::string name;   // as requests name it
   std::string model;  // as hachi opens it
 };
-
-inline constexpr int64_t kMaxThinkingBudget = std::numeric_limits<int32_t>::max();
 
 // "MODEL" or "NAME=MODEL"; without a name, that of the store, or of the file or folder.
 ServedName parse_served_name(const std::string& text);

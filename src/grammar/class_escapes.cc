@@ -105,10 +105,11 @@ std::optional<int> read_count(std::string_view text, size_t& at) {
   return value;
 }
 
-std::optional<Counts> read_counts(std::string_view text, size_t& at) {
-  size_t i = at;
-  if (i >= text.size() || text[i] != '{') return std::nullopt;
-  ++i;
+namespace {
+
+// Of {m}, {m,} or {m,n}.
+std::optional<Counts> braced_counts(std::string_view text, size_t& at) {
+  size_t i = at + 1;
   const auto min = read_count(text, i);
   if (!min || i >= text.size()) return std::nullopt;
   Counts counts{*min, *min};
@@ -119,6 +120,16 @@ std::optional<Counts> read_counts(std::string_view text, size_t& at) {
   if (i >= text.size() || text[i] != '}') return std::nullopt;
   at = i + 1;
   return counts;
+}
+
+}  // namespace
+
+std::optional<Counts> read_quantifier(std::string_view text, size_t& at) {
+  const char c = at < text.size() ? text[at] : '\0';
+  if (c == '{') return braced_counts(text, at);
+  if (c != '*' && c != '+' && c != '?') return std::nullopt;
+  ++at;
+  return Counts{c == '+' ? 1 : 0, c == '?' ? 1 : Rules::kUnbounded};
 }
 
 std::string wrong_with(const Counts& counts) {

@@ -22,12 +22,13 @@ std::optional<uint32_t> char_escape(std::string_view text, size_t& at);
 // it.
 std::optional<int> read_count(std::string_view text, size_t& at);
 
-// {m}, {m,} or {m,n} at `at`, moved behind it; max may be Rules::kUnbounded.
+// *, +, ?, {m}, {m,} or {m,n} at `at`, moved behind it. Nothing, and `at` stays, if there is none
+// of these; a '{' there is then a malformed one.
 struct Counts {
   int min;
-  int max;
+  int max;  // or Rules::kUnbounded
 };
-std::optional<Counts> read_counts(std::string_view text, size_t& at);
+std::optional<Counts> read_quantifier(std::string_view text, size_t& at);
 
 // What is wrong with counts that were read; empty: nothing.
 std::string wrong_with(const Counts& counts);

@@ -137,16 +137,9 @@ class Parser {
 
   Result<NodeId> quantified(int depth) {
     TRY(const NodeId node, atom(depth));
-    std::optional<Counts> counts;
-    if (take('*')) {
-      counts = Counts{0, Rules::kUnbounded};
-    } else if (take('+')) {
-      counts = Counts{1, Rules::kUnbounded};
-    } else if (take('?')) {
-      counts = Counts{0, 1};
-    } else if (is_at('{')) {
-      counts = read_counts(text_, at_);
-      if (!counts) return refuse("a count must look like {2}, {2,} or {2,5}");
+    const std::optional<Counts> counts = read_quantifier(text_, at_);
+    if (!counts && is_at('{')) {
+      return refuse("a count must look like {2}, {2,} or {2,5}");
     }
     if (!counts) return node;
     if (const std::string wrong = wrong_with(*counts); !wrong.empty()) return refuse(wrong);

@@ -86,16 +86,9 @@ class Parser {
 
   Result<NodeId> quantified(int depth) {
     TRY(NodeId node, atom(depth));
-    std::optional<Counts> counts;
-    if (take('*')) {
-      counts = Counts{0, Rules::kUnbounded};
-    } else if (take('+')) {
-      counts = Counts{1, Rules::kUnbounded};
-    } else if (take('?')) {
-      counts = Counts{0, 1};
-    } else if (is_at('{')) {
-      counts = read_counts(text_, at_);
-      if (!counts) return refuse("'{' begins no count such as {2,5}; write \\{ for the character");
+    const std::optional<Counts> counts = read_quantifier(text_, at_);
+    if (!counts && is_at('{')) {
+      return refuse("'{' begins no count such as {2,5}; write \\{ for the character");
     }
     if (!counts) return node;
     if (const std::string wrong = wrong_with(*counts); !wrong.empty()) return refuse(wrong);
