@@ -1,0 +1,42 @@
+// Attention over a paged cache on a GPU, with what comes before it in a layer.
+#pragma once
+
+#include "kernels/cuda/types.h"
+
+namespace hachi::ops::cuda {
+
+struct Attention {
+  int64_t num_heads = 0;     // H
+  int64_t num_kv_heads = 0;  // G
+  int64_t head_dim = 0;      // D
+  DType type = DType::kBF16;  // of q, k, v and y: kBF16 or kF32
+  void* q = nullptr;         // [T,H*D]; read; attend_many() leaves it rotated
+  const void* k = nullptr;   // [T,G*D]
+  const void* v = nullptr;   // [T,G*D]
+  int64_t stride = 0;        // elements from row to row of q, k and v
+  const float* query_norm = nullptr;  // [D]; null: none
+  const float* key_norm = nullptr;
+  float eps = 0;
+  const float* cos_sin = nullptr;  // [T,D]: cosines, then sines (rope.h)
+  bool interleaved = false;        // RopeLayout::kInterleaved
+  KvPages kv;
+  DeviceBatch batch;
+  float score_scale = 0;
+  int64_t window = 0;   // 0: all positions
+  void* y = nullptr;    // [T,H*D], dense; decode: may be null if `next` is there
+  Operand next;         // decode: y as the next product takes it, if its rows are not null
+  void* workspace = nullptr;
+};
+
+// Bytes of workspace for so many tokens. It is zero at first, and left so that the next call can
+// use it.
+int64_t attention_workspace(int64_t max_tokens, int64_t num_heads, int64_t head_dim);
+
+// QK-norm, RoPE, the new keys and values into the cache, and attention, for a batch in which each
+// sequence has one token. Positions are read on the GPU: a captured launch holds for any of them.
+void attend_one(Stream stream, const Attention& args);
+
+// The same for sequences with any number of tokens. max_context is the largest position plus one.
+void attend_many(Stream stream, const Attention& args, int64_t max_context);
+
+}  // namespace hachi::ops::cuda
