@@ -11,6 +11,7 @@
 #include "cli/bench_runner.h"
 #include "cli/bench_serve.h"
 #include "cli/command.h"
+#include "cli/gpu.h"
 #include "cli/interrupt.h"
 #include "cli/loaded_model.h"
 #include "cli/terminal.h"
@@ -37,6 +38,7 @@ struct BenchOptions {
   std::string kv_type = "f16";
   bool json = false;
   bool quiet = false;
+  DeviceOptions device;
 };
 
 // The process's largest resident memory since it began or reset_peak_memory() was called.
@@ -129,7 +131,7 @@ bool measure(BenchRunner& runner, const BenchOptions& options, int threads, Benc
 Result<void> run_groups(BenchRunner& runner, const BenchOptions& options,
                         const std::vector<BenchTask>& tasks, BenchReport& report) {
   for (const int threads : options.threads) {
-    runner.set_threads(threads, options.pin);
+    TRY(runner.set_threads(threads, options.pin));
     report.peak_bytes = std::max(report.peak_bytes, peak_memory());
     BenchGroup& group = report.groups.emplace_back();
     group.threads = threads;
@@ -157,8 +159,11 @@ Result<int> run_bench(BenchOptions options) {
   Stopwatch watch;
   TRY(const auto checkpoint, open_model(options.model));
   if (synthetic) watch.restart();
+  TRY(const std::unique_ptr<ops::Gpu> gpu, open_gpu(options.device));
+  if (gpu != nullptr) options.threads.resize(1);
+  const int most_threads = *std::max_element(options.threads.begin(), options.threads.end());
   TRY(model::Model model, model::Model::load(checkpoint));
-  TRY(repack(model, *std::max_element(options.threads.begin(), options.threads.end())));
+  TRY(repack(model, most_threads, gpu.get()));
   BenchReport report;
   report.load_seconds = watch.seconds();
   report.model = options.model;
@@ -168,9 +173,8 @@ Result<int> run_bench(BenchOptions options) {
   report.integer_products = mostly_blocks(*checkpoint);
   TRY(const Extent extent, extent_of(tasks, report.config));
   TRY(BenchRunner runner,
-      BenchRunner::create(model, extent.sequences, extent.context, report.kv_dtype));
-  runner.set_threads(*std::max_element(options.threads.begin(), options.threads.end()),
-                     options.pin);
+      BenchRunner::create(model, gpu.get(), extent.sequences, extent.context, report.kv_dtype));
+  TRY(runner.set_threads(most_threads, options.pin));
   runner.first_token();
   report.first_token_seconds = watch.seconds();
   const Result<void> whole = run_groups(runner, options, tasks, report);
@@ -205,6 +209,7 @@ void add_options(CLI::App& app, BenchOptions& options) {
       ->type_name("N")
       ->capture_default_str();
   add_kv_type_option(app, options.kv_type);
+  add_device_options(app, options.device);
   app.add_flag("--json", options.json, "As one JSON object");
   app.add_flag("--quiet,-q", options.quiet, "No progress");
 }

@@ -41,6 +41,7 @@ std::optional<int64_t> budget_of(const std::string& text) {
 
 struct Opened {
   std::shared_ptr<const formats::Checkpoint> checkpoint;
+  std::shared_ptr<ops::Gpu> gpu;
   model::Model model;
 };
 
@@ -121,8 +122,8 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
   ModelOptions model_options = options.model;
   model_options.model = model;
   TRY(LoadedModel loaded, load_model(model_options));
-  auto opened =
-      std::make_shared<Opened>(Opened{std::move(loaded.checkpoint), std::move(loaded.model)});
+  auto opened = std::make_shared<Opened>(
+      Opened{std::move(loaded.checkpoint), std::move(loaded.gpu), std::move(loaded.model)});
   const engine::SchedulerOptions& scheduler = options.engine.scheduler;
   TRY(auto runner,
       engine::ModelRunner::create(
@@ -132,7 +133,8 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
                           .max_tokens = scheduler.step_tokens,
                           .max_rows = std::max(options.engine.guess_tokens + 1,
                                                std::min(scheduler.max_sequences, kMaxLogitRows)),
-                          .kv_dtype = *dtype_from_name(options.model.kv_type)}));
+                          .kv_dtype = *dtype_from_name(options.model.kv_type),
+                          .gpu = opened->gpu.get()}));
   server::ModelParts parts{.tokenizer = std::move(loaded.tokenizer),
                            .sampling = opened->model.config().sampling,
                            .end_ids = opened->model.config().eos_ids,

@@ -1,0 +1,27 @@
+// The choice between processor and GPU, for all commands that run a model.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <CLI/App.hpp>
+
+#include "core/result.h"
+#include "kernels/gpu.h"
+
+namespace hachi::cli {
+
+struct DeviceOptions {
+  // "auto": a GPU if there is one that can be used; "cpu"; "cuda" or "cuda:1": that one or none.
+  // What a command does not offer runs on the processor.
+  std::string device = "cpu";
+  uint64_t gpu_memory = 0;  // bytes that may be taken on it; 0: all that is free
+};
+
+// --device, --gpu-memory.
+void add_device_options(CLI::App& app, DeviceOptions& options);
+
+// Null: the processor.
+Result<std::unique_ptr<ops::Gpu>> open_gpu(const DeviceOptions& options);
+
+}  // namespace hachi::cli
