@@ -32,6 +32,13 @@ struct GpuOptions {
   uint64_t memory_bytes = 0;  // that may be taken at most; 0: all that is free
 };
 
+// What a GPU does at most, measured: the limits that speeds are printed beside.
+struct GpuLimits {
+  double read = 0;  // bytes a second from its memory
+  double bf16 = 0;  // operations a second of large products; a multiply-add counts as two
+  double fp8 = 0;
+};
+
 // The GPUs that this build can use: none if it has no CUDA, the machine no driver, or the chip is
 // not one that the kernels were made for.
 std::vector<GpuInfo> list_gpus();
@@ -56,6 +63,9 @@ class Gpu {
   virtual void download(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
   virtual void zero(std::byte* data, uint64_t bytes) = 0;
   virtual void wait() = 0;
+
+  // Takes a second and 3 GB of its memory; fails with kLimit without that.
+  virtual Result<GpuLimits> measure_limits() = 0;
 
   // For step.h.
   virtual void begin_step(const BatchView& batch) = 0;

@@ -47,6 +47,10 @@ Result<std::unique_ptr<Gpu>> Gpu::open(const GpuOptions& options) {
 
 namespace cuda {
 
+void call_failed(const char* file, int line, const char* call, cudaError_t status) {
+  check_failed(file, line, fmt::format("{}: {}", call, cudaGetErrorString(status)));
+}
+
 Result<std::unique_ptr<Gpu>> Device::create(const GpuOptions& options) {
   const std::vector<GpuInfo> gpus = list_gpus();
   if (options.index < 0 || options.index >= static_cast<int>(gpus.size())) {

@@ -15,15 +15,16 @@
 #include "kernels/gpu.h"
 
 // For calls that fail only by our own mistake, or when the GPU is lost.
-#define HACHI_CUDA(call)                                                                     \
-  do {                                                                                       \
-    if (const cudaError_t status = (call); status != cudaSuccess) {                          \
-      ::hachi::core::check_failed(__FILE__, __LINE__,                                        \
-                                  fmt::format("{}: {}", #call, cudaGetErrorString(status))); \
-    }                                                                                        \
+#define HACHI_CUDA(call)                                                  \
+  do {                                                                    \
+    if (const cudaError_t status = (call); status != cudaSuccess) {       \
+      ::hachi::ops::cuda::call_failed(__FILE__, __LINE__, #call, status); \
+    }                                                                     \
   } while (0)
 
 namespace hachi::ops::cuda {
+
+[[noreturn]] void call_failed(const char* file, int line, const char* call, cudaError_t status);
 
 // Memory that ops use within one call or from step to step. It only grows; growing it invalidates
 // the graphs that know its address.
@@ -49,6 +50,7 @@ class Device final : public Gpu {
   void begin_step(const BatchView& batch) override;
   void replay(const ReplayKey& key, const std::function<void()>& work) override;
   void forget(const void* owner) override;
+  Result<GpuLimits> measure_limits() override;
 
   Stream stream() const { return stream_; }
   GemmLibrary& gemm() { return *gemm_; }

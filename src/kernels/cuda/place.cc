@@ -15,28 +15,30 @@ namespace {
 
 constexpr int64_t kPart = 32 << 20;  // bytes on their way at once
 
+int64_t num_scales(const Weight& w) {
+  if (!w.scales) return 0;
+  return w.scales.rank() == 1 ? w.scales.size(0) : w.scales.size(0) * w.scales.size(1);
+}
+
+// One scale for the whole matrix is kept once for each row: then products of many rows, whose x has
+// a scale for each row, are of one kind.
+ScaleSpan span_of(const Weight& w) {
+  return num_scales(w) <= 1 || w.block_rows == 1 ? ScaleSpan::kRow : ScaleSpan::kBlock128;
+}
+
+int64_t placed_scales(const Weight& w) {
+  return span_of(w) == ScaleSpan::kRow ? w.values.size(0) : num_scales(w);
+}
+
 Layout layout_for(const Weight& w, Use use) {
   const DType type = w.values.dtype();
   if (use == Use::kTable) return type == DType::kF32 ? Layout::kF32 : Layout::kBF16;
   if (type == DType::kF8E4M3) {
-    const bool matrix = !w.scales || w.scales.size(0) * w.scales.size(w.scales.rank() - 1) == 1;
     const bool rows = w.block_rows == 1 && w.block_cols >= w.values.size(1);
     const bool blocks = w.block_rows == 128 && w.block_cols == 128;
-    if (!matrix && !rows && !blocks) return Layout::kBF16;
+    if (num_scales(w) > 1 && !rows && !blocks) return Layout::kBF16;
   }
   return layout_of(type, w.values.size(0), w.values.size(1));
-}
-
-ScaleSpan span_of(const Weight& w) {
-  if (!w.scales || w.scales.size(0) * w.scales.size(w.scales.rank() - 1) == 1) {
-    return ScaleSpan::kMatrix;
-  }
-  return w.block_rows == 1 ? ScaleSpan::kRow : ScaleSpan::kBlock128;
-}
-
-int64_t scales_of(const Weight& w) {
-  if (!w.scales) return 0;
-  return w.scales.rank() == 1 ? w.scales.size(0) : w.scales.size(0) * w.scales.size(1);
 }
 
 uint64_t aligned(int64_t bytes) { return (static_cast<uint64_t>(bytes) + 255) / 256 * 256; }
@@ -63,10 +65,13 @@ void round_rows(Context& host, const Weight& w, int64_t begin, int64_t count, st
 }
 
 void send_scales(Device& gpu, const Weight& w, std::byte* to) {
-  const int64_t count = scales_of(w);
-  if (count == 0) return;
+  const int64_t given = num_scales(w);
+  const int64_t count = placed_scales(w);
   gpu.send(to, static_cast<uint64_t>(count) * sizeof(float), [&](std::byte* data) {
-    decode(w.scales.dtype(), w.scales.data(), count, reinterpret_cast<float*>(data));
+    auto* floats = reinterpret_cast<float*>(data);
+    floats[0] = 1;
+    if (given > 0) decode(w.scales.dtype(), w.scales.data(), given, floats);
+    if (given <= 1) std::fill_n(floats, count, floats[0]);
   });
 }
 
@@ -95,7 +100,8 @@ void send_rows(Device& gpu, Context& host, const Weight& w, Layout layout, int64
 uint64_t placed_bytes(const Weight& w, Use use) {
   const Layout layout = layout_for(w, use);
   uint64_t bytes = aligned(matrix_bytes(layout, w.values.size(0), w.values.size(1)));
-  if (layout == Layout::kF8) bytes += aligned(scales_of(w) * static_cast<int64_t>(sizeof(float)));
+  if (layout == Layout::kF8)
+    bytes += aligned(placed_scales(w) * static_cast<int64_t>(sizeof(float)));
   return bytes;
 }
 
@@ -123,7 +129,7 @@ Weight place(Context& ctx, const Weight& w, Use use, std::byte* memory) {
     std::byte* scales = memory + aligned(matrix_bytes(layout, outputs, inputs));
     send_scales(gpu, w, scales);
     placed.placed.span = span_of(w);
-    if (w.scales) placed.placed.scales = reinterpret_cast<const float*>(scales);
+    placed.placed.scales = reinterpret_cast<const float*>(scales);
   }
   return placed;
 }

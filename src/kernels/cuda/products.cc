@@ -26,6 +26,29 @@ Gemm gemm_of(Tensor y, ConstTensor x, const Matrix& w, bool add) {
           .add = add};
 }
 
+// With x in e4m3 too, one scale for a row or for 128 of its elements, if cuBLASLt has that.
+bool multiply_f8(Device& gpu, Tensor y, ConstTensor x, const Matrix& w, bool add) {
+  const int64_t rows = x.size(0);
+  const int64_t room = (rows + kGemmRows - 1) / kGemmRows * kGemmRows;
+  const bool blocks = w.span == ScaleSpan::kBlock128;
+  // Rows that cuBLASLt adds have no room in y.
+  if (blocks && room != rows) return false;
+  const int64_t scales = blocks ? (w.inputs + 127) / 128 * room : room;
+  const auto row_bytes = static_cast<uint64_t>(room * w.inputs + 255) / 256 * 256;
+  std::byte* memory = gpu.scratch(row_bytes + static_cast<uint64_t>(scales) * sizeof(float));
+  const Quantized to{.rows = reinterpret_cast<uint8_t*>(memory),
+                     .scales = reinterpret_cast<float*>(memory + row_bytes),
+                     .span = w.span,
+                     .scale_stride = room};
+  Gemm gemm = gemm_of(y, x, w, add);
+  gemm.x = to.rows;
+  gemm.x_scale = to.scales;
+  if (!gpu.gemm().takes(gemm)) return false;
+  quantize_rows(gpu.stream(), to, rows_of(x), nullptr, 0, rows, w.inputs);
+  gpu.gemm().run(gpu.stream(), gemm);
+  return true;
+}
+
 // Unpacks some of the weights at a time.
 void multiply_unpacked(Device& gpu, Tensor y, ConstTensor x, const Matrix& w, bool add) {
   std::byte* unpacked = gpu.scratch(kUnpackedBytes);
@@ -100,7 +123,7 @@ void multiply_rows(Device& gpu, std::span<const Product> products, ConstTensor x
         ++i;
       }
       gpu.gemm().run(gpu.stream(), gemm);
-    } else {
+    } else if (w.layout != Layout::kF8 || !multiply_f8(gpu, y, x, w, add)) {
       multiply_unpacked(gpu, y, x, w, add);
     }
   }
