@@ -46,6 +46,15 @@ void add_device_options(CLI::App& app, DeviceOptions& options) {
       ->type_name("SIZE");
 }
 
+std::optional<ChosenGpu> choose_gpu(const DeviceOptions& options) {
+  if (options.device == "cpu") return std::nullopt;
+  const std::vector<ops::GpuInfo> gpus = ops::list_gpus();
+  const auto index = static_cast<size_t>(index_of(options.device).value_or(0));
+  if (index >= gpus.size()) return std::nullopt;
+  return ChosenGpu{gpus[index],
+                   ops::usable_bytes(gpus[index], {.memory_bytes = options.gpu_memory})};
+}
+
 Result<std::unique_ptr<ops::Gpu>> open_gpu(const DeviceOptions& options) {
   if (options.device == "cpu") return nullptr;
   const bool any = options.device == "auto";

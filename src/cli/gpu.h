@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <CLI/App.hpp>
@@ -20,6 +21,13 @@ struct DeviceOptions {
 
 // --device, --gpu-memory.
 void add_device_options(CLI::App& app, DeviceOptions& options);
+
+// The GPU that open_gpu() would take, with its bytes that may be used; nothing: the processor.
+struct ChosenGpu {
+  ops::GpuInfo info;
+  uint64_t usable_bytes = 0;
+};
+std::optional<ChosenGpu> choose_gpu(const DeviceOptions& options);
 
 // Null: the processor.
 Result<std::unique_ptr<ops::Gpu>> open_gpu(const DeviceOptions& options);

@@ -15,7 +15,7 @@ namespace hachi::ops {
 struct GpuInfo {
   std::string name;
   uint64_t memory_bytes = 0;
-  uint64_t free_bytes = 0;
+  uint64_t free_bytes = 0;  // when it was looked at
   int multiprocessors = 0;
   int compute_major = 0, compute_minor = 0;
 };
@@ -28,7 +28,7 @@ struct ReplayKey {
 };
 
 struct GpuOptions {
-  int index = 0;              // as list_gpus() counts
+  int index = 0;              // in list_gpus()
   uint64_t memory_bytes = 0;  // that may be taken at most; 0: all that is free
 };
 
@@ -43,6 +43,9 @@ struct GpuLimits {
 // not one that the kernels were made for.
 std::vector<GpuInfo> list_gpus();
 
+// Bytes that Gpu::open() would let be taken.
+uint64_t usable_bytes(const GpuInfo& info, const GpuOptions& options);
+
 // Not thread-safe. Work runs in the order in which it was given, while the caller goes on.
 class Gpu {
  public:
@@ -50,7 +53,7 @@ class Gpu {
   static Result<std::unique_ptr<Gpu>> open(const GpuOptions& options);
   virtual ~Gpu() = default;
 
-  virtual const GpuInfo& info() const = 0;  // as it was when opened
+  virtual const GpuInfo& info() const = 0;
   virtual uint64_t memory_limit() const = 0;
   virtual uint64_t memory_used() const = 0;
 

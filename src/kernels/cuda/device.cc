@@ -14,17 +14,6 @@ constexpr double kMegabyte = 1e6;
 // What the GPU keeps for itself and for the library of large products.
 constexpr uint64_t kReserve = 512 << 20;
 
-GpuInfo info_of(const cudaDeviceProp& properties) {
-  return {.name = properties.name,
-          .memory_bytes = properties.totalGlobalMem,
-          .free_bytes = 0,
-          .multiprocessors = properties.multiProcessorCount,
-          .compute_major = properties.major,
-          .compute_minor = properties.minor};
-}
-
-constexpr uint64_t kLeastNumbers = 64 << 10;  // bytes for the numbers of a step
-
 uint64_t aligned(uint64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 }  // namespace
@@ -35,10 +24,24 @@ std::vector<GpuInfo> list_gpus() {
   if (cudaGetDeviceCount(&count) != cudaSuccess) return gpus;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties;
+    size_t free = 0, total = 0;
     if (cudaGetDeviceProperties(&properties, i) != cudaSuccess) continue;
-    if (properties.major == kComputeMajor) gpus.push_back(info_of(properties));
+    if (properties.major != kComputeMajor) continue;
+    if (cudaSetDevice(i) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess) continue;
+    gpus.push_back({.index = i,
+                    .name = properties.name,
+                    .memory_bytes = total,
+                    .free_bytes = free,
+                    .multiprocessors = properties.multiProcessorCount,
+                    .compute_major = properties.major,
+                    .compute_minor = properties.minor});
   }
   return gpus;
+}
+
+uint64_t usable_bytes(const GpuInfo& info, const GpuOptions& options) {
+  const uint64_t free = info.free_bytes - std::min(info.free_bytes, kReserve);
+  return options.memory_bytes > 0 ? std::min(free, options.memory_bytes) : free;
 }
 
 Result<std::unique_ptr<Gpu>> Gpu::open(const GpuOptions& options) {
@@ -59,19 +62,13 @@ Result<std::unique_ptr<Gpu>> Device::create(const GpuOptions& options) {
                 "capability {}.0",
                 options.index, gpus.size(), kComputeMajor);
   }
-  std::unique_ptr<Device> device(new Device(options));
-  device->info_ = gpus[static_cast<size_t>(options.index)];
-  HACHI_CUDA(cudaSetDevice(options.index));
+  const GpuInfo& info = gpus[static_cast<size_t>(options.index)];
+  std::unique_ptr<Device> device(new Device(info));
+  device->limit_ = usable_bytes(info, options);
+  HACHI_CUDA(cudaSetDevice(info.index));
   HACHI_CUDA(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking));
   for (Pinned& pinned : device->pinned_) {
     HACHI_CUDA(cudaEventCreateWithFlags(&pinned.sent, cudaEventDisableTiming));
-  }
-  size_t free = 0, total = 0;
-  HACHI_CUDA(cudaMemGetInfo(&free, &total));
-  device->info_.free_bytes = free;
-  device->limit_ = free > kReserve ? free - kReserve : 0;
-  if (options.memory_bytes > 0) {
-    device->limit_ = std::min(device->limit_, options.memory_bytes);
   }
   TRY(device->gemm_, GemmLibrary::load());
   constexpr uint64_t kRow = kMaxOperandInputs * sizeof(uint16_t) +
@@ -188,7 +185,7 @@ void Device::send_pinned(std::byte* to, uint64_t bytes) {
 }
 
 void Device::begin_step(const BatchView& batch) {
-  HACHI_CUDA(cudaSetDevice(index_));  // of the calling thread
+  HACHI_CUDA(cudaSetDevice(info_.index));  // of the calling thread
   const size_t tokens = batch.positions.size();
   const size_t sequences = batch.sequences.size();
   std::vector<int32_t>& first_page = first_page_;

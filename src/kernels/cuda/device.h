@@ -100,7 +100,7 @@ class Device final : public Gpu {
   void written(const void* source);
 
  private:
-  explicit Device(const GpuOptions& options) : index_(options.index) {}
+  explicit Device(GpuInfo info) : info_(std::move(info)) {}
   std::byte* grown(Scratch& scratch, uint64_t bytes);
   void drop_graphs();
   std::byte* pinned(uint64_t bytes);
@@ -123,7 +123,6 @@ class Device final : public Gpu {
     cudaEvent_t sent = nullptr;
   };
 
-  int index_;
   GpuInfo info_;
   uint64_t limit_ = 0;
   uint64_t used_ = 0;

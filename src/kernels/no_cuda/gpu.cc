@@ -14,6 +14,7 @@ namespace {
 }  // namespace
 
 std::vector<GpuInfo> list_gpus() { return {}; }
+uint64_t usable_bytes(const GpuInfo&, const GpuOptions&) { return 0; }
 
 Result<std::unique_ptr<Gpu>> Gpu::open(const GpuOptions&) {
   return fail(Code::kUnsupported,
