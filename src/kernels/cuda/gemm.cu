@@ -100,8 +100,8 @@ struct Plan {
 
 class CublasLtGemm : public GemmLibrary {
  public:
-  CublasLtGemm(const CublasLt& lt, cublasLtHandle_t handle, void* workspace)
-      : lt_(lt), handle_(handle), workspace_(workspace) {}
+  CublasLtGemm(const CublasLt& lt, cublasLtHandle_t handle, void* workspace, bool whole_sums)
+      : lt_(lt), handle_(handle), workspace_(workspace), whole_sums_(whole_sums) {}
 
   CublasLtGemm(const CublasLtGemm&) = delete;
   CublasLtGemm& operator=(const CublasLtGemm&) = delete;
@@ -206,9 +206,10 @@ class CublasLtGemm : public GemmLibrary {
       check(lt_.preference_set(preference, attribute, &value, sizeof value));
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
-    // Parts of a sum that are computed apart are kept and joined in f32, never in bf16.
+    // If sums are divided, the parts are kept and joined in f32, never in bf16.
     prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-           uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+           uint32_t{whole_sums_ ? CUBLASLT_REDUCTION_SCHEME_NONE
+                                : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.alignment);
@@ -257,12 +258,13 @@ class CublasLtGemm : public GemmLibrary {
   const CublasLt lt_;
   const cublasLtHandle_t handle_;
   void* const workspace_;
+  const bool whole_sums_;
   std::map<Key, Plan> plans_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<GemmLibrary>> GemmLibrary::load() {
+Result<std::unique_ptr<GemmLibrary>> GemmLibrary::load(bool whole_sums) {
   TRY(const CublasLt lt, open_cublaslt());
   cublasLtHandle_t handle = nullptr;
   if (const cublasStatus_t status = lt.create(&handle); status != CUBLAS_STATUS_SUCCESS) {
@@ -275,7 +277,7 @@ Result<std::unique_ptr<GemmLibrary>> GemmLibrary::load() {
     return fail(Code::kLimit, "the GPU has no room for the {} MiB in which cuBLASLt works: {}",
                 kWorkspaceBytes >> 20, cudaGetErrorString(error));
   }
-  return std::make_unique<CublasLtGemm>(lt, handle, workspace);
+  return std::make_unique<CublasLtGemm>(lt, handle, workspace, whole_sums);
 }
 
 }  // namespace hachi::ops::cuda

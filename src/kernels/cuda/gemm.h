@@ -36,7 +36,11 @@ class GemmLibrary {
  public:
   // Fails with kUnsupported, saying what was looked for, if cuBLASLt is not there. It stays loaded
   // until the process ends. Products of one library run one after another, in one stream.
-  static Result<std::unique_ptr<GemmLibrary>> load();
+  //
+  // `whole_sums`: a sum is never divided among blocks. Then a row's result does not depend on how
+  // many rows there are, nor on its place among them; cuBLASLt does not promise that, but its
+  // kernels of Hopper keep to it (docs/kernels.md), and a test looks.
+  static Result<std::unique_ptr<GemmLibrary>> load(bool whole_sums = true);
   virtual ~GemmLibrary() = default;
 
   // The library's version, as 13.1.0.
