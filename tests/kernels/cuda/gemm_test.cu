@@ -239,7 +239,11 @@ void check_row_alone(int64_t outputs, int64_t inputs, ScaleSpan span) {
   for (const int64_t place : {1, 443})
     std::copy(row.begin(), row.end(), x.begin() + place * inputs);
   const DeviceArray<In> dx(x);
-  const DeviceArray<In> dw(rounded<In>(random_floats(static_cast<size_t>(outputs * inputs), 33)));
+  // Random numbers for all of the weights would take seconds; these come again and again.
+  const std::vector<In> some = rounded<In>(random_floats(100003, 33));
+  std::vector<In> w(static_cast<size_t>(outputs * inputs));
+  for (size_t i = 0; i < w.size(); ++i) w[i] = some[i % some.size()];
+  const DeviceArray<In> dw(w);
   const DeviceArray<float> scales(
       random_scales(static_cast<size_t>(std::max(outputs, inputs / kGroup * kMost)), 34));
   const DeviceArray<float> one(std::vector<float>(static_cast<size_t>(kMost * kGroup), 1.0f));
@@ -271,11 +275,20 @@ void check_row_alone(int64_t outputs, int64_t inputs, ScaleSpan span) {
 }
 
 TEST(CudaGemm, ResultsOfARowDependOnTheRowAlone) {
-  for (const int64_t inputs : {2048, 12288}) {
-    check_row_alone<Bf16>(1024, inputs, ScaleSpan::kMatrix);
-    check_row_alone<F8>(1024, inputs, ScaleSpan::kMatrix);
-    check_row_alone<F8>(1024, inputs, ScaleSpan::kRow);
-    check_row_alone<F8>(1024, inputs, ScaleSpan::kBlock128);
+  check_row_alone<Bf16>(1024, 2048, ScaleSpan::kMatrix);
+  check_row_alone<F8>(1024, 2048, ScaleSpan::kMatrix);
+  check_row_alone<F8>(1024, 2048, ScaleSpan::kRow);
+  check_row_alone<F8>(1024, 2048, ScaleSpan::kBlock128);
+  check_row_alone<Bf16>(4096, 12288, ScaleSpan::kMatrix);
+  check_row_alone<F8>(4096, 12288, ScaleSpan::kMatrix);
+  check_row_alone<F8>(4096, 12288, ScaleSpan::kRow);
+}
+
+// Many inputs and few rows, for which there may be divided sums alone.
+TEST(CudaGemm, MultipliesManyInputsInBlocks) {
+  for (const int64_t rows : {5, 100}) {
+    check<F8, float>({.rows = rows, .outputs = 128, .inputs = 12288, .span = ScaleSpan::kBlock128},
+                     kF8Slack);
   }
 }
 
