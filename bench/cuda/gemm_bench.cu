@@ -126,15 +126,15 @@ class Bench {
     check_cuda(cudaMemset(y_, 0, kActivationPool));
   }
 
-  void products() {
-    auto loaded = GemmLibrary::load();
+  void products(bool whole_sums) {
+    auto loaded = GemmLibrary::load(whole_sums);
     if (!loaded) {
       std::printf("%s\n", loaded.error().message.c_str());
       return;
     }
     gemms_ = *std::move(loaded);
-    std::printf("cuBLASLt %s; ms: the heuristic's first choice, then the fastest of 8\n",
-                gemms_->version().c_str());
+    std::printf("cuBLASLt %s, sums %s; ms: the heuristic's first choice, then the fastest of 8\n",
+                gemms_->version().c_str(), whole_sums ? "whole" : "that may be divided");
     std::printf("%-16s %5s %-8s %9s %9s %9s %9s\n", "kind", "T", "product", "ms", "ms best",
                 "TFLOP/s", "GB/s of W");
     for (const Kind& kind : kKinds) {
@@ -312,7 +312,8 @@ class Bench {
 
 int main() {
   hachi::ops::cuda::Bench bench;
-  bench.products();
+  bench.products(true);
+  bench.products(false);
   bench.small_ops();
   return 0;
 }

@@ -28,7 +28,7 @@ void map_rows(Stream stream, const Op& op, int64_t rows, int64_t width) {
   const int threads = small::row_threads(width, kMapThreads);
   const int64_t block = static_cast<int64_t>(threads) * kVector;
   const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>((width + block - 1) / block));
-  small::launch(map_rows_kernel<Op>, grid, threads, stream, op, static_cast<int>(width));
+  small::launch(map_rows_kernel<Op>, {grid, threads}, stream, op, static_cast<int>(width));
 }
 
 struct Embed {
@@ -84,8 +84,10 @@ struct Add {
   __device__ void operator()(int64_t row, int column, int count) const {
     float sum[kVector];
     float v[kVector];
-    small::load(y, row * y.stride + column, count, sum);
-    small::load(x, row * x.stride + column, count, v);
+    const small::Raw raw_y = small::load_raw(y, row * y.stride + column, count);
+    const small::Raw raw_x = small::load_raw(x, row * x.stride + column, count);
+    small::to_floats(raw_y, y.type, sum);
+    small::to_floats(raw_x, x.type, v);
 #pragma unroll
     for (int k = 0; k < kVector; ++k) sum[k] += v[k];
     small::store(y, row * y.stride + column, count, sum);
@@ -102,8 +104,7 @@ struct Gated {
     const int64_t first = row * gate_up.stride + column;
     float gate[kVector];
     float up[kVector];
-    small::load(gate_up, first, count, gate);
-    small::load(gate_up, first + width, count, up);
+    small::load_pair(gate_up, first, first + width, count, gate, up);
 #pragma unroll
     for (int k = 0; k < kVector; ++k) gate[k] = small::gated_value(gate[k], up[k], gelu);
     small::store(y, row * y.stride + column, count, gate);
@@ -173,9 +174,9 @@ void rope_angles(Stream stream, float* cos_sin, const int32_t* positions, const 
   CHECK_EQ(head_dim % 2, 0);
   if (rows == 0) return;
   const auto half = static_cast<int>(head_dim / 2);
-  small::launch(rope_angles_f32_kernel, dim3(static_cast<unsigned>(rows)),
-                std::clamp(half, 1, kMapThreads), stream, cos_sin, positions, inv_freq, magnitude,
-                half);
+  small::launch(rope_angles_f32_kernel,
+                {dim3(static_cast<unsigned>(rows)), std::clamp(half, 1, kMapThreads)}, stream,
+                cos_sin, positions, inv_freq, magnitude, half);
 }
 
 void add(Stream stream, Rows y, Rows x, int64_t rows, int64_t width) {

@@ -13,9 +13,15 @@ using small::kWarp;
 using small::View;
 
 constexpr int kMaxRowThreads = 1024;
-constexpr int kQuantizeThreads = 512;         // three blocks on a multiprocessor
-constexpr int kWarpRowThreads = 128;          // of a block in which each warp has a row
-constexpr int kMaxWarpRow = kWarp * kVector;  // elements
+constexpr int kQuantizeThreads = 512;
+// Of a row to be quantized, what waits in shared memory for its scale: as much as a block has
+// without asking for more, 12,224 elements. The rest of a longer row is read a second time.
+constexpr int kVectorBytes = kVector * static_cast<int>(sizeof(float));
+constexpr int kPartialsBytes = 2 * kWarp * static_cast<int>(sizeof(float));
+constexpr int kMaxKeptVectors = (48 * 1024 - kPartialsBytes) / kVectorBytes;
+constexpr int kLanesRowThreads = 128;  // of a block that has several rows
+constexpr int kHalfWarp = kWarp / 2;
+constexpr int64_t kMaxGroups = int64_t{1} << 30;  // their numbers are 32 bits
 constexpr float kMaxE4m3 = 448;
 constexpr int kScaleGroup = 128;  // elements with one scale of ScaleSpan::kBlock128
 // Rows of zeros get a scale that can be divided by.
@@ -68,15 +74,14 @@ struct Norm {
   const float* weight;
   bool wide_weight;
   float eps;
-  int64_t groups;  // rows * heads
-  int heads;
+  unsigned groups;  // rows * heads
+  unsigned heads;
   int width;
 
-  __device__ int64_t first(const View& rows, int64_t group) const {
-    return group / heads * rows.stride + group % heads * width;
+  __device__ int64_t first(const View& rows, unsigned group) const {
+    return group / heads * rows.stride + static_cast<int64_t>(group % heads) * width;
   }
-  // `count` is what is left of the row.
-  __device__ void write(int64_t group, int column, const float (&v)[kVector],
+  __device__ void write(unsigned group, int column, const float (&v)[kVector],
                         const float (&w)[kVector], float inverse) const {
     float out[kVector];
 #pragma unroll
@@ -85,9 +90,12 @@ struct Norm {
   }
 };
 
-__global__ void __launch_bounds__(kWarpRowThreads) rms_norm_warp_per_row_kernel(Norm norm) {
-  const int64_t group = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
-  const int column = static_cast<int>(threadIdx.x % kWarp) * kVector;
+// kLanes of a warp have a row of up to kLanes * kVector elements. Weights are the model's, so that
+// they may be read before the kernels before this one are done.
+template <int kLanes>
+__global__ void __launch_bounds__(kLanesRowThreads) rms_norm_lanes_per_row_kernel(Norm norm) {
+  const unsigned group = (blockIdx.x * kLanesRowThreads + threadIdx.x) / kLanes;
+  const int column = static_cast<int>(threadIdx.x % kLanes) * kVector;
   const bool inside = group < norm.groups && column < norm.width;
   const int count = norm.width - column;
   float w[kVector] = {};
@@ -95,7 +103,7 @@ __global__ void __launch_bounds__(kWarpRowThreads) rms_norm_warp_per_row_kernel(
   if (inside) small::load_f32(norm.weight + column, norm.wide_weight, count, w);
   small::begin();
   if (inside) small::load(norm.x, norm.first(norm.x, group) + column, count, v);
-  const float squares = join_lanes<kWarp>(add_squares(v, 0.0f), Sum());
+  const float squares = join_lanes<kLanes>(add_squares(v, 0.0f), Sum());
   if (inside) norm.write(group, column, v, w, inverse_rms(squares, norm.width, norm.eps));
 }
 
@@ -103,7 +111,7 @@ __global__ void __launch_bounds__(kWarpRowThreads) rms_norm_warp_per_row_kernel(
 // read a second time.
 __global__ void __launch_bounds__(kMaxRowThreads) rms_norm_block_per_row_kernel(Norm norm) {
   __shared__ float partials[kWarp];
-  const int64_t group = blockIdx.x;
+  const unsigned group = blockIdx.x;
   const int column = static_cast<int>(threadIdx.x) * kVector;
   const int step = static_cast<int>(blockDim.x) * kVector;
   float w[kVector] = {};
@@ -157,8 +165,7 @@ struct GatedSource {
   __device__ float load(int64_t row, int column, int width, float (&v)[kVector]) const {
     const int64_t first = row * gate_up.stride + column;
     float up[kVector];
-    small::load(gate_up, first, width - column, v);
-    small::load(gate_up, first + width, width - column, up);
+    small::load_pair(gate_up, first, first + width, width - column, v, up);
 #pragma unroll
     for (int k = 0; k < kVector; ++k) v[k] = small::gated_value(v[k], up[k], gelu);
     return 0;
@@ -203,6 +210,16 @@ struct Target {
     }
   }
 
+  // The scale that all of the row has; of kBlock128, none.
+  template <class FindLargest>
+  __device__ float row_scale(int64_t row, FindLargest find_largest) const {
+    if (span == ScaleSpan::kMatrix) return *scales;
+    if (span == ScaleSpan::kBlock128) return 1;
+    const float scale = scale_of(find_largest());
+    if (threadIdx.x == 0) scales[row] = scale;
+    return scale;
+  }
+
   // Quantizes what a thread has of a row; all threads of the block call it together, those beyond
   // the row with zeros.
   __device__ void quantize(int64_t row, int column, int width, const float (&v)[kVector],
@@ -218,39 +235,60 @@ struct Target {
   }
 };
 
+// Vectors in shared memory, each read by the thread that wrote it.
+struct Kept {
+  float4* halves;
+  int capacity;
+
+  __device__ bool holds(int vector) const { return vector < capacity; }
+  __device__ void put(int vector, const float (&v)[kVector]) const {
+    halves[vector] = make_float4(v[0], v[1], v[2], v[3]);
+    halves[capacity + vector] = make_float4(v[4], v[5], v[6], v[7]);
+  }
+  __device__ void get(int vector, float (&v)[kVector]) const {
+    *reinterpret_cast<float4*>(v) = halves[vector];
+    *reinterpret_cast<float4*>(v + 4) = halves[capacity + vector];
+  }
+};
+
 template <class Source>
-__global__ void __launch_bounds__(kQuantizeThreads, 3)
-    quantize_e4m3_block_per_row_kernel(Source source, Target to, float eps, int width) {
+__global__ void __launch_bounds__(kQuantizeThreads, 4)
+    quantize_e4m3_block_per_row_kernel(Source source, Target to, float eps, int width,
+                                       int capacity) {
+  extern __shared__ float4 room[];
   __shared__ float partial_sums[kWarp];
   __shared__ float partial_maxima[kWarp];
+  const Kept kept{room, capacity};
   const int64_t row = blockIdx.x;
-  const int step = static_cast<int>(blockDim.x) * kVector;
-  const int column = static_cast<int>(threadIdx.x) * kVector;
+  const int vectors = (width + kVector - 1) / kVector;
+  const int threads = static_cast<int>(blockDim.x);
+  const int thread = static_cast<int>(threadIdx.x);
   small::begin();
-  float held[kVector] = {};
-  float squares = column < width ? source.load(row, column, width, held) : 0.0f;
-  float most = largest(held);
-  for (int c = column + step; c < width; c += step) {
-    float more[kVector];
-    squares += source.load(row, c, width, more);
-    most = fmaxf(most, largest(more));
+  float squares = 0;
+  float most = 0;
+  for (int i = thread; i < vectors; i += threads) {
+    float v[kVector];
+    squares += source.load(row, i * kVector, width, v);
+    most = fmaxf(most, largest(v));
+    if (kept.holds(i)) kept.put(i, v);
   }
   float inverse = 1;
   if (source.normed()) {
     inverse = inverse_rms(join_block(squares, partial_sums, Sum()), width, eps);
   }
-  float scale = 1;
-  if (to.span == ScaleSpan::kRow) {
-    scale = scale_of(join_block(most, partial_maxima, Maximum()) * inverse);
-    if (threadIdx.x == 0) to.scales[row] = scale;
-  } else if (to.span == ScaleSpan::kMatrix) {
-    scale = *to.scales;
-  }
-  to.quantize(row, column, width, held, inverse, scale);
-  for (int base = step; base < width; base += step) {
-    float more[kVector] = {};
-    if (base + column < width) source.load(row, base + column, width, more);
-    to.quantize(row, base + column, width, more, inverse, scale);
+  const float scale =
+      to.row_scale(row, [&] { return join_block(most, partial_maxima, Maximum()) * inverse; });
+  for (int first = 0; first < vectors; first += threads) {
+    const int i = first + thread;
+    float v[kVector] = {};
+    if (i < vectors) {
+      if (kept.holds(i)) {
+        kept.get(i, v);
+      } else {
+        source.load(row, i * kVector, width, v);
+      }
+    }
+    to.quantize(row, i * kVector, width, v, inverse, scale);
   }
 }
 
@@ -261,9 +299,20 @@ void quantize(Stream stream, const Source& source, const Quantized& to, float ep
   if (to.span == ScaleSpan::kBlock128) CHECK_GE(to.scale_stride, rows);
   const bool wide = reinterpret_cast<uintptr_t>(to.rows) % kVector == 0 && width % kVector == 0;
   const Target target{to.rows, to.scales, to.scale_stride, to.span, wide};
-  small::launch(quantize_e4m3_block_per_row_kernel<Source>, dim3(static_cast<unsigned>(rows)),
-                small::row_threads(width, kQuantizeThreads), stream, source, target, eps,
-                static_cast<int>(width));
+  const auto vectors = static_cast<int>((width + kVector - 1) / kVector);
+  const int capacity = std::min(vectors, kMaxKeptVectors);
+  small::launch(quantize_e4m3_block_per_row_kernel<Source>,
+                {.grid = dim3(static_cast<unsigned>(rows)),
+                 .threads = small::row_threads(width, kQuantizeThreads),
+                 .shared_bytes = static_cast<size_t>(capacity) * kVectorBytes},
+                stream, source, target, eps, static_cast<int>(width), capacity);
+}
+
+template <int kLanes>
+void launch_lanes(Stream stream, const Norm& norm) {
+  constexpr unsigned kRows = kLanesRowThreads / kLanes;
+  small::launch(rms_norm_lanes_per_row_kernel<kLanes>,
+                {dim3((norm.groups + kRows - 1) / kRows), kLanesRowThreads}, stream, norm);
 }
 
 bool wide_weights(const float* weight, int64_t width) {
@@ -276,21 +325,22 @@ void rms_norm(Stream stream, Rows y, Rows x, const float* weight, float eps, int
               int64_t heads, int64_t width) {
   const int64_t groups = rows * heads;
   if (groups == 0 || width == 0) return;
+  CHECK_LE(groups, kMaxGroups);
   const Norm norm{small::view(y, width),
                   small::view(x, width),
                   weight,
                   wide_weights(weight, width),
                   eps,
-                  groups,
-                  static_cast<int>(heads),
+                  static_cast<unsigned>(groups),
+                  static_cast<unsigned>(heads),
                   static_cast<int>(width)};
-  if (width <= kMaxWarpRow) {
-    constexpr int kRows = kWarpRowThreads / kWarp;
-    const dim3 grid(static_cast<unsigned>((groups + kRows - 1) / kRows));
-    small::launch(rms_norm_warp_per_row_kernel, grid, kWarpRowThreads, stream, norm);
+  if (width <= kHalfWarp * kVector) {
+    launch_lanes<kHalfWarp>(stream, norm);
+  } else if (width <= kWarp * kVector) {
+    launch_lanes<kWarp>(stream, norm);
   } else {
-    small::launch(rms_norm_block_per_row_kernel, dim3(static_cast<unsigned>(groups)),
-                  small::row_threads(width, kMaxRowThreads), stream, norm);
+    small::launch(rms_norm_block_per_row_kernel,
+                  {dim3(norm.groups), small::row_threads(width, kMaxRowThreads)}, stream, norm);
   }
 }
 

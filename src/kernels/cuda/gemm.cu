@@ -18,6 +18,10 @@ constexpr size_t kWorkspaceBytes = size_t{64} << 20;
 constexpr int kMaxCandidates = 8;
 constexpr int kTimedRuns = 5;  // of each candidate, after one that is not timed
 constexpr int kMaxAlignment = 256;
+// Fewer rows are computed as so many would be: reading the weights takes as long, and what the
+// heuristic has for fewer can be far from that (gemm_bench, H100: 8 rows of [4096,12288] in bf16
+// 0.276 ms, 64 rows 0.039 ms).
+constexpr int64_t kLeastPlanned = 64;
 constexpr int kScaleGroup = 128;
 
 // What a plan depends on.
@@ -87,21 +91,25 @@ std::pair<int32_t, int32_t> scale_modes(ScaleSpan span) {
   return {CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F, CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F};
 }
 
+struct Layouts {
+  cublasLtMatrixLayout_t w = nullptr;
+  cublasLtMatrixLayout_t x = nullptr;
+  cublasLtMatrixLayout_t y = nullptr;
+};
+
 // One shape: how it is described, and the ways to compute it, the chosen one first. It has none if
 // cuBLASLt does not take it.
 struct Plan {
   cublasLtMatmulDesc_t desc = nullptr;
-  cublasLtMatrixLayout_t w = nullptr;
-  cublasLtMatrixLayout_t x = nullptr;
-  cublasLtMatrixLayout_t y = nullptr;
+  Layouts layouts;
   std::array<cublasLtMatmulAlgo_t, kMaxCandidates> candidates{};
   int num_candidates = 0;
 };
 
 class CublasLtGemm : public GemmLibrary {
  public:
-  CublasLtGemm(const CublasLt& lt, cublasLtHandle_t handle, void* workspace)
-      : lt_(lt), handle_(handle), workspace_(workspace) {}
+  CublasLtGemm(const CublasLt& lt, cublasLtHandle_t handle, void* workspace, bool whole_sums)
+      : lt_(lt), handle_(handle), workspace_(workspace), whole_sums_(whole_sums) {}
 
   CublasLtGemm(const CublasLtGemm&) = delete;
   CublasLtGemm& operator=(const CublasLtGemm&) = delete;
@@ -110,9 +118,7 @@ class CublasLtGemm : public GemmLibrary {
     for (auto& entry : plans_) {
       const Plan& plan = entry.second;
       if (plan.desc != nullptr) lt_.desc_destroy(plan.desc);
-      for (cublasLtMatrixLayout_t layout : {plan.w, plan.x, plan.y}) {
-        if (layout != nullptr) lt_.layout_destroy(layout);
-      }
+      destroy(plan.layouts);
     }
     lt_.destroy(handle_);
     cudaFree(workspace_);
@@ -171,16 +177,28 @@ class CublasLtGemm : public GemmLibrary {
     return entry->second;
   }
 
-  // False if this version of the library does not know the scales' modes.
-  bool describe(const Key& key, Plan& plan) const {
+  Layouts layouts_of(const Key& key, int64_t num_rows) const {
     const cudaDataType_t type = type_of(key.layout);
     const cudaDataType_t y_type = key.y_type == DType::kF32 ? CUDA_R_32F : CUDA_R_16BF;
     const auto inputs = static_cast<uint64_t>(key.inputs);
     const auto outputs = static_cast<uint64_t>(key.outputs);
-    const auto rows = static_cast<uint64_t>(key.rows);
-    check(lt_.layout_create(&plan.w, type, inputs, outputs, key.inputs));
-    check(lt_.layout_create(&plan.x, type, inputs, rows, key.inputs));
-    check(lt_.layout_create(&plan.y, y_type, outputs, rows, key.y_stride));
+    const auto rows = static_cast<uint64_t>(num_rows);
+    Layouts layouts;
+    check(lt_.layout_create(&layouts.w, type, inputs, outputs, key.inputs));
+    check(lt_.layout_create(&layouts.x, type, inputs, rows, key.inputs));
+    check(lt_.layout_create(&layouts.y, y_type, outputs, rows, key.y_stride));
+    return layouts;
+  }
+
+  void destroy(const Layouts& layouts) const {
+    for (cublasLtMatrixLayout_t layout : {layouts.w, layouts.x, layouts.y}) {
+      if (layout != nullptr) lt_.layout_destroy(layout);
+    }
+  }
+
+  // False if this version of the library does not know the scales' modes.
+  bool describe(const Key& key, Plan& plan) const {
+    plan.layouts = layouts_of(key, key.rows);
     // CUBLAS_COMPUTE_32F multiplies f32 in full: TF32 has a type of its own.
     check(lt_.desc_create(&plan.desc, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     check(set(plan, CUBLASLT_MATMUL_DESC_TRANSA, int32_t{CUBLAS_OP_T}));
@@ -199,39 +217,62 @@ class CublasLtGemm : public GemmLibrary {
     check(set(plan, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, gemm.x_scale));
   }
 
+  // Divided sums are the last resort: e4m3 in blocks has no other kernel for few rows of 12,288.
   void find_candidates(const Key& key, Plan& plan) const {
+    constexpr cublasLtReductionScheme_t kWhole = CUBLASLT_REDUCTION_SCHEME_NONE;
+    // Parts are kept and joined in f32, never in bf16.
+    constexpr cublasLtReductionScheme_t kDivided = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    for (const cublasLtReductionScheme_t scheme : {whole_sums_ ? kWhole : kDivided, kDivided}) {
+      for (const int64_t rows : {std::max(key.rows, kLeastPlanned), key.rows}) {
+        ask(key, rows, scheme, plan);
+        if (plan.num_candidates > 0) return;
+      }
+    }
+  }
+
+  // What the heuristic has for `rows` rows, as far as the plan's own can be computed so.
+  void ask(const Key& key, int64_t rows, cublasLtReductionScheme_t scheme, Plan& plan) const {
     cublasLtMatmulPreference_t preference = nullptr;
     check(lt_.preference_create(&preference));
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
       check(lt_.preference_set(preference, attribute, &value, sizeof value));
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
-    // Parts of a sum that are computed apart are kept and joined in f32, never in bf16.
-    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-           uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+    prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(scheme));
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key.alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key.alignment);
+    const Layouts asked = layouts_of(key, rows);
     cublasLtMatmulHeuristicResult_t found[kMaxCandidates] = {};
     int count = 0;
     const cublasStatus_t status =
-        lt_.get_heuristic(handle_, plan.desc, plan.w, plan.x, plan.y, plan.y, preference,
+        lt_.get_heuristic(handle_, plan.desc, asked.w, asked.x, asked.y, asked.y, preference,
                           kMaxCandidates, found, &count);
     if (status != CUBLAS_STATUS_SUCCESS) count = 0;
     for (int i = 0; i < count; ++i) {
-      if (found[i].state != CUBLAS_STATUS_SUCCESS) continue;
+      if (found[i].state != CUBLAS_STATUS_SUCCESS || !computes(plan, found[i].algo)) continue;
       plan.candidates[static_cast<size_t>(plan.num_candidates++)] = found[i].algo;
     }
+    destroy(asked);
     check(lt_.preference_destroy(preference));
+  }
+
+  bool computes(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm) const {
+    const Layouts& layouts = plan.layouts;
+    cublasLtMatmulHeuristicResult_t result{};
+    const cublasStatus_t status = lt_.algo_check(handle_, plan.desc, layouts.w, layouts.x,
+                                                 layouts.y, layouts.y, &algorithm, &result);
+    return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kWorkspaceBytes;
   }
 
   cublasStatus_t multiply(Stream stream, const Gemm& gemm, const Plan& plan,
                           const cublasLtMatmulAlgo_t& algorithm) const {
     const float alpha = 1;
     const float beta = gemm.add ? 1.0f : 0.0f;
-    return lt_.matmul(handle_, plan.desc, &alpha, gemm.w.data, plan.w, gemm.x, plan.x, &beta,
-                      gemm.y, plan.y, gemm.y, plan.y, &algorithm, workspace_, kWorkspaceBytes,
+    const Layouts& layouts = plan.layouts;
+    return lt_.matmul(handle_, plan.desc, &alpha, gemm.w.data, layouts.w, gemm.x, layouts.x, &beta,
+                      gemm.y, layouts.y, gemm.y, layouts.y, &algorithm, workspace_, kWorkspaceBytes,
                       stream);
   }
 
@@ -257,12 +298,13 @@ class CublasLtGemm : public GemmLibrary {
   const CublasLt lt_;
   const cublasLtHandle_t handle_;
   void* const workspace_;
+  const bool whole_sums_;
   std::map<Key, Plan> plans_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<GemmLibrary>> GemmLibrary::load() {
+Result<std::unique_ptr<GemmLibrary>> GemmLibrary::load(bool whole_sums) {
   TRY(const CublasLt lt, open_cublaslt());
   cublasLtHandle_t handle = nullptr;
   if (const cublasStatus_t status = lt.create(&handle); status != CUBLAS_STATUS_SUCCESS) {
@@ -275,7 +317,7 @@ Result<std::unique_ptr<GemmLibrary>> GemmLibrary::load() {
     return fail(Code::kLimit, "the GPU has no room for the {} MiB in which cuBLASLt works: {}",
                 kWorkspaceBytes >> 20, cudaGetErrorString(error));
   }
-  return std::make_unique<CublasLtGemm>(lt, handle, workspace);
+  return std::make_unique<CublasLtGemm>(lt, handle, workspace, whole_sums);
 }
 
 }  // namespace hachi::ops::cuda

@@ -36,7 +36,12 @@ class GemmLibrary {
  public:
   // Fails with kUnsupported, saying what was looked for, if cuBLASLt is not there. It stays loaded
   // until the process ends. Products of one library run one after another, in one stream.
-  static Result<std::unique_ptr<GemmLibrary>> load();
+  //
+  // `whole_sums`: a sum is not divided among blocks, where cuBLASLt has a kernel that does so. Then
+  // a row's result does not depend on how many rows there are, nor on its place among them;
+  // cuBLASLt does not promise that, but its kernels of Hopper keep to it, and a test looks. The
+  // exception: kBlock128 with more than some thousands of inputs and fewer than 512 rows.
+  static Result<std::unique_ptr<GemmLibrary>> load(bool whole_sums = true);
   virtual ~GemmLibrary() = default;
 
   // The library's version, as 13.1.0.

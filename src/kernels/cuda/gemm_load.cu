@@ -31,6 +31,7 @@ bool find_all(void* library, CublasLt& lt) {
          find(library, "cublasLtMatmulPreferenceDestroy", lt.preference_destroy) &&
          find(library, "cublasLtMatmulPreferenceSetAttribute", lt.preference_set) &&
          find(library, "cublasLtMatmulAlgoGetHeuristic", lt.get_heuristic) &&
+         find(library, "cublasLtMatmulAlgoCheck", lt.algo_check) &&
          find(library, "cublasLtMatmul", lt.matmul);
 }
 

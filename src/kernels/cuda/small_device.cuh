@@ -25,15 +25,22 @@ inline void check_cuda(cudaError_t error,
                fmt::format("a call of CUDA ({})", cudaGetErrorString(error)));
 }
 
+struct Launch {
+  dim3 grid;
+  int threads;
+  size_t shared_bytes = 0;
+};
+
 // Launches a kernel that may begin while the one before it ends; it has to call begin() first.
 template <class... Params, class... Args>
-void launch(void (*kernel)(Params...), dim3 grid, int threads, Stream stream, const Args&... args) {
+void launch(void (*kernel)(Params...), const Launch& shape, Stream stream, const Args&... args) {
   cudaLaunchAttribute overlap{};
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.gridDim = shape.grid;
+  config.blockDim = dim3(static_cast<unsigned>(shape.threads));
+  config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
   config.attrs = &overlap;
   config.numAttrs = 1;
@@ -87,26 +94,67 @@ __device__ __forceinline__ void load_f32(const float* from, bool wide, int count
   }
 }
 
-// v = the vector that begins `first` elements into the rows; zero from `count` on.
-__device__ __forceinline__ void load(const View& rows, int64_t first, int count,
-                                     float (&v)[kVector]) {
+// A vector as it lies in memory: eight f32, or eight bf16 in the first half. Those of several rows
+// are read before the first is made into floats, so that the reads wait together.
+struct Raw {
+  uint4 halves[2];
+};
+
+// The vector that begins `first` elements into the rows; zero from `count` on.
+__device__ __forceinline__ Raw load_raw(const View& rows, int64_t first, int count) {
+  Raw raw{};
+  const auto* from = static_cast<const uint8_t*>(rows.data);
   if (rows.type == DType::kF32) {
-    load_f32(static_cast<const float*>(rows.data) + first, rows.wide, count, v);
-    return;
-  }
-  const auto* from = static_cast<const __nv_bfloat16*>(rows.data) + first;
-  if (rows.wide) {
-    const uint4 raw = *reinterpret_cast<const uint4*>(from);
-    const uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
+    from += first * 4;
+    if (rows.wide) {
+      raw.halves[0] = *reinterpret_cast<const uint4*>(from);
+      raw.halves[1] = *reinterpret_cast<const uint4*>(from + 16);
+    } else {
+      auto* words = reinterpret_cast<uint32_t*>(raw.halves);
 #pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      v[2 * k] = __uint_as_float(words[k] << 16);
-      v[2 * k + 1] = __uint_as_float(words[k] & 0xffff0000u);
+      for (int k = 0; k < kVector; ++k) {
+        if (k < count) words[k] = reinterpret_cast<const uint32_t*>(from)[k];
+      }
     }
   } else {
+    from += first * 2;
+    if (rows.wide) {
+      raw.halves[0] = *reinterpret_cast<const uint4*>(from);
+    } else {
+      auto* words = reinterpret_cast<uint32_t*>(raw.halves);
 #pragma unroll
-    for (int k = 0; k < kVector; ++k) v[k] = k < count ? __bfloat162float(from[k]) : 0.0f;
+      for (int k = 0; k < kVector; ++k) {
+        const uint32_t bits = k < count ? reinterpret_cast<const uint16_t*>(from)[k] : 0;
+        words[k / 2] |= bits << (16 * (k % 2));
+      }
+    }
   }
+  return raw;
+}
+
+__device__ __forceinline__ void to_floats(const Raw& raw, DType type, float (&v)[kVector]) {
+  const uint32_t words[kVector] = {raw.halves[0].x, raw.halves[0].y, raw.halves[0].z,
+                                   raw.halves[0].w, raw.halves[1].x, raw.halves[1].y,
+                                   raw.halves[1].z, raw.halves[1].w};
+#pragma unroll
+  for (int k = 0; k < kVector; ++k) {
+    const uint32_t pair = words[k / 2];
+    const uint32_t bf16 = k % 2 == 0 ? pair << 16 : pair & 0xffff0000u;
+    v[k] = __uint_as_float(type == DType::kF32 ? words[k] : bf16);
+  }
+}
+
+__device__ __forceinline__ void load(const View& rows, int64_t first, int count,
+                                     float (&v)[kVector]) {
+  to_floats(load_raw(rows, first, count), rows.type, v);
+}
+
+__device__ __forceinline__ void load_pair(const View& rows, int64_t first, int64_t second,
+                                          int count, float (&a)[kVector], float (&b)[kVector]) {
+  const Raw raw_a = load_raw(rows, first, count);
+  const Raw raw_b = load_raw(rows, second, count);
+  to_floats(raw_a, rows.type, a);
+  to_floats(raw_b, rows.type, b);
 }
 
 __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {

@@ -228,6 +228,70 @@ TEST(CudaGemm, MultipliesF8WithScalesOfBlocks) {
   }
 }
 
+// The bits of one row among 5 and among 600, at two places.
+template <class In>
+void check_row_alone(int64_t outputs, int64_t inputs, ScaleSpan span) {
+  SCOPED_TRACE(fmt::format("{} x {}, {} bytes, span {}", outputs, inputs, sizeof(In),
+                           static_cast<int>(span)));
+  constexpr int64_t kMost = 600;
+  const std::vector<In> row = rounded<In>(random_floats(static_cast<size_t>(inputs), 31));
+  std::vector<In> x = rounded<In>(random_floats(static_cast<size_t>(kMost * inputs), 32));
+  for (const int64_t place : {1, 443})
+    std::copy(row.begin(), row.end(), x.begin() + place * inputs);
+  const DeviceArray<In> dx(x);
+  // Random numbers for all of the weights would take seconds; these come again and again.
+  const std::vector<In> some = rounded<In>(random_floats(100003, 33));
+  std::vector<In> w(static_cast<size_t>(outputs * inputs));
+  for (size_t i = 0; i < w.size(); ++i) w[i] = some[i % some.size()];
+  const DeviceArray<In> dw(w);
+  const DeviceArray<float> scales(
+      random_scales(static_cast<size_t>(std::max(outputs, inputs / kGroup * kMost)), 34));
+  const DeviceArray<float> one(std::vector<float>(static_cast<size_t>(kMost * kGroup), 1.0f));
+  const DeviceArray<float> dy(static_cast<size_t>(kMost * outputs));
+  std::vector<float> first;
+  for (const int64_t rows : {5, 16, 64, 100, 600}) {
+    Gemm gemm;
+    gemm.rows = rows;
+    gemm.w = {sizeof(In) == 2 ? Layout::kBF16 : Layout::kF8,
+              outputs,
+              inputs,
+              dw.data(),
+              span,
+              scales.data()};
+    gemm.x = dx.data();
+    gemm.x_scale = one.data();
+    gemm.y = dy.data();
+    gemm.y_type = DType::kF32;
+    gemm.y_stride = outputs;
+    library().run(nullptr, gemm);
+    const std::vector<float> y = dy.read();
+    for (const int64_t place : {1, 443}) {
+      if (place >= rows) continue;
+      const std::vector<float> here(y.begin() + place * outputs, y.begin() + (place + 1) * outputs);
+      if (first.empty()) first = here;
+      EXPECT_TRUE(here == first) << "row " << place << " of " << rows;
+    }
+  }
+}
+
+TEST(CudaGemm, ResultsOfARowDependOnTheRowAlone) {
+  check_row_alone<Bf16>(1024, 2048, ScaleSpan::kMatrix);
+  check_row_alone<F8>(1024, 2048, ScaleSpan::kMatrix);
+  check_row_alone<F8>(1024, 2048, ScaleSpan::kRow);
+  check_row_alone<F8>(1024, 2048, ScaleSpan::kBlock128);
+  check_row_alone<Bf16>(4096, 12288, ScaleSpan::kMatrix);
+  check_row_alone<F8>(4096, 12288, ScaleSpan::kMatrix);
+  check_row_alone<F8>(4096, 12288, ScaleSpan::kRow);
+}
+
+// Many inputs and few rows, for which there may be divided sums alone.
+TEST(CudaGemm, MultipliesManyInputsInBlocks) {
+  for (const int64_t rows : {5, 100}) {
+    check<F8, float>({.rows = rows, .outputs = 128, .inputs = 12288, .span = ScaleSpan::kBlock128},
+                     kF8Slack);
+  }
+}
+
 TEST(CudaGemm, SaysWhatItDoesNotTake) {
   const Product<F8, Bf16> blocks(
       {.rows = 8, .outputs = 128, .inputs = 640, .span = ScaleSpan::kBlock128});
