@@ -35,7 +35,9 @@ ModelRunner::ModelRunner(const model::Model& model, const RunnerOptions& options
 }
 
 ModelRunner::~ModelRunner() {
-  if (ctx_.gpu != nullptr) ctx_.gpu->forget(this);
+  if (ctx_.gpu == nullptr) return;
+  ctx_.gpu->forget(this);
+  if (pinned_) ctx_.gpu->unpin(host_memory_.data());
 }
 
 Result<std::unique_ptr<ModelRunner>> ModelRunner::create(const model::Model& model,
@@ -66,6 +68,7 @@ Result<void> ModelRunner::allocate(const RunnerOptions& options) {
   logits_ = Tensor(at, DType::kF32, {options.max_rows, config.vocab_size});
   if (ctx_.gpu == nullptr) return {};
   TRY(host_memory_, Buffer::allocate(std::max(vocab, hidden) * rows * sizeof(float)));
+  pinned_ = ctx_.gpu->pin(host_memory_.data(), host_memory_.bytes());
   return {};
 }
 

@@ -68,10 +68,11 @@ class ModelRunner : public StepModel {
   ops::Memory memory_;
   model::Activations activations_;
   ops::Memory rows_memory_;
-  Tensor gathered_;     // [max_rows, C]
-  Tensor normed_;       // [max_rows, C]
-  Tensor logits_;       // [max_rows, V]
-  Buffer host_memory_;  // with a GPU: [max_rows, V or C]
+  Tensor gathered_;      // [max_rows, C]
+  Tensor normed_;        // [max_rows, C]
+  Tensor logits_;        // [max_rows, V]
+  bool pinned_ = false;  // host_memory_
+  Buffer host_memory_;   // with a GPU: [max_rows, V or C]
 };
 
 }  // namespace hachi::engine

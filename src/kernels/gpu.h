@@ -61,6 +61,11 @@ class Gpu {
   virtual Result<std::byte*> allocate(uint64_t bytes) = 0;
   virtual void free(std::byte* data, uint64_t bytes) = 0;
 
+  // Keeps the processor's memory in place while it is used, so that copies to and from it run at
+  // the bus's speed; false if the system does not allow it, and copies are slower.
+  virtual bool pin(std::byte* host, uint64_t bytes) = 0;
+  virtual void unpin(std::byte* host) = 0;
+
   virtual void upload(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
   // Waits for all work before it.
   virtual void download(std::byte* to, const std::byte* from, uint64_t bytes) = 0;

@@ -123,6 +123,14 @@ void Device::free(std::byte* data, uint64_t bytes) {
   used_ -= std::max<uint64_t>(aligned(bytes), 256);
 }
 
+bool Device::pin(std::byte* host, uint64_t bytes) {
+  if (cudaHostRegister(host, bytes, cudaHostRegisterDefault) == cudaSuccess) return true;
+  cudaGetLastError();  // what failed stays there otherwise
+  return false;
+}
+
+void Device::unpin(std::byte* host) { HACHI_CUDA(cudaHostUnregister(host)); }
+
 void Device::upload(std::byte* to, const std::byte* from, uint64_t bytes) {
   HACHI_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_));
   wait();

@@ -43,6 +43,8 @@ class Device final : public Gpu {
   uint64_t memory_used() const override { return used_; }
   Result<std::byte*> allocate(uint64_t bytes) override;
   void free(std::byte* data, uint64_t bytes) override;
+  bool pin(std::byte* host, uint64_t bytes) override;
+  void unpin(std::byte* host) override;
   void upload(std::byte* to, const std::byte* from, uint64_t bytes) override;
   void download(std::byte* to, const std::byte* from, uint64_t bytes) override;
   void zero(std::byte* data, uint64_t bytes) override;
