@@ -13,6 +13,7 @@
 namespace hachi::ops {
 
 struct GpuInfo {
+  int index = 0;  // among all of the machine
   std::string name;
   uint64_t memory_bytes = 0;
   uint64_t free_bytes = 0;  // when it was looked at

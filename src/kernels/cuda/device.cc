@@ -14,6 +14,8 @@ constexpr double kMegabyte = 1e6;
 // What the GPU keeps for itself and for the library of large products.
 constexpr uint64_t kReserve = 512 << 20;
 
+constexpr uint64_t kLeastNumbers = 64 << 10;  // bytes for the numbers of a step
+
 uint64_t aligned(uint64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 }  // namespace
