@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/ptx.cuh"
-#include "kernels/cuda/stream_params.h"
+#include "kernels/cuda/stream_params.cuh"
 #include "kernels/cuda/tile_format.h"
 
 namespace hachi::ops::cuda {
@@ -26,10 +26,7 @@ struct Tile {
 __device__ inline Tile tile_of(const StreamParams& p, int group, int tile) {
   if (is_gated(p)) return {tile % 2, group * p.group_outputs + tile / 2 * kTileRows};
   int product = 0;
-  while (group >= p.products[product].outputs / p.group_outputs) {
-    group -= p.products[product].outputs / p.group_outputs;
-    ++product;
-  }
+  while (group >= p.products[product].groups) group -= p.products[product++].groups;
   return {product, group * p.group_outputs + tile * kTileRows};
 }
 

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "kernels/cuda/ptx.cuh"
-#include "kernels/cuda/tile_format.h"
+#include "kernels/cuda/stream_finish.cuh"
 
 namespace hachi::ops::cuda {
 
@@ -19,108 +19,147 @@ struct StagedRows {
 // Sums of products: rows g and g + 8 (in the second pair) of the lane's two columns.
 using Sums = float[4];
 
-// Layouts in rows: each of 16 lanes copies a stretch of one row.
-template <int kElementBytes, int kColumns, int kPadding>
+// Layouts in rows: a stage is a box of the matrix. Its rows lie 512 or 256 bytes apart, so that two
+// neighbours share their banks; that costs less than what padding takes from the ring.
+template <int kElementBytes, int kRows>
 struct RowStage {
-  static constexpr int kStageColumns = kColumns;
-  static constexpr int kPitch = kColumns * kElementBytes + kPadding;  // bytes
+  static constexpr OperandType kOperand = OperandType::kBF16;
+  static constexpr int kPitch = kRows == 1 ? 512 : 256;  // bytes; less ring, more room for x
+  static constexpr int kStageColumns = kPitch / kElementBytes;
+  static constexpr int kSpanColumns = 512 / kElementBytes;
   static constexpr int kStageBytes = kTileRows * kPitch;
+  static constexpr bool kMapped = true;
 
-  // What the lane copies of a tile, from its first column.
-  __device__ static const uint8_t* source(const uint8_t* data, int row, int inputs, int lane) {
-    return data + (row + lane % kTileRows) * (static_cast<int64_t>(inputs) * kElementBytes);
-  }
-
-  __device__ static void copy(uint32_t to, const uint8_t* source, int column, int columns, int lane,
+  __device__ static void copy(const StreamParams& p, Tile tile, int column, uint32_t to,
                               uint32_t barrier, uint64_t policy) {
-    const uint32_t bytes = static_cast<uint32_t>(columns) * kElementBytes;
-    if (lane == 0) barrier_expect(barrier, bytes * kTileRows);
-    if (lane < kTileRows) {
-      bulk_copy(to + static_cast<uint32_t>(lane * kPitch), source + column * kElementBytes, bytes,
-                barrier, policy);
-    }
+    barrier_expect(barrier, kStageBytes);
+    tensor_copy(to, &p.maps[tile.product], column * kElementBytes / 2, tile.row, barrier, policy);
   }
 };
 
-struct BF16Format : RowStage<2, 128, 64> {
-  static constexpr OperandType kOperand = OperandType::kBF16;
+template <int kRows>
+struct BF16Format : RowStage<2, kRows> {
+  using Base = RowStage<2, kRows>;
+  struct Scales {};
+  __device__ static Scales scales(const StreamParams&, Tile, int) { return {}; }
 
-  template <int kRows>
-  __device__ static void multiply(Sums& sums, const uint8_t* stage, int column, int columns,
-                                  const StagedRows& x, const float*, int lane) {
-    const uint8_t* low = stage + lane / 4 * kPitch + lane % 4 * 16;
-    const uint8_t* high = low + 8 * kPitch;
+  __device__ static void multiply(Sums (&sums)[2], const uint8_t* stage, int column,
+                                  const StagedRows& x, Scales, int lane) {
+    const uint8_t* low = stage + lane / 4 * Base::kPitch + lane % 4 * 16;
     const uint8_t* row = x.row + column * 2 + lane % 4 * 16;
-#pragma unroll 4
-    for (int c = 0; c < columns * 2; c += 64) {
-      const uint4 a = *reinterpret_cast<const uint4*>(low + c);
-      const uint4 b = *reinterpret_cast<const uint4*>(high + c);
+#pragma unroll
+    for (int step = 0; step < Base::kStageColumns / 32; ++step) {
+      const uint4 a = *reinterpret_cast<const uint4*>(low + step * 64);
+      const uint4 b = *reinterpret_cast<const uint4*>(low + 8 * Base::kPitch + step * 64);
       uint4 v = {0, 0, 0, 0};
-      if (x.in_use) v = *reinterpret_cast<const uint4*>(row + c);
-      mma_bf16_k16(sums, a.x, b.x, a.y, b.y, v.x, v.y);
-      mma_bf16_k16(sums, a.z, b.z, a.w, b.w, v.z, v.w);
+      if (x.in_use) v = *reinterpret_cast<const uint4*>(row + step * 64);
+      mma_bf16_k16(sums[step % 2], a.x, b.x, a.y, b.y, v.x, v.y);
+      mma_bf16_k16(sums[step % 2], a.z, b.z, a.w, b.w, v.z, v.w);
     }
   }
 };
 
-// `scales` are those of the stage's blocks of 128 columns, or null if the result is scaled later.
-struct F8Format : RowStage<1, 256, 32> {
-  static constexpr OperandType kOperand = OperandType::kBF16;
+template <int kRows>
+struct F8Format : RowStage<1, kRows> {
+  using Base = RowStage<1, kRows>;
+  static constexpr int kBlocks = Base::kStageColumns / 128;
+  struct Scales {
+    float of_block[kBlocks];
+  };
 
-  template <int kRows>
-  __device__ static void multiply(Sums& sums, const uint8_t* stage, int column, int columns,
-                                  const StagedRows& x, const float* scales, int lane) {
-    const uint8_t* low = stage + lane / 4 * kPitch + lane % 4 * 8;
-    const uint8_t* row = x.row + column * 2 + lane % 4 * 16;
-#pragma unroll 1
-    for (int block = 0; block < columns; block += 128) {
-      const float scale = scales == nullptr ? 1.0f : scales[block / 128];
-      Sums block_sums = {};
-#pragma unroll 4
-      for (int c = block; c < min(columns, block + 128); c += 32) {
-        const uint2 a = *reinterpret_cast<const uint2*>(low + c);
-        const uint2 b = *reinterpret_cast<const uint2*>(low + 8 * kPitch + c);
+  // Ones if the products are scaled at the end.
+  __device__ static Scales scales(const StreamParams& p, Tile tile, int column) {
+    const StreamParams::Product& product = p.products[tile.product];
+    const bool blocks = product.scales != nullptr && product.span == ScaleSpan::kBlock128;
+    const int in_row = (p.inputs + 127) / 128;
+    Scales result;
+#pragma unroll
+    for (int i = 0; i < kBlocks; ++i) {
+      const int at = min(column / 128 + i, in_row - 1);
+      result.of_block[i] = blocks ? product.scales[tile.row / 128 * in_row + at] : 1.0f;
+    }
+    return result;
+  }
+
+  __device__ static void multiply(Sums (&sums)[2], const uint8_t* stage, int column,
+                                  const StagedRows& x, const Scales& scales, int lane) {
+    const uint8_t* low = stage + lane / 4 * Base::kPitch + lane % 4 * 16;
+    const uint8_t* row = x.row + column * 2 + lane % 4 * 32;
+#pragma unroll
+    for (int block = 0; block < kBlocks; ++block) {
+      Sums block_sums[2] = {};
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int c = block * 128 + half * 64;
+        const uint4 a = *reinterpret_cast<const uint4*>(low + c);
+        const uint4 b = *reinterpret_cast<const uint4*>(low + 8 * Base::kPitch + c);
         uint4 v = {0, 0, 0, 0};
-        if (x.in_use) v = *reinterpret_cast<const uint4*>(row + c * 2);
-        mma_bf16_k16(block_sums, f8_pair_to_bf16<0>(a.x), f8_pair_to_bf16<0>(b.x),
-                     f8_pair_to_bf16<1>(a.x), f8_pair_to_bf16<1>(b.x), v.x, v.y);
-        mma_bf16_k16(block_sums, f8_pair_to_bf16<0>(a.y), f8_pair_to_bf16<0>(b.y),
-                     f8_pair_to_bf16<1>(a.y), f8_pair_to_bf16<1>(b.y), v.z, v.w);
+        uint4 w = {0, 0, 0, 0};
+        if (x.in_use) {
+          v = *reinterpret_cast<const uint4*>(row + c * 2);
+          w = *reinterpret_cast<const uint4*>(row + c * 2 + 16);
+        }
+        multiply_four(block_sums[half], a.x, b.x, v.x, v.y);
+        multiply_four(block_sums[half], a.y, b.y, v.z, v.w);
+        multiply_four(block_sums[half], a.z, b.z, w.x, w.y);
+        multiply_four(block_sums[half], a.w, b.w, w.z, w.w);
       }
 #pragma unroll
-      for (int i = 0; i < 4; ++i) sums[i] = fmaf(block_sums[i], scale, sums[i]);
+      for (int i = 0; i < 4; ++i) {
+        sums[block % 2][i] = fmaf(block_sums[0][i] + block_sums[1][i], scales.of_block[block],
+                                  sums[block % 2][i]);
+      }
     }
+  }
+
+ private:
+  // Four weights of rows g and g + 8.
+  __device__ static void multiply_four(Sums& sums, uint32_t a, uint32_t b, uint32_t x0,
+                                       uint32_t x1) {
+    mma_bf16_k16(sums, f8_pair_to_bf16<0>(a), f8_pair_to_bf16<0>(b), f8_pair_to_bf16<1>(a),
+                 f8_pair_to_bf16<1>(b), x0, x1);
   }
 };
 
-// Layouts in tiles: a stage is two chunks, copied as they are.
-template <Layout kLayout>
+#ifndef TILE_CHUNKS
+#define TILE_CHUNKS 4
+#endif
+inline constexpr int kTileStageChunks = TILE_CHUNKS;
+// Layouts in tiles: a stage is some chunks, copied as they are.
+template <Layout kLayout, int kRows>
 struct TileFormat {
   static constexpr OperandType kOperand = OperandType::kInt8;
   static constexpr ChunkFormat kFormat = chunk_format(kLayout);
   static constexpr int kChunkBytes = kFormat.bytes();
-  static constexpr int kStageColumns = 2 * kChunkColumns;
-  static constexpr int kStageBytes = 2 * kChunkBytes;
-
-  __device__ static const uint8_t* source(const uint8_t* data, int row, int inputs, int) {
-    return data + static_cast<int64_t>(row / kTileRows) * (inputs / kChunkColumns) * kChunkBytes;
+  static constexpr int kChunks = kTileStageChunks;
+  static constexpr int kStageColumns = kChunks * kChunkColumns;
+  static constexpr int kSpanColumns = kStageColumns;
+  static constexpr int kStageBytes = kChunks * kChunkBytes;
+  static constexpr bool kMapped = false;
+  struct Scales {
+    int chunks;
+  };
+  __device__ static Scales scales(const StreamParams& p, Tile, int column) {
+    return {min(kChunks, (p.inputs - column) / kChunkColumns)};
   }
 
-  __device__ static void copy(uint32_t to, const uint8_t* source, int column, int, int lane,
+  __device__ static void copy(const StreamParams& p, Tile tile, int column, uint32_t to,
                               uint32_t barrier, uint64_t policy) {
-    if (lane != 0) return;
-    barrier_expect(barrier, kStageBytes);
-    bulk_copy(to, source + static_cast<int64_t>(column / kChunkColumns) * kChunkBytes, kStageBytes,
-              barrier, policy);
+    const int in_row = p.inputs / kChunkColumns;
+    const int first = column / kChunkColumns;
+    const auto bytes = static_cast<uint32_t>(min(kChunks, in_row - first) * kChunkBytes);
+    const int64_t chunk = static_cast<int64_t>(tile.row / kTileRows) * in_row + first;
+    barrier_expect(barrier, bytes);
+    bulk_copy(to, p.products[tile.product].data + chunk * kChunkBytes, bytes, barrier, policy);
   }
 
-  template <int kRows>
-  __device__ static void multiply(Sums& sums, const uint8_t* stage, int column, int,
-                                  const StagedRows& x, const float*, int lane) {
+  __device__ static void multiply(Sums (&sums)[2], const uint8_t* stage, int column,
+                                  const StagedRows& x, Scales extent, int lane) {
 #pragma unroll
-    for (int chunk = 0; chunk < 2; ++chunk) {
-      multiply_chunk<kRows>(sums, stage + chunk * kChunkBytes, column + chunk * kChunkColumns, x,
-                            lane);
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      if (chunk >= extent.chunks) break;
+      multiply_chunk(sums[chunk % 2], stage + chunk * kChunkBytes, column + chunk * kChunkColumns, x,
+                     lane);
     }
   }
 
@@ -137,7 +176,6 @@ struct TileFormat {
   }
 
   // Adds what one matrix product of integers gives, times the scales of weights and x.
-  template <int kRows>
   __device__ static void add_scaled(Sums& sums, const int (&product)[4], float low_scale,
                                     float high_scale, const float (&x_scales)[2]) {
     sums[0] = fmaf(low_scale * x_scales[0], static_cast<float>(product[0]), sums[0]);
@@ -148,7 +186,6 @@ struct TileFormat {
     }
   }
 
-  template <int kRows>
   __device__ static void multiply_chunk(Sums& sums, const uint8_t* chunk, int column,
                                         const StagedRows& x, int lane) {
     uint32_t low[8], high[8];  // two words a group
@@ -157,7 +194,7 @@ struct TileFormat {
     const uint8_t* scales = chunk + kFormat.weight_bytes;
 #pragma unroll
     for (int group = 0; group < 4; ++group) {
-      multiply_group<kRows>(sums, low + 2 * group, high + 2 * group, scales, group,
+      multiply_group(sums, low + 2 * group, high + 2 * group, scales, group,
                             column + 32 * group, x, lane);
     }
   }
@@ -183,7 +220,6 @@ struct TileFormat {
   }
 
   // One group of 32 columns: `low` has row g, `high` row g + 8.
-  template <int kRows>
   __device__ static void multiply_group(Sums& sums, const uint32_t* low, const uint32_t* high,
                                         const uint8_t* scales, int group, int column, const StagedRows& x, int lane) {
     OperandGroup of_x[2];
@@ -202,11 +238,11 @@ struct TileFormat {
       const int first = group % 2 * 2;
       int product[4] = {};
       mma_s8_k16(product, low[0], high[0], v0);
-      add_scaled<kRows>(sums, product, one_of(low_scales, first), one_of(high_scales, first),
+      add_scaled(sums, product, one_of(low_scales, first), one_of(high_scales, first),
                         x_scales);
       int second[4] = {};
       mma_s8_k16(second, low[1], high[1], v1);
-      add_scaled<kRows>(sums, second, one_of(low_scales, first + 1),
+      add_scaled(sums, second, one_of(low_scales, first + 1),
                         one_of(high_scales, first + 1), x_scales);
     } else {
       uint2 v = {0, 0};
@@ -216,12 +252,12 @@ struct TileFormat {
       const int start1 = kLayout == Layout::kInt4 ? -8 * of_x[1].sum : 0;
       int product[4] = {start0, start1, start0, start1};
       mma_s8_k32(product, low[0], high[0], low[1], high[1], v.x, v.y);
-      add_scaled<kRows>(sums, product, one_of(four_halves(scales, lane, 0, 0), group),
+      add_scaled(sums, product, one_of(four_halves(scales, lane, 0, 0), group),
                         one_of(four_halves(scales, lane, 8, 0), group), x_scales);
       if constexpr (kFormat.has_mins) {
         const uint8_t* mins = scales + kTileRows * kFormat.scales_per_row * 2;
         const int of_groups[4] = {of_x[0].sum, of_x[1].sum, of_x[0].sum, of_x[1].sum};
-        add_scaled<kRows>(sums, of_groups, one_of(four_halves(mins, lane, 0, 0), group),
+        add_scaled(sums, of_groups, one_of(four_halves(mins, lane, 0, 0), group),
                           one_of(four_halves(mins, lane, 8, 0), group), x_scales);
       }
     }

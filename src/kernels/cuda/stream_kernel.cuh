@@ -52,31 +52,26 @@ class StageRing {
         lane_(lane),
         policy_(evict_first_policy()),
         ahead_(p) {
-    const int stages = (p.inputs + Format::kStageColumns - 1) / Format::kStageColumns;
-    per_tile_ = (stages - warp + kStreamWarps - 1) / kStreamWarps;
+    const int spans = (p.inputs + Format::kSpanColumns - 1) / Format::kSpanColumns;
+    per_tile_ = (spans - warp + kStreamWarps - 1) / kStreamWarps * kStagesPerSpan;
     if (lane == 0) {
-      for (int i = 0; i < p.ring_stages; ++i) barrier_init(barrier(i));
+      for (int i = 0; i < p.ring_stages; ++i) barrier_init(barrier(i), 1);
       barrier_init_fence();
     }
     __syncwarp();
     if (per_tile_ == 0) return;
-    find_source();
-    for (int i = 0; i < p.ring_stages; ++i) {
-      slot_ = i;
-      fill();
-    }
+    if (!ahead_.at_end()) tile_ahead_ = ahead_.tile();
+    for (slot_ = 0; slot_ < p.ring_stages; ++slot_) fill();
     slot_ = 0;
   }
 
   // The warp's stages in a tile.
   __device__ int per_tile() const { return per_tile_; }
 
-  // The first column of a stage and how many it has.
+  // The first column of a stage.
   __device__ int begin(int stage) const {
-    return (stage * kStreamWarps + warp_) * Format::kStageColumns;
-  }
-  __device__ int columns(int stage) const {
-    return min(Format::kStageColumns, p_.inputs - begin(stage));
+    return (stage / kStagesPerSpan * kStreamWarps + warp_) * Format::kSpanColumns +
+           stage % kStagesPerSpan * Format::kStageColumns;
   }
 
   __device__ const uint8_t* wait() {
@@ -95,24 +90,22 @@ class StageRing {
   }
 
  private:
-  __device__ uint32_t barrier(int slot) const { return barriers_ + static_cast<uint32_t>(slot) * 8; }
+  static constexpr int kStagesPerSpan = Format::kSpanColumns / Format::kStageColumns;
 
-  __device__ void find_source() {
-    if (ahead_.at_end()) return;
-    const Tile tile = ahead_.tile();
-    source_ = Format::source(p_.products[tile.product].data, tile.row, p_.inputs, lane_);
-  }
+  __device__ uint32_t barrier(int slot) const { return barriers_ + static_cast<uint32_t>(slot) * 8; }
 
   // Starts to copy the next stage into the slot.
   __device__ void fill() {
     if (ahead_.at_end()) return;
-    Format::copy(shared_address(memory_) + static_cast<uint32_t>(slot_ * Format::kStageBytes),
-                 source_, begin(stage_ahead_), columns(stage_ahead_), lane_, barrier(slot_),
-                 policy_);
+    if (lane_ == 0) {
+      Format::copy(p_, tile_ahead_, begin(stage_ahead_),
+                   shared_address(memory_) + static_cast<uint32_t>(slot_ * Format::kStageBytes),
+                   barrier(slot_), policy_);
+    }
     if (++stage_ahead_ < per_tile_) return;
     stage_ahead_ = 0;
     ahead_.advance();
-    find_source();
+    if (!ahead_.at_end()) tile_ahead_ = ahead_.tile();
   }
 
   const StreamParams& p_;
@@ -125,8 +118,8 @@ class StageRing {
   int slot_ = 0;
   uint32_t phase_ = 0;
   TileCursor ahead_;  // what is copied next
+  Tile tile_ahead_ = {};
   int stage_ahead_ = 0;
-  const uint8_t* source_ = nullptr;
 };
 
 // Copies the rows of x, and their groups behind them, to shared memory.
@@ -161,116 +154,173 @@ __device__ StagedRows staged_rows(const StreamParams& p, const uint8_t* x, int l
   return staged;
 }
 
-// Where the scales of a stage's blocks lie, if the product has such.
-template <class Format>
-__device__ const float* block_scales(const StreamParams& p, Tile tile, int column) {
-  const StreamParams::Product& product = p.products[tile.product];
-  if (product.scales == nullptr || product.span != ScaleSpan::kBlock128) return nullptr;
-  return product.scales + tile.row / 128 * ((p.inputs + 127) / 128) + column / 128;
+// Zeros behind each row of x, up to a whole span.
+__device__ inline void clear_padding(const StreamParams& p, uint8_t* x, int row_bytes) {
+  const int words = (p.x_pitch - row_bytes) / 4;
+  const int threads = static_cast<int>(blockDim.x) - kStreamThreads;
+  for (int i = static_cast<int>(threadIdx.x) - kStreamThreads; i < words * p.rows; i += threads) {
+    *reinterpret_cast<uint32_t*>(x + i / words * p.x_pitch + row_bytes + i % words * 4) = 0;
+  }
 }
 
-// kRows is 1 or the most there may be.
+// Sums of the columns of each warp, on their way to the warps that finish a tile.
+template <int kRows>
+struct Partials {
+  static constexpr int kTiles = 4;  // between the two
+  float sums[kTiles][kStreamWarps][kRows][kTileRows];
+  uint64_t full[kTiles];
+  uint64_t empty[kTiles];
+};
+
+// What a warp does that multiplies.
 template <class Format, int kRows>
-__global__ void __launch_bounds__(kStreamThreads, 1)
+__device__ void multiply_tiles(const StreamParams& p, StageRing<Format>& ring, const StagedRows& x,
+                               Partials<kRows>& partials, int warp, int lane) {
+  int count = 0;
+  for (TileCursor cursor(p); !cursor.at_end(); cursor.advance(), ++count) {
+    const Tile tile = cursor.tile();
+    Sums sums[2] = {};
+    for (int stage = 0; stage < ring.per_tile(); ++stage) {
+      const int column = ring.begin(stage);
+      const auto scales = Format::scales(p, tile, column);
+      const uint8_t* weights = ring.wait();
+      Format::multiply(sums, weights, column, x, scales, lane);
+      ring.release();
+    }
+    const int at = count % partials.kTiles;
+    const auto parity = static_cast<uint32_t>(count / partials.kTiles) & 1u;
+    barrier_wait(shared_address(&partials.empty[at]), parity ^ 1u);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int row = lane % 4 * 2 + i % 2;  // of x
+      if (row < kRows) partials.sums[at][warp][row][lane / 4 + i / 2 * 8] = sums[0][i] + sums[1][i];
+    }
+    __syncwarp();
+    if (lane == 0) barrier_arrive(shared_address(&partials.full[at]));
+  }
+}
+
+// What a warp does that finishes a row of x.
+template <int kRows>
+__device__ void finish_tiles(const StreamParams& p, Partials<kRows>& partials, int row, int lane) {
+  Finisher finisher(p, row, lane);
+  int count = 0;
+  for (TileCursor cursor(p); !cursor.at_end(); cursor.advance(), ++count) {
+    finisher.begin_tile(cursor.tile(), cursor.index());
+    const int at = count % partials.kTiles;
+    const auto parity = static_cast<uint32_t>(count / partials.kTiles) & 1u;
+    barrier_wait(shared_address(&partials.full[at]), parity);
+    float sum = 0;
+#pragma unroll
+    for (int w = 0; w < kStreamWarps; ++w) sum += partials.sums[at][w][row][lane % kTileRows];
+    __syncwarp();
+    if (lane == 0) barrier_arrive(shared_address(&partials.empty[at]));
+    finisher.end_tile(cursor.index(), sum);
+  }
+}
+
+template <int kRows>
+__device__ void init_partials(const StreamParams& p, Partials<kRows>& partials) {
+  for (int i = 0; i < partials.kTiles; ++i) {
+    barrier_init(shared_address(&partials.full[i]), kStreamWarps);
+    barrier_init(shared_address(&partials.empty[i]), static_cast<uint32_t>(p.rows));
+  }
+}
+
+// kRows is 1 or the most there may be. Behind the warps that multiply come as many that finish.
+template <class Format, int kRows>
+__global__ void __launch_bounds__(32 * (kStreamWarps + kRows), 1)
     stream_matmul_kernel(const __grid_constant__ StreamParams p) {
   extern __shared__ __align__(128) uint8_t memory[];
   __shared__ uint64_t filled[kStreamWarps][kMaxRingStages];
   __shared__ uint64_t x_here;
-  __shared__ float partial[2][kStreamWarps][kRows][kTileRows];
+  __shared__ Partials<kRows> partials;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-
-  StageRing<Format> ring(p, memory + warp * p.ring_stages * Format::kStageBytes, filled[warp], warp,
-                         lane);
   launch_dependents();
   uint8_t* x_memory = memory + kStreamWarps * p.ring_stages * Format::kStageBytes;
-  if (threadIdx.x == 0) {
-    barrier_init(shared_address(&x_here));
-    barrier_init_fence();
+  if (warp >= kStreamWarps) {
+    if (warp == kStreamWarps && lane == 0) {
+      barrier_init(shared_address(&x_here), 1);
+      init_partials(p, partials);
+      barrier_init_fence();
+    }
+    clear_padding(p, x_memory, operand_row_bytes(Format::kOperand, p.inputs));
+    __syncthreads();
+    wait_for_earlier_kernels();
+    if (warp == kStreamWarps && lane == 0) {
+      copy_operand<Format>(p, x_memory, shared_address(&x_here));
+    }
+    const int row = warp - kStreamWarps;
+    __syncwarp();
+    if (row < p.rows) finish_tiles(p, partials, row, lane);
+    return;
   }
+  StageRing<Format> ring(p, memory + warp * p.ring_stages * Format::kStageBytes, filled[warp], warp,
+                         lane);
   __syncthreads();
-  wait_for_earlier_kernels();
-  if (threadIdx.x == 0) copy_operand<Format>(p, x_memory, shared_address(&x_here));
-  const bool finishes = warp < p.rows;
-  Finisher finisher(p, finishes ? warp : 0, lane);
   const StagedRows x = staged_rows<Format>(p, x_memory, lane);
   barrier_wait(shared_address(&x_here), 0);
-
-  int buffer = 0;
-  for (TileCursor cursor(p); !cursor.at_end(); cursor.advance()) {
-    const Tile tile = cursor.tile();
-    if (finishes) finisher.begin_tile(tile, cursor.index());
-    Sums sums = {};
-    for (int stage = 0; stage < ring.per_tile(); ++stage) {
-      const float* scales = block_scales<Format>(p, tile, ring.begin(stage));
-      const uint8_t* weights = ring.wait();
-      Format::template multiply<kRows>(sums, weights, ring.begin(stage), ring.columns(stage), x,
-                                       scales, lane);
-      ring.release();
-    }
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int column = lane % 4 * 2 + i % 2;  // of the matrix product: the row of x
-      if (column < kRows) partial[buffer][warp][column][lane / 4 + i / 2 * 8] = sums[i];
-    }
-    __syncthreads();
-    if (finishes) {
-      float sum = 0;
-#pragma unroll
-      for (int w = 0; w < kStreamWarps; ++w) sum += partial[buffer][w][warp][lane % kTileRows];
-      finisher.end_tile(cursor.index(), sum);
-    }
-    buffer ^= 1;
-  }
+  multiply_tiles(p, ring, x, partials, warp, lane);
 }
 
 // Memory of a multiprocessor that one CTA may have, less what the kernel declares itself; and more
 // than half of it, so that no CTA of the next kernel comes beside one that has not ended.
-inline constexpr int kMaxStreamShared = 227 * 1024 - 6 * 1024;
+inline constexpr int kMaxStreamShared = 227 * 1024 - 11 * 1024;
 inline constexpr int kMinStreamShared = 118 * 1024;
 inline constexpr int kMinRingStages = 2;
 extern int ring_limit;  // TUNING
 
+// Bytes from row to row of x in shared memory: whole spans, and so that the rows begin in other
+// banks.
 template <class Format>
-int operand_shared_bytes(int rows, int inputs) {
-  const int row = operand_row_bytes(Format::kOperand, inputs) +
-                  operand_padding(Format::kOperand, inputs);
+int staged_pitch(int inputs) {
+  const int spans = (inputs + Format::kSpanColumns - 1) / Format::kSpanColumns;
+  const int padding = Format::kOperand == OperandType::kBF16 ? 64 : 32;
+  return operand_row_bytes(Format::kOperand, spans * Format::kSpanColumns) + padding;
+}
+
+template <class Format>
+int staged_bytes(int rows, int inputs) {
   const bool has_groups = Format::kOperand == OperandType::kInt8;
-  return rows * (row + (has_groups ? inputs / 32 * static_cast<int>(sizeof(OperandGroup)) : 0));
+  const int group_bytes = has_groups ? inputs / 32 * static_cast<int>(sizeof(OperandGroup)) : 0;
+  return rows * (staged_pitch<Format>(inputs) + group_bytes);
+}
+
+// The stages for which there is room beside x, up to what is worth while.
+template <class Format>
+int ring_stages(int rows, int inputs) {
+  const int room = kMaxStreamShared - staged_bytes<Format>(rows, inputs);
+  return std::min(ring_limit, room / (kStreamWarps * Format::kStageBytes));
 }
 
 template <class Format, int kRows>
-void launch_stream(Stream stream, const StreamParams& params, int shared_bytes) {
+void launch_stream(Stream stream, StreamParams params) {
   static const bool allowed = [] {
     allow_shared_bytes(stream_matmul_kernel<Format, kRows>, kMaxStreamShared);
     return true;
   }();
   static_cast<void>(allowed);
+  params.x_pitch = staged_pitch<Format>(params.inputs);
+  params.ring_stages = ring_stages<Format>(params.rows, params.inputs);
+  if (Format::kMapped) map_matrices(params, Format::kStageBytes / kTileRows);
+  const int shared_bytes = staged_bytes<Format>(params.rows, params.inputs) +
+                           params.ring_stages * kStreamWarps * Format::kStageBytes;
   launch(stream, stream_matmul_kernel<Format, kRows>,
          dim3(static_cast<unsigned>(std::min(params.num_groups, num_multiprocessors()))),
-         dim3(kStreamThreads), static_cast<size_t>(std::max(shared_bytes, kMinStreamShared)),
-         params);
+         dim3(32 * (kStreamWarps + kRows)),
+         static_cast<size_t>(std::max(shared_bytes, kMinStreamShared)), params);
 }
 
 // Rows of x for which there is no room beside the ring go to a launch of their own.
-template <class Format>
+template <template <int> class Format>
 void stream_format(Stream stream, const StreamParams& all) {
-  constexpr int kRingBytes = kStreamWarps * Format::kStageBytes;  // one stage of each warp
   int most = all.rows;
-  const auto room = [&](int rows) {
-    return (kMaxStreamShared - operand_shared_bytes<Format>(rows, all.inputs)) / kRingBytes;
-  };
-  while (room(most) < kMinRingStages) --most;
-  CHECK(most > 0);
+  while (most > 1 && ring_stages<Format<kMaxStreamRows>>(most, all.inputs) < kMinRingStages) --most;
   for (int first = 0; first < all.rows; first += most) {
-    StreamParams params = rows_of(all, first, std::min(most, all.rows - first));
-    params.ring_stages = std::min(ring_limit, room(params.rows));
-    params.x_pitch = operand_row_bytes(Format::kOperand, all.inputs) +
-                     operand_padding(Format::kOperand, all.inputs);
-    const int shared_bytes =
-        operand_shared_bytes<Format>(params.rows, all.inputs) + params.ring_stages * kRingBytes;
-    if (params.rows == 1) launch_stream<Format, 1>(stream, params, shared_bytes);
-    else launch_stream<Format, kMaxStreamRows>(stream, params, shared_bytes);
+    const StreamParams part = rows_of(all, first, std::min(most, all.rows - first));
+    if (part.rows == 1) launch_stream<Format<1>, 1>(stream, part);
+    else launch_stream<Format<kMaxStreamRows>, kMaxStreamRows>(stream, part);
   }
 }
 

@@ -5,7 +5,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/ptx.cuh"
-#include "kernels/cuda/stream_params.h"
+#include "kernels/cuda/stream_params.cuh"
 #include "kernels/cuda/tile_format.h"
 
 namespace hachi::ops::cuda {
@@ -103,11 +103,39 @@ StreamParams rows_of(const StreamParams& all, int first, int count) {
   return part;
 }
 
+void map_matrices(StreamParams& params, int box_bytes) {
+  using Encode = decltype(&cuTensorMapEncodeTiled);
+  static const Encode encode = [] {
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+    CHECK_CUDA(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
+                                                cudaEnableDefault, &found));
+    CHECK(found == cudaDriverEntryPointSuccess);
+    return reinterpret_cast<Encode>(function);
+  }();
+  // In units of two bytes, whatever the elements are.
+  for (int i = 0; i < StreamMatmul::kMaxProducts && params.products[i].data != nullptr; ++i) {
+    const StreamParams::Product& product = params.products[i];
+    const auto row_bytes = static_cast<cuuint64_t>(params.inputs) *
+                           static_cast<cuuint64_t>(params.element_bytes);
+    const cuuint64_t sizes[2] = {row_bytes / 2, static_cast<cuuint64_t>(product.outputs)};
+    const cuuint32_t box[2] = {static_cast<cuuint32_t>(box_bytes) / 2, kTileRows};
+    const cuuint32_t steps[2] = {1, 1};
+    const CUresult result =
+        encode(&params.maps[i], CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<uint8_t*>(product.data),
+               sizes, &row_bytes, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+               CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
+               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    CHECK(result == CUDA_SUCCESS);
+  }
+}
+
 void stream_matmul(Stream stream, const StreamMatmul& args) {
   check_arguments(args);
   StreamParams params = {};
   params.rows = args.rows;
   params.inputs = static_cast<int>(args.w[0].inputs);
+  params.element_bytes = args.w[0].layout == Layout::kBF16 ? 2 : 1;
   params.x = static_cast<const uint8_t*>(args.x.rows);
   if (args.x.type == OperandType::kInt8) params.x_groups = args.x.groups;
   params.x_squares = args.x.squares;
@@ -125,10 +153,11 @@ void stream_matmul(Stream stream, const StreamMatmul& args) {
     const Matrix& w = args.w[i];
     params.products[i] = {static_cast<const uint8_t*>(w.data), w.scales, w.span,
                           is_gated(args.finish) && i > 0 ? nullptr : args.y[i],
-                          static_cast<int>(w.outputs)};
+                          static_cast<int>(w.outputs),
+                          static_cast<int>(w.outputs) / params.group_outputs};
     if (w.layout != Layout::kF8) params.products[i].scales = nullptr;
     if (is_gated(args.finish) && i > 0) continue;
-    params.num_groups += static_cast<int>(w.outputs) / params.group_outputs;
+    params.num_groups += params.products[i].groups;
   }
   run(stream, args.w[0].layout, params);
 }

@@ -1,21 +1,26 @@
 // What one launch of stream_kernel.cuh takes: StreamMatmul, with its products' tiles as one list.
 #pragma once
 
+#include <cuda.h>
+
 #include "kernels/cuda/stream_matmul.h"
 
 namespace hachi::ops::cuda {
 
 struct StreamParams {
+  CUtensorMap maps[StreamMatmul::kMaxProducts];  // of layouts in rows; set for each launch
   struct Product {
     const uint8_t* data;
     const float* scales;
     ScaleSpan span;
     void* y;
     int outputs;
+    int groups;  // of outputs
   };
   Product products[StreamMatmul::kMaxProducts];
   int rows;    // T
   int inputs;  // I
+  int element_bytes;  // of layouts in rows
 
   // A CTA takes groups of outputs, 16 or 32, whose finish it does at once. Group after group of one
   // product, then of the next; gated: of both.
@@ -47,14 +52,12 @@ void stream_int4_min(Stream stream, const StreamParams& params);
 void stream_int8(Stream stream, const StreamParams& params);
 void stream_int8_half(Stream stream, const StreamParams& params);
 
-// Bytes of a row of x, and those by which its copy in shared memory is longer, so that the rows
-// begin in other banks.
+// Fills `maps` for boxes of 16 rows and this many bytes of each.
+void map_matrices(StreamParams& params, int box_bytes);
+
+// Bytes of a row of x.
 constexpr int operand_row_bytes(OperandType type, int inputs) {
   return type == OperandType::kBF16 ? 2 * inputs : inputs;
-}
-constexpr int operand_padding(OperandType type, int inputs) {
-  if (type == OperandType::kInt8) return 32;
-  return inputs % 64 == 0 ? 64 : 0;
 }
 
 }  // namespace hachi::ops::cuda
