@@ -133,15 +133,20 @@ __device__ inline void mma_s8_k16(int (&c)[4], uint32_t a0, uint32_t a1, uint32_
       : "r"(a0), "r"(a1), "r"(b0));
 }
 
-// Bytes 2 * kPair and 2 * kPair + 1 of `bytes`, e4m3, as two bf16; exact but for NaN.
+// Bytes 2 * kPair and 2 * kPair + 1 of `bytes`, e4m3, as two bf16 that are 2^-120 times as large:
+// sign, exponent and mantissa are only moved to where bf16 has them. Exact but for NaN.
 template <int kPair>
-__device__ inline uint32_t f8_pair_to_bf16(uint32_t bytes) {
-  // Exponent and mantissa go where bf16 has them, which reads as the value times 2^-120.
-  const uint32_t spread = __byte_perm(bytes, 0, kPair == 0 ? 0x1404 : 0x3424);
-  const uint32_t scaled = (spread & 0x80008000u) | ((spread >> 4) & 0x07f007f0u);
-  uint32_t value;
-  asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(value) : "r"(scaled), "r"(0x7b807b80u));  // 2^120
-  return value;
+__device__ inline uint32_t small_bf16_of_f8(uint32_t bytes) {
+  uint32_t extended;  // with its sign in the upper byte of each half
+  asm("prmt.b32 %0, %1, 0, %2;" : "=r"(extended) : "r"(bytes), "n"(kPair == 0 ? 0x9180 : 0xb3a2));
+  return (extended << 4) & 0x87f087f0u;
+}
+
+// Two bf16 times 2^100.
+__device__ inline uint32_t enlarged_bf16(uint32_t pair) {
+  uint32_t large;
+  asm("mul.rn.bf16x2 %0, %1, %2;" : "=r"(large) : "r"(pair), "r"(0x71807180u));
+  return large;
 }
 
 // The two f16 in a word.

@@ -2,6 +2,9 @@
 // columns) comes into shared memory, and how it is multiplied with the staged rows of x. In a
 // matrix product k may run in any order, so each lane reads neighbouring bytes of a row.
 #pragma once
+#ifndef WIDE
+#define WIDE 2
+#endif
 
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/stream_finish.cuh"
@@ -24,7 +27,7 @@ using Sums = float[4];
 template <int kElementBytes, int kRows>
 struct RowStage {
   static constexpr OperandType kOperand = OperandType::kBF16;
-  static constexpr int kPitch = kRows == 1 ? 512 : 256;  // bytes; less ring, more room for x
+  static constexpr int kPitch = kRows == 1 && kElementBytes >= WIDE ? 512 : 256;  // bytes; less ring, more room for x
   static constexpr int kStageColumns = kPitch / kElementBytes;
   static constexpr int kSpanColumns = 512 / kElementBytes;
   static constexpr int kStageBytes = kTileRows * kPitch;
@@ -59,6 +62,8 @@ struct BF16Format : RowStage<2, kRows> {
   }
 };
 
+// The products are of small weights and of enlarged x (ptx.cuh; |x| is below 2^27), which together
+// are 2^-20 times too small.
 template <int kRows>
 struct F8Format : RowStage<1, kRows> {
   using Base = RowStage<1, kRows>;
@@ -76,7 +81,8 @@ struct F8Format : RowStage<1, kRows> {
 #pragma unroll
     for (int i = 0; i < kBlocks; ++i) {
       const int at = min(column / 128 + i, in_row - 1);
-      result.of_block[i] = blocks ? product.scales[tile.row / 128 * in_row + at] : 1.0f;
+      const float scale = blocks ? product.scales[tile.row / 128 * in_row + at] : 1.0f;
+      result.of_block[i] = scale * 0x1p20f;
     }
     return result;
   }
@@ -116,8 +122,8 @@ struct F8Format : RowStage<1, kRows> {
   // Four weights of rows g and g + 8.
   __device__ static void multiply_four(Sums& sums, uint32_t a, uint32_t b, uint32_t x0,
                                        uint32_t x1) {
-    mma_bf16_k16(sums, f8_pair_to_bf16<0>(a), f8_pair_to_bf16<0>(b), f8_pair_to_bf16<1>(a),
-                 f8_pair_to_bf16<1>(b), x0, x1);
+    mma_bf16_k16(sums, small_bf16_of_f8<0>(a), small_bf16_of_f8<0>(b), small_bf16_of_f8<1>(a),
+                 small_bf16_of_f8<1>(b), enlarged_bf16(x0), enlarged_bf16(x1));
   }
 };
 
