@@ -2,7 +2,7 @@
 // rows, each in one stream of bytes.
 #pragma once
 
-#include "core/tensor.h"
+#include "core/dtype.h"
 #include "kernels/cuda/types.h"
 
 namespace hachi::ops::cuda {

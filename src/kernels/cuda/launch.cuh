@@ -1,0 +1,64 @@
+// How kernels are launched: each may start before the one before it has ended (programmatic
+// dependent launch), so each calls wait_for_earlier_kernels() of ptx.cuh before it reads or writes
+// activations.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <string_view>
+
+#include "kernels/cuda/types.h"
+
+namespace hachi::inline core {
+// Of core/check.h, which nvcc cannot read: it stumbles over fmt's constexpr functions.
+[[noreturn]] void check_failed(const char* file, int line, std::string_view what);
+}  // namespace hachi::inline core
+
+namespace hachi::ops::cuda {
+
+// For calls that fail only if our own arguments are wrong or the GPU is lost.
+inline void check_cuda(cudaError_t error, const char* file, int line) {
+  if (error != cudaSuccess) check_failed(file, line, cudaGetErrorString(error));
+}
+
+#define CHECK(condition) \
+  ((condition) ? (void)0 : ::hachi::core::check_failed(__FILE__, __LINE__, #condition))
+#define CHECK_CUDA(call) ::hachi::ops::cuda::check_cuda((call), __FILE__, __LINE__)
+
+template <class... Parameters, class... Arguments>
+void launch(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+            size_t shared_bytes, const Arguments&... arguments) {
+  cudaLaunchAttribute early_start = {};
+  early_start.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early_start.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &early_start;
+  config.numAttrs = 1;
+  CHECK_CUDA(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
+}
+
+// Allows a kernel this much dynamic shared memory.
+template <class... Parameters>
+void allow_shared_bytes(void (*kernel)(Parameters...), int bytes) {
+  CHECK_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  CHECK_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                  cudaSharedmemCarveoutMaxShared));
+}
+
+// Of the device in use.
+inline int num_multiprocessors() {
+  static const int count = [] {
+    int device = 0;
+    int value = 0;
+    CHECK_CUDA(cudaGetDevice(&device));
+    CHECK_CUDA(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device));
+    return value;
+  }();
+  return count;
+}
+
+}  // namespace hachi::ops::cuda
