@@ -1,0 +1,416 @@
+// Attention of single tokens: one kernel from q, k, v to the operand of the next product. Its time
+// is that of reading the cache once, for which it keeps some 64 KB a multiprocessor in flight.
+//
+// A block is two groups of four warps, each a worker of its own: a worker takes one part of the
+// positions of one kv head of one row after another, its warps tiles in turn. The last of a head's
+// workers to arrive merges the parts, in their order.
+#include <algorithm>
+
+#include "kernels/cuda/attention_launch.cuh"
+#include "kernels/cuda/attention_one.cuh"
+#include "kernels/cuda/attention_parts.h"
+
+namespace hachi::ops::cuda::attend {
+namespace {
+
+constexpr int kWarps = 4;  // of a group
+constexpr int kGroupThreads = 32 * kWarps;
+constexpr int kGroups = 2;
+constexpr int kMaxHeads = 8;  // of a kv head
+constexpr float kLog2E = 1.44269504f;
+
+// What the workers leave for the one that merges: slots of (row, kv head, part).
+struct Parts {
+  int* arrived;  // [rows,G], zero between launches
+  float2* sums;  // [slots,R]: top and total, R = H/G
+  float4* o;     // [slots,R*D/4]
+};
+
+Parts parts_in(const Attention& args) {
+  auto* at = static_cast<char*>(args.workspace);
+  Parts parts{};
+  parts.arrived = reinterpret_cast<int*>(at);
+  at += kRowsALaunch * args.num_heads * 4;
+  parts.sums = reinterpret_cast<float2*>(at);
+  at += std::min(args.batch.num_tokens, kRowsALaunch) * args.num_heads * kMaxParts * 8;
+  parts.o = reinterpret_cast<float4*>(at);
+  return parts;
+}
+
+template <int kHeadDim>
+struct GroupShared {
+  float o[kWarps][kMaxHeads][kHeadDim];
+  float2 sums[kWarps][kMaxHeads];
+  int last;
+};
+
+// Weighs results by their sums: an online softmax over results in place of positions.
+struct Merged {
+  float top = kNone, total = 0;
+  float4 o = make_float4(0, 0, 0, 0);
+
+  template <int kCount>
+  __device__ void add(const float2 (&sums)[kCount], const float4 (&more)[kCount]) {
+    float larger = top;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) larger = fmaxf(larger, sums[i].x);
+    const float own = exp2_fast(top - larger);
+    top = larger;
+    total *= own;
+    o.x *= own, o.y *= own, o.z *= own, o.w *= own;
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const float f = exp2_fast(sums[i].x - larger);
+      total += f * sums[i].y;
+      o.x += f * more[i].x, o.y += f * more[i].y, o.z += f * more[i].z, o.w += f * more[i].w;
+    }
+  }
+};
+
+// Four neighbouring results of a row, from element `at` of it. All lanes of a warp come here; eight
+// neighbours have a group of 32.
+__device__ void put(const Attention& args, int row, int64_t at, float4 x, bool active) {
+  const int64_t where = row * args.num_heads * args.head_dim + at;
+  const uint2 rounded = make_uint2(to_bf16_pair(x.x, x.y), to_bf16_pair(x.z, x.w));
+  if (active && args.y != nullptr) {
+    *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(args.y) + where) = rounded;
+  }
+  if (args.next.rows == nullptr) return;
+  if (args.next.type == OperandType::kBF16) {
+    if (active) {
+      *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(args.next.rows) + where) = rounded;
+    }
+    return;
+  }
+  float largest = fmaxf(fmaxf(fabsf(x.x), fabsf(x.y)), fmaxf(fabsf(x.z), fabsf(x.w)));
+  for (int lanes = 4; lanes > 0; lanes /= 2) {
+    largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, lanes));
+  }
+  const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+  const int q[4] = {__float2int_rn(x.x * inverse), __float2int_rn(x.y * inverse),
+                    __float2int_rn(x.z * inverse), __float2int_rn(x.w * inverse)};
+  int sum = q[0] + q[1] + q[2] + q[3];
+  for (int lanes = 4; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(kAllLanes, sum, lanes);
+  if (!active) return;
+  *reinterpret_cast<char4*>(static_cast<int8_t*>(args.next.rows) + where) =
+      make_char4(static_cast<signed char>(q[0]), static_cast<signed char>(q[1]),
+                 static_cast<signed char>(q[2]), static_cast<signed char>(q[3]));
+  if (where % 32 == 0) args.next.groups[where / 32] = {largest / 127.0f, sum};
+}
+
+template <class Cache, int kHeadDim>
+struct Worker {
+  const Attention& args;
+  const Parts& parts;
+  GroupShared<kHeadDim>& shared;
+  const int group, warp, gq, t, heads;  // heads of a kv head
+  Tile<Cache, kHeadDim> tile;
+  Sums<Cache, kHeadDim> sums;
+  uint4 q[kHeadDim / 32];
+  typename Cache::Raw new_key[kHeadDim / 32], new_value[kHeadDim / 64];
+
+  __device__ char* page(void* cache, int number, int head) const {
+    return static_cast<char*>(cache) + number * args.kv.page_bytes +
+           int64_t{head} * (kPage * kHeadDim * Cache::kBytes);
+  }
+
+  // q of the heads, one a quad, and the new key and value, in all quads the same.
+  __device__ void prepare(const Work& item) {
+    const int64_t row = item.first_row + item.row;
+    const auto* cos_sin = args.cos_sin + row * kHeadDim;
+    auto head = [&](const void* x, int64_t number) {
+      return static_cast<const __nv_bfloat16*>(x) + row * args.stride + number * kHeadDim;
+    };
+    QuadRow<kHeadDim> query, key;
+    query.clear();
+    if (gq < heads) query.load(head(args.q, item.head * heads + gq), t);
+    key.load(head(args.k, item.head), t);
+    uint4 value[kHeadDim / 64];
+#pragma unroll
+    for (int b = 0; b < kHeadDim / 64; ++b) {
+      value[b] = *reinterpret_cast<const uint4*>(head(args.v, item.head) + 64 * b + 8 * gq);
+    }
+    prepare_head(
+        query, args.query_norm, args, cos_sin, t,
+        [](const float* x) {
+          return make_uint4(Cache::word(x[0], x[1]), Cache::word(x[2], x[3]),
+                            Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
+        },
+        q);
+    if (item.end != item.split.first_tile + item.split.tiles) return;
+    prepare_head(key, args.key_norm, args, cos_sin, t, Cache::store, new_key);
+#pragma unroll
+    for (int b = 0; b < kHeadDim / 64; ++b) {
+      float x[8];
+      unpack(value[b], x);
+      new_value[b] = Cache::store(x);
+    }
+  }
+
+  // The newest position goes into the tile that was loaded without it, and into the cache.
+  __device__ void put_key(const Work& item, int number, int at) {
+    const int slot = item.split.position % kTile;
+    if (gq != slot % 8) return;
+    auto* row = Tile<Cache, kHeadDim>::row(page(args.kv.keys, number, item.head), at, slot);
+#pragma unroll
+    for (int c = 0; c < kHeadDim / 32; ++c) {
+      if (slot < 8) tile.k[0][c] = new_key[c];
+      if (slot >= 8) tile.k[1][c] = new_key[c];
+      row[4 * c + t] = new_key[c];
+    }
+  }
+  __device__ void put_value(const Work& item, int number, int at) {
+    const int slot = item.split.position % kTile;
+    auto* row = Tile<Cache, kHeadDim>::row(page(args.kv.values, number, item.head), at, slot);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (value_slot(i, t) != slot) continue;
+#pragma unroll
+      for (int b = 0; b < kHeadDim / 64; ++b) {
+        tile.v[i][b] = new_value[b];
+        row[8 * b + gq] = new_value[b];
+      }
+    }
+  }
+
+  // Positions that are not seen may hold anything, also what is no number.
+  __device__ void hide_scores(const Work& item, int at, float (&s)[4]) const {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int position = at * kTile + gq + 8 * (i / 2);
+      if (position < item.split.first_seen || position > item.split.position) s[i] = kNone;
+    }
+  }
+  __device__ void hide_values(const Work& item, int at) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int position = at * kTile + value_slot(i, t);
+      if (position >= item.split.first_seen && position <= item.split.position) continue;
+#pragma unroll
+      for (int b = 0; b < kHeadDim / 64; ++b) tile.v[i][b] = {};
+    }
+  }
+
+  __device__ void load_keys(const Ahead& ahead, int number) {
+    tile.load_keys(page(args.kv.keys, number, ahead.work.head), ahead.tile, gq, t);
+  }
+  __device__ void load_values(const Ahead& ahead, int number) {
+    tile.load_values(page(args.kv.values, number, ahead.work.head), ahead.tile, gq, t);
+  }
+
+  // One tile; the loads of the next begin as soon as registers are free. `number` is the page of
+  // the tile, `next` that of the tile ahead.
+  __device__ void step(const Work& item, int at, int number, const Ahead& ahead, int next) {
+    const bool newest = at == item.split.position / kTile;
+    const bool border = newest || at == item.split.first_tile;
+    if (newest) put_key(item, number, at);
+    float s[4] = {};
+    tile.scores(q, s);
+    if (ahead.valid()) load_keys(ahead, next);
+    const float scale = args.score_scale * kLog2E;
+#pragma unroll
+    for (float& score : s) score *= scale;
+    if (newest) put_value(item, number, at);
+    if (border) {
+      hide_scores(item, at, s);
+      hide_values(item, at);
+    }
+    sums.add(tile, s);
+    if (ahead.valid()) load_values(ahead, next);
+  }
+
+  // The warps' sums to shared memory.
+  __device__ void gather() {
+    sums.finish();
+    group_barrier(1 + group, kGroupThreads);  // the item before is done with
+#pragma unroll
+    for (int c = 0; c < 2; ++c) {
+      const int head = 2 * t + c;
+      if (head >= heads) continue;
+      if (gq == 0) shared.sums[warp][head] = make_float2(sums.top[c], sums.total[c]);
+      constexpr int kOwn = kHeadDim / 16;
+      float* to = shared.o[warp][head] + 8 * gq;
+#pragma unroll
+      for (int j = 0; j < kOwn; j += 4) {
+        constexpr int kPartner = kHeadDim == 64 ? 4 : 64;  // elements
+        *reinterpret_cast<float4*>(to + j) = make_float4(
+            sums.o[j][c], sums.o[j + 1][c], sums.o[j + 2][c], sums.o[j + 3][c]);
+        *reinterpret_cast<float4*>(to + kPartner + j) = make_float4(
+            sums.o[j][2 + c], sums.o[j + 1][2 + c], sums.o[j + 2][2 + c], sums.o[j + 3][2 + c]);
+      }
+    }
+    group_barrier(1 + group, kGroupThreads);
+  }
+
+  __device__ Merged merge_warps(int i) const {
+    const int head = i / (kHeadDim / 4);
+    float2 s[kWarps];
+    float4 o[kWarps];
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w) {
+      s[w] = shared.sums[w][head];
+      o[w] = reinterpret_cast<const float4*>(shared.o[w][head])[i % (kHeadDim / 4)];
+    }
+    Merged merged;
+    merged.add(s, o);
+    return merged;
+  }
+
+  __device__ Merged merge_parts(int64_t slot, int count, int i) const {
+    constexpr int kAtOnce = 16;  // loads in flight
+    const int head = i / (kHeadDim / 4);
+    Merged merged;
+    for (int first = 0; first < count; first += kAtOnce) {
+      float2 s[kAtOnce];
+      float4 o[kAtOnce];
+#pragma unroll
+      for (int p = 0; p < kAtOnce; ++p) {
+        const int64_t at = slot + first + p;
+        const bool there = first + p < count;
+        s[p] = there ? __ldcg(parts.sums + at * heads + head) : make_float2(kNone, 0);
+        o[p] = there ? __ldcg(parts.o + at * heads * (kHeadDim / 4) + i) : make_float4(0, 0, 0, 0);
+      }
+      merged.add(s, o);
+    }
+    return merged;
+  }
+
+  // True in the worker that comes last, which then sees what all others wrote.
+  __device__ bool arrive(const Work& item) {
+    group_barrier(1 + group, kGroupThreads);
+    if (threadIdx.x % kGroupThreads == 0) {
+      int* counter = parts.arrived + item.row * args.num_kv_heads + item.head;
+      __threadfence();
+      shared.last = atomicAdd(counter, 1) == item.split.parts - 1;
+      if (shared.last) *counter = 0;
+      __threadfence();
+    }
+    group_barrier(1 + group, kGroupThreads);
+    return shared.last != 0;
+  }
+
+  __device__ void finish(const Work& item) {
+    gather();
+    const int64_t slot =
+        (int64_t{item.row} * args.num_kv_heads + item.head) * kMaxParts;
+    const int count = heads * kHeadDim / 4;
+    const bool whole = item.split.parts == 1;
+    if (!whole) {
+      for (int i = threadIdx.x % kGroupThreads; i < count; i += kGroupThreads) {
+        const Merged merged = merge_warps(i);
+        const int64_t own = slot + item.part;
+        __stcg(parts.o + own * count + i, merged.o);
+        if (i % (kHeadDim / 4) == 0) {
+          __stcg(parts.sums + own * heads + i / (kHeadDim / 4),
+                 make_float2(merged.top, merged.total));
+        }
+      }
+      if (!arrive(item)) return;
+    }
+    for (int first = 0; first < count; first += kGroupThreads) {
+      const int i = first + threadIdx.x % kGroupThreads;
+      const bool active = i < count;
+      Merged merged;
+      if (active) merged = whole ? merge_warps(i) : merge_parts(slot, item.split.parts, i);
+      const float f = active ? 1.0f / merged.total : 0.0f;
+      put(args, item.first_row + item.row, int64_t{item.head} * heads * kHeadDim + 4 * i,
+          make_float4(merged.o.x * f, merged.o.y * f, merged.o.z * f, merged.o.w * f), active);
+    }
+  }
+};
+
+// Old positions are read before the wait: no kernel that may still run has written them, nor the
+// positions and page numbers of the step.
+template <class Cache, int kHeadDim>
+__global__ void __launch_bounds__(kGroups* kGroupThreads, 1)
+    one_kernel(const __grid_constant__ Attention args, const __grid_constant__ Parts parts,
+               int first_row, int rows, int max_parts) {
+  allow_next_kernel();
+  extern __shared__ __align__(16) char memory[];
+  const int group = threadIdx.x / kGroupThreads, lane = threadIdx.x % 32;
+  const int warp = threadIdx.x / 32 % kWarps;
+  Worker<Cache, kHeadDim> worker{args,
+                                 parts,
+                                 reinterpret_cast<GroupShared<kHeadDim>*>(memory)[group],
+                                 group,
+                                 warp,
+                                 lane / 4,
+                                 lane % 4,
+                                 static_cast<int>(args.num_heads / args.num_kv_heads)};
+  Work item(args, first_row, rows, max_parts, static_cast<int>(blockIdx.x + group * gridDim.x),
+            static_cast<int>(kGroups * gridDim.x));
+  Ahead ahead(item, warp, kWarps);
+  int page = 0, next_page = 0;
+  if (ahead.valid()) {
+    next_page = ahead.page();
+    worker.load_keys(ahead, next_page);
+    worker.load_values(ahead, next_page);
+  }
+  wait_for_earlier_kernels();
+  for (; item.valid(); item.next()) {
+    worker.prepare(item);
+    worker.sums.clear();
+    for (int tile = item.begin + warp; tile < item.end; tile += kWarps) {
+      page = next_page;
+      ahead.next();
+      if (ahead.valid()) next_page = ahead.page();
+      worker.step(item, tile, page, ahead, next_page);
+    }
+    worker.finish(item);
+  }
+}
+
+int multiprocessors() {
+  static const int count = [] {
+    int device = 0, found = 0;
+    HACHI_ATTEND_CHECK(cudaGetDevice(&device));
+    HACHI_ATTEND_CHECK(
+        cudaDeviceGetAttribute(&found, cudaDevAttrMultiProcessorCount, device));
+    return found;
+  }();
+  return count;
+}
+
+template <class Cache, int kHeadDim>
+void run_one(Stream stream, const Attention& args) {
+  // So much that blocks of two kernels do not share a multiprocessor while others have none.
+  constexpr int kShared = 116 * 1024;
+  static_assert(kGroups * sizeof(GroupShared<kHeadDim>) <= kShared);
+  auto* kernel = one_kernel<Cache, kHeadDim>;
+  static const bool allowed = (allow_shared(kernel, kShared), true);
+  (void)allowed;
+  const int64_t wanted = 256 / args.num_kv_heads;
+  const int max_parts = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMaxParts));
+  for (int64_t first = 0; first < args.batch.num_tokens; first += kRowsALaunch) {
+    const int64_t left = args.batch.num_tokens - first;
+    launch(kernel, dim3(static_cast<unsigned>(multiprocessors())), kGroups * kGroupThreads,
+           kShared, stream, args, parts_in(args), static_cast<int>(first),
+           static_cast<int>(std::min(left, kRowsALaunch)), max_parts);
+  }
+}
+
+template <class Cache>
+void run_one_of(Stream stream, const Attention& args) {
+  args.head_dim == 64 ? run_one<Cache, 64>(stream, args) : run_one<Cache, 128>(stream, args);
+}
+
+}  // namespace
+
+bool one_is_fast(const Attention& args) {
+  return args.type == DType::kBF16 && args.kv.dtype != DType::kF32 &&
+         (args.head_dim == 64 || args.head_dim == 128) &&
+         args.num_heads / args.num_kv_heads <= kMaxHeads;
+}
+
+void fast_one(Stream stream, const Attention& args) {
+  switch (args.kv.dtype) {
+    case DType::kBF16:
+      return run_one_of<Bf16Cache>(stream, args);
+    case DType::kF16:
+      return run_one_of<F16Cache>(stream, args);
+    default:
+      return run_one_of<F8Cache>(stream, args);
+  }
+}
+
+}  // namespace hachi::ops::cuda::attend
