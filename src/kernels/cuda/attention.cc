@@ -21,13 +21,16 @@ void check(const Attention& args) {
   CHECK(args.next.squares == nullptr);
 }
 
+// Of the parts of single tokens: 16 bytes for two results. They stay zero.
+int64_t parts_bytes(int64_t rows, int64_t num_heads, int64_t head_dim) {
+  return rows * num_heads * attend::kMaxParts * head_dim * 8;
+}
+
 }  // namespace
 
 int64_t attention_workspace(int64_t max_tokens, int64_t num_heads, int64_t head_dim) {
-  // A counter a token and head, where it is for any batch; then for each part of a token's
-  // positions two sums and a result, or plain()'s y.
   const int64_t rows = std::min(max_tokens, attend::kRowsALaunch);
-  return num_heads * (attend::kRowsALaunch * 4 + rows * attend::kMaxParts * (8 + 4 * head_dim));
+  return parts_bytes(rows, num_heads, head_dim) + rows * num_heads * head_dim * 4;  // plain()'s y
 }
 
 void attend_one(Stream stream, const Attention& args) {
@@ -36,8 +39,9 @@ void attend_one(Stream stream, const Attention& args) {
   if (attend::one_is_fast(args)) return attend::fast_one(stream, args);
   attend::prepare(stream, args);
   const int64_t row_bytes = args.num_heads * args.head_dim * traits(args.type).block_bytes;
-  // The counters at the beginning of the workspace stay zero.
-  auto* scratch = static_cast<char*>(args.workspace) + attend::kRowsALaunch * args.num_heads * 4;
+  auto* scratch = static_cast<char*>(args.workspace) +
+                  parts_bytes(std::min(args.batch.num_tokens, attend::kRowsALaunch),
+                              args.num_heads, args.head_dim);
   for (int64_t first = 0; first < args.batch.num_tokens; first += attend::kRowsALaunch) {
     const int64_t count = std::min(args.batch.num_tokens - first, attend::kRowsALaunch);
     void* y = args.y != nullptr ? static_cast<char*>(args.y) + first * row_bytes : scratch;

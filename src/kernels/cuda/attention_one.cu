@@ -2,8 +2,9 @@
 // is that of reading the cache once, for which it keeps some 64 KB a multiprocessor in flight.
 //
 // A block is two groups of four warps, each a worker of its own: a worker takes one part of the
-// positions of one kv head of one row after another, its warps tiles in turn. The last of a head's
-// workers to arrive merges the parts, in their order.
+// positions of one kv head of one row after another, its warps tiles in turn. The worker of the last
+// part merges all, in their order; it may wait for the others since all blocks run at once, and each
+// worker takes its items in the order of the list.
 #include <algorithm>
 
 #include "kernels/cuda/attention_launch.cuh"
@@ -19,29 +20,19 @@ constexpr int kGroups = 2;
 constexpr int kMaxHeads = 8;  // of a kv head
 constexpr float kLog2E = 1.44269504f;
 
-// What the workers leave for the one that merges: slots of (row, kv head, part).
-struct Parts {
-  int* arrived;  // [rows,G], zero between launches
-  float2* sums;  // [slots,R]: top and total, R = H/G
-  float4* o;     // [slots,R*D/4]
+// What the workers leave for the one that merges: slots of (row, kv head, part). Four results, and
+// the sums that they belong to, take two units of 16 bytes, which are written and read whole, so
+// that they say themselves whether they are there: no counter, no fence. Zero between launches.
+struct alignas(16) Unit {
+  float results[2];
+  float sum;  // the same for all results of a head: top, then total
+  uint32_t filled;
 };
 
-Parts parts_in(const Attention& args) {
-  auto* at = static_cast<char*>(args.workspace);
-  Parts parts{};
-  parts.arrived = reinterpret_cast<int*>(at);
-  at += kRowsALaunch * args.num_heads * 4;
-  parts.sums = reinterpret_cast<float2*>(at);
-  at += std::min(args.batch.num_tokens, kRowsALaunch) * args.num_heads * kMaxParts * 8;
-  parts.o = reinterpret_cast<float4*>(at);
-  return parts;
-}
-
 template <int kHeadDim>
-struct GroupShared {
+struct alignas(16) GroupShared {
   float o[kWarps][kMaxHeads][kHeadDim];
   float2 sums[kWarps][kMaxHeads];
-  int last;
 };
 
 // Weighs results by their sums: an online softmax over results in place of positions.
@@ -65,7 +56,41 @@ struct Merged {
       o.x += f * more[i].x, o.y += f * more[i].y, o.z += f * more[i].z, o.w += f * more[i].w;
     }
   }
+  __device__ void add(const Merged& more) {
+    const float2 sums[1] = {make_float2(more.top, more.total)};
+    const float4 results[1] = {more.o};
+    add(sums, results);
+  }
 };
+
+__device__ void store_unit(Unit* to, float a, float b, float sum, uint32_t filled) {
+  asm volatile(
+      "{\n.reg .b64 low, high;\n.reg .b128 all;\n"
+      "mov.b64 low, {%1, %2};\nmov.b64 high, {%3, %4};\nmov.b128 all, {low, high};\n"
+      "st.relaxed.gpu.global.b128 [%0], all;\n}" ::"l"(to),
+      "r"(__float_as_uint(a)), "r"(__float_as_uint(b)), "r"(__float_as_uint(sum)), "r"(filled)
+      : "memory");
+}
+__device__ bool load_unit(const Unit* from, float& a, float& b, float& sum) {
+  uint32_t words[4];
+  asm volatile(
+      "{\n.reg .b64 low, high;\n.reg .b128 all;\nld.relaxed.gpu.global.b128 all, [%4];\n"
+      "mov.b128 {low, high}, all;\nmov.b64 {%0, %1}, low;\nmov.b64 {%2, %3}, high;\n}"
+      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+      : "l"(from)
+      : "memory");
+  a = __uint_as_float(words[0]), b = __uint_as_float(words[1]), sum = __uint_as_float(words[2]);
+  return words[3] != 0;
+}
+__device__ void store_part(Unit* to, const Merged& part) {
+  store_unit(to, part.o.x, part.o.y, part.top, 1);
+  store_unit(to + 1, part.o.z, part.o.w, part.total, 1);
+}
+__device__ bool load_part(const Unit* from, float2& sums, float4& o) {
+  const bool first = load_unit(from, o.x, o.y, sums.x);
+  const bool second = load_unit(from + 1, o.z, o.w, sums.y);
+  return first && second;
+}
 
 // Four neighbouring results of a row, from element `at` of it. All lanes of a warp come here; eight
 // neighbours have a group of 32.
@@ -101,7 +126,6 @@ __device__ void put(const Attention& args, int row, int64_t at, float4 x, bool a
 template <class Cache, int kHeadDim>
 struct Worker {
   const Attention& args;
-  const Parts& parts;
   GroupShared<kHeadDim>& shared;
   const int group, warp, gq, t, heads;  // heads of a kv head
   Tile<Cache, kHeadDim> tile;
@@ -256,62 +280,52 @@ struct Worker {
     return merged;
   }
 
-  __device__ Merged merge_parts(int64_t slot, int count, int i) const {
-    constexpr int kAtOnce = 16;  // loads in flight
-    const int head = i / (kHeadDim / 4);
-    Merged merged;
-    for (int first = 0; first < count; first += kAtOnce) {
-      float2 s[kAtOnce];
-      float4 o[kAtOnce];
-#pragma unroll
-      for (int p = 0; p < kAtOnce; ++p) {
-        const int64_t at = slot + first + p;
-        const bool there = first + p < count;
-        s[p] = there ? __ldcg(parts.sums + at * heads + head) : make_float2(kNone, 0);
-        o[p] = there ? __ldcg(parts.o + at * heads * (kHeadDim / 4) + i) : make_float4(0, 0, 0, 0);
-      }
-      merged.add(s, o);
-    }
-    return merged;
+  __device__ Unit* unit(const Work& item, int part, int i) const {
+    const int64_t slot = (int64_t{item.row} * args.num_kv_heads + item.head) * kMaxParts + part;
+    return static_cast<Unit*>(args.workspace) + (slot * heads * (kHeadDim / 4) + i) * 2;
   }
 
-  // True in the worker that comes last, which then sees what all others wrote.
-  __device__ bool arrive(const Work& item) {
-    group_barrier(1 + group, kGroupThreads);
-    if (threadIdx.x % kGroupThreads == 0) {
-      int* counter = parts.arrived + item.row * args.num_kv_heads + item.head;
-      __threadfence();
-      shared.last = atomicAdd(counter, 1) == item.split.parts - 1;
-      if (shared.last) *counter = 0;
-      __threadfence();
+  // Adds `count` parts to `merged`, as soon as they are there, and empties their units.
+  __device__ void merge_parts(const Work& item, int count, int i, Merged& merged) const {
+    constexpr int kAtOnce = 8;  // loads in flight
+    for (int first = 0; first < count; first += kAtOnce) {
+      float2 sums[kAtOnce];
+      float4 o[kAtOnce];
+      bool all = false;
+      while (!all) {
+        all = true;
+#pragma unroll
+        for (int p = 0; p < kAtOnce; ++p) {
+          sums[p] = make_float2(kNone, 0);
+          o[p] = make_float4(0, 0, 0, 0);
+          if (first + p < count) all &= load_part(unit(item, first + p, i), sums[p], o[p]);
+        }
+      }
+      for (int p = first; p < min(count, first + kAtOnce); ++p) {
+        store_unit(unit(item, p, i), 0, 0, 0, 0);
+        store_unit(unit(item, p, i) + 1, 0, 0, 0, 0);
+      }
+      merged.add(sums, o);
     }
-    group_barrier(1 + group, kGroupThreads);
-    return shared.last != 0;
   }
 
   __device__ void finish(const Work& item) {
     gather();
-    const int64_t slot =
-        (int64_t{item.row} * args.num_kv_heads + item.head) * kMaxParts;
-    const int count = heads * kHeadDim / 4;
-    const bool whole = item.split.parts == 1;
-    if (!whole) {
-      for (int i = threadIdx.x % kGroupThreads; i < count; i += kGroupThreads) {
-        const Merged merged = merge_warps(i);
-        const int64_t own = slot + item.part;
-        __stcg(parts.o + own * count + i, merged.o);
-        if (i % (kHeadDim / 4) == 0) {
-          __stcg(parts.sums + own * heads + i / (kHeadDim / 4),
-                 make_float2(merged.top, merged.total));
-        }
+    const int count = heads * kHeadDim / 4, thread = threadIdx.x % kGroupThreads;
+    if (item.part + 1 < item.split.parts) {
+      for (int i = thread; i < count; i += kGroupThreads) {
+        store_part(unit(item, item.part, i), merge_warps(i));
       }
-      if (!arrive(item)) return;
+      return;
     }
     for (int first = 0; first < count; first += kGroupThreads) {
-      const int i = first + threadIdx.x % kGroupThreads;
+      const int i = first + thread;
       const bool active = i < count;
       Merged merged;
-      if (active) merged = whole ? merge_warps(i) : merge_parts(slot, item.split.parts, i);
+      if (active) {
+        merge_parts(item, item.part, i, merged);
+        merged.add(merge_warps(i));
+      }
       const float f = active ? 1.0f / merged.total : 0.0f;
       put(args, item.first_row + item.row, int64_t{item.head} * heads * kHeadDim + 4 * i,
           make_float4(merged.o.x * f, merged.o.y * f, merged.o.z * f, merged.o.w * f), active);
@@ -323,14 +337,12 @@ struct Worker {
 // positions and page numbers of the step.
 template <class Cache, int kHeadDim>
 __global__ void __launch_bounds__(kGroups* kGroupThreads, 1)
-    one_kernel(const __grid_constant__ Attention args, const __grid_constant__ Parts parts,
-               int first_row, int rows, int max_parts) {
+    one_kernel(const __grid_constant__ Attention args, int first_row, int rows, int max_parts) {
   allow_next_kernel();
   extern __shared__ __align__(16) char memory[];
   const int group = threadIdx.x / kGroupThreads, lane = threadIdx.x % 32;
   const int warp = threadIdx.x / 32 % kWarps;
   Worker<Cache, kHeadDim> worker{args,
-                                 parts,
                                  reinterpret_cast<GroupShared<kHeadDim>*>(memory)[group],
                                  group,
                                  warp,
@@ -384,7 +396,7 @@ void run_one(Stream stream, const Attention& args) {
   for (int64_t first = 0; first < args.batch.num_tokens; first += kRowsALaunch) {
     const int64_t left = args.batch.num_tokens - first;
     launch(kernel, dim3(static_cast<unsigned>(multiprocessors())), kGroups * kGroupThreads,
-           kShared, stream, args, parts_in(args), static_cast<int>(first),
+           kShared, stream, args, static_cast<int>(first),
            static_cast<int>(std::min(left, kRowsALaunch)), max_parts);
   }
 }

@@ -7,7 +7,7 @@
 namespace hachi::ops::cuda::attend {
 
 inline constexpr int kTile = 16;       // positions that a warp takes at once
-inline constexpr int kLeastTiles = 8;  // of a part: fewer are not worth a merge
+inline constexpr int kLeastTiles = 4;  // of a part: one a warp
 
 struct Split {
   int position, first_seen;
