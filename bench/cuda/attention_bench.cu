@@ -1,10 +1,9 @@
 // Times of attention in one captured graph, a layer a cache, so that no cache stays in L2.
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cuda_runtime.h>
 #include <functional>
 #include <string_view>
 #include <vector>
@@ -16,12 +15,12 @@ using namespace hachi::ops::cuda;
 
 namespace {
 
-#define CUDA(call)                                                                          \
-  do {                                                                                      \
-    const cudaError_t error = (call);                                                       \
-    if (error != cudaSuccess) {                                                             \
+#define CUDA(call)                                                                             \
+  do {                                                                                         \
+    const cudaError_t error = (call);                                                          \
+    if (error != cudaSuccess) {                                                                \
       std::printf("%s:%d: %s\n", __FILE__, __LINE__, cudaGetErrorString(error)), std::exit(1); \
-    }                                                                                       \
+    }                                                                                          \
   } while (0)
 
 __global__ void fill_bf16(uint16_t* x, size_t count, uint32_t seed) {
@@ -113,7 +112,8 @@ struct Setup {
     args.kv.page_bytes = int64_t{kv_heads} * 32 * width * 2;
     for (int l = 0; l < count; ++l) {
       const size_t elements = static_cast<size_t>(pages) * kv_heads * 32 * width;
-      args.kv.keys = own(random_bf16(elements, 3 + l)), args.kv.values = own(random_bf16(elements, 99 + l));
+      args.kv.keys = own(random_bf16(elements, 3 + l)),
+      args.kv.values = own(random_bf16(elements, 99 + l));
       layers.push_back(args);
     }
     CUDA(cudaDeviceSynchronize());
@@ -128,24 +128,31 @@ void one(cudaStream_t stream, int batch, int context) {
   const double bytes = 2.0 * batch * context * 8 * 128 * 2;
   const int layers = static_cast<int>(std::clamp(400e6 / bytes, 4.0, 36.0));
   Setup setup(32, 8, 128, batch, 1, context, layers);
-  const double us = median_us(stream, [&] {
-                      for (const Attention& a : setup.layers) attend_one(stream, a);
-                    }) / layers;
-  std::printf("one   batch %3d context %6d: %8.2f us %6.0f GB/s, floor %.1f us at 3110 GB/s\n", batch,
-              context, us, bytes / us / 1e3, bytes / 3.11e6);
+  const double us = median_us(stream,
+                              [&] {
+                                for (const Attention& a : setup.layers) attend_one(stream, a);
+                              }) /
+                    layers;
+  std::printf("one   batch %3d context %6d: %8.2f us %6.0f GB/s, floor %.1f us at 3110 GB/s\n",
+              batch, context, us, bytes / us / 1e3, bytes / 3.11e6);
   std::fflush(stdout);
 }
 
 void many(cudaStream_t stream, int tokens, int context, int heads, int kv_heads, int width) {
   const int layers = 2;
   Setup setup(heads, kv_heads, width, 1, tokens, context, layers);
-  const double us = median_us(stream, [&] {
-                      for (const Attention& a : setup.layers) attend_many(stream, a, context);
-                    }) / layers;
+  const double us = median_us(stream,
+                              [&] {
+                                for (const Attention& a : setup.layers)
+                                  attend_many(stream, a, context);
+                              }) /
+                    layers;
   const double before = context - tokens;
   const double flops = 4.0 * heads * width * (tokens * before + tokens * (tokens + 1.0) / 2);
-  std::printf("many  %d/%d x %d, %5d tokens at context %6d: %9.1f us %6.1f TFLOP/s (norm, rotation "
-              "and store counted)\n", heads, kv_heads, width, tokens, context, us, flops / us / 1e6);
+  std::printf(
+      "many  %d/%d x %d, %5d tokens at context %6d: %9.1f us %6.1f TFLOP/s (norm, rotation "
+      "and store counted)\n",
+      heads, kv_heads, width, tokens, context, us, flops / us / 1e6);
   std::fflush(stdout);
 }
 

@@ -40,8 +40,8 @@ void attend_one(Stream stream, const Attention& args) {
   attend::prepare(stream, args);
   const int64_t row_bytes = args.num_heads * args.head_dim * traits(args.type).block_bytes;
   auto* scratch = static_cast<char*>(args.workspace) +
-                  parts_bytes(std::min(args.batch.num_tokens, attend::kRowsALaunch),
-                              args.num_heads, args.head_dim);
+                  parts_bytes(std::min(args.batch.num_tokens, attend::kRowsALaunch), args.num_heads,
+                              args.head_dim);
   for (int64_t first = 0; first < args.batch.num_tokens; first += attend::kRowsALaunch) {
     const int64_t count = std::min(args.batch.num_tokens - first, attend::kRowsALaunch);
     void* y = args.y != nullptr ? static_cast<char*>(args.y) + first * row_bytes : scratch;

@@ -2,11 +2,11 @@
 // for, and the types of the cache as the matrix units take them.
 #pragma once
 
+#include <cstdint>
+
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
-
-#include <cstdint>
 
 #include "kernels/cuda/attention.h"
 

@@ -1,10 +1,12 @@
 // Attention of single tokens: one kernel from q, k, v to the operand of the next product. Its time
 // is that of reading the cache once, for which it keeps some 64 KB a multiprocessor in flight.
 //
-// A block is two groups of four warps, each a worker of its own: a worker takes one part of the
-// positions of one kv head of one row after another, its warps tiles in turn. The worker of the last
-// part merges all, in their order; it may wait for the others since all blocks run at once, and each
-// worker takes its items in the order of the list.
+// A block of four warps is a worker. It takes one part of the positions of one kv head of one row
+// after another, its warps tiles in turn, and leaves the result of a part for those that merge
+// parts, always in their order. Workers may wait for each other: all blocks run at once.
+//
+// The block is small, so that it shares a multiprocessor with one of the product before it, and of
+// the one after it, which begin to read their weights meanwhile.
 #include <algorithm>
 
 #include "kernels/cuda/attention_launch.cuh"
@@ -14,9 +16,9 @@
 namespace hachi::ops::cuda::attend {
 namespace {
 
-constexpr int kWarps = 4;  // of a group
-constexpr int kGroupThreads = 32 * kWarps;
-constexpr int kGroups = 2;
+constexpr int kWarps = 4;
+constexpr int kThreads = 32 * kWarps;
+constexpr int kBlocks = 2;    // of a multiprocessor
 constexpr int kMaxHeads = 8;  // of a kv head
 constexpr float kLog2E = 1.44269504f;
 
@@ -29,37 +31,38 @@ struct alignas(16) Unit {
   uint32_t filled;
 };
 
+constexpr int kGroupFours = 8;  // fours of results that are quantized together
+
 template <int kHeadDim>
-struct alignas(16) GroupShared {
-  float o[kWarps][kMaxHeads][kHeadDim];
+struct alignas(16) Shared {
+  // Parts of the results that a worker merges: kMaxParts of each eight, or of more with fewer
+  // parts.
+  static constexpr int kFours = kMaxHeads * kHeadDim / 4 + kGroupFours * kMaxParts;
+  union {
+    float o[kWarps][kMaxHeads][kHeadDim];
+    float4 part_o[kFours];
+  };
+  float2 part_sums[kFours];
   float2 sums[kWarps][kMaxHeads];
+  List list;
 };
 
-// Weighs results by their sums: an online softmax over results in place of positions.
+// Results of parts weighed by their sums: an online softmax over parts in place of positions.
 struct Merged {
   float top = kNone, total = 0;
   float4 o = make_float4(0, 0, 0, 0);
 
-  template <int kCount>
-  __device__ void add(const float2 (&sums)[kCount], const float4 (&more)[kCount]) {
-    float larger = top;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) larger = fmaxf(larger, sums[i].x);
-    const float own = exp2_fast(top - larger);
+  __device__ void add(float2 sums, float4 more) {
+    const float larger = fmaxf(top, sums.x);
+    const float own = exp2_fast(top - larger), f = exp2_fast(sums.x - larger);
     top = larger;
-    total *= own;
-    o.x *= own, o.y *= own, o.z *= own, o.w *= own;
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      const float f = exp2_fast(sums[i].x - larger);
-      total += f * sums[i].y;
-      o.x += f * more[i].x, o.y += f * more[i].y, o.z += f * more[i].z, o.w += f * more[i].w;
-    }
-  }
-  __device__ void add(const Merged& more) {
-    const float2 sums[1] = {make_float2(more.top, more.total)};
-    const float4 results[1] = {more.o};
-    add(sums, results);
+    // Rounded in one way, wherever this is inlined.
+    auto weighed = [&](float old, float more_of_it) {
+      return fmaf(f, more_of_it, __fmul_rn(old, own));
+    };
+    total = weighed(total, sums.y);
+    o = make_float4(weighed(o.x, more.x), weighed(o.y, more.y), weighed(o.z, more.z),
+                    weighed(o.w, more.w));
   }
 };
 
@@ -82,10 +85,15 @@ __device__ bool load_unit(const Unit* from, float& a, float& b, float& sum) {
   a = __uint_as_float(words[0]), b = __uint_as_float(words[1]), sum = __uint_as_float(words[2]);
   return words[3] != 0;
 }
-__device__ void store_part(Unit* to, const Merged& part) {
-  store_unit(to, part.o.x, part.o.y, part.top, 1);
-  store_unit(to + 1, part.o.z, part.o.w, part.total, 1);
+__device__ void store_part(Unit* to, float2 sums, float4 o) {
+  store_unit(to, o.x, o.y, sums.x, 1);
+  store_unit(to + 1, o.z, o.w, sums.y, 1);
 }
+__device__ void empty_unit(Unit* to) {
+  store_unit(to, 0, 0, 0, 0);
+  store_unit(to + 1, 0, 0, 0, 0);
+}
+// True if it is there.
 __device__ bool load_part(const Unit* from, float2& sums, float4& o) {
   const bool first = load_unit(from, o.x, o.y, sums.x);
   const bool second = load_unit(from + 1, o.z, o.w, sums.y);
@@ -126,10 +134,13 @@ __device__ void put(const Attention& args, int row, int64_t at, float4 x, bool a
 template <class Cache, int kHeadDim>
 struct Worker {
   const Attention& args;
-  GroupShared<kHeadDim>& shared;
-  const int group, warp, gq, t, heads;  // heads of a kv head
+  Shared<kHeadDim>& shared;
+  const int warp, gq, t, heads;  // heads of a kv head
   Tile<Cache, kHeadDim> tile;
   Sums<Cache, kHeadDim> sums;
+  static constexpr int kMerged = kMaxHeads * kHeadDim / 4 / kThreads;  // fours of results
+  Merged merged[kMerged];
+  bool merging = false;
   uint4 q[kHeadDim / 32];
   typename Cache::Raw new_key[kHeadDim / 32], new_value[kHeadDim / 64];
 
@@ -161,7 +172,7 @@ struct Worker {
                             Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
         },
         q);
-    if (item.end != item.split.first_tile + item.split.tiles) return;
+    if (!item.has_last_part()) return;
     prepare_head(key, args.key_norm, args, cos_sin, t, Cache::store, new_key);
 #pragma unroll
     for (int b = 0; b < kHeadDim / 64; ++b) {
@@ -246,7 +257,7 @@ struct Worker {
   // The warps' sums to shared memory.
   __device__ void gather() {
     sums.finish();
-    group_barrier(1 + group, kGroupThreads);  // the item before is done with
+    __syncthreads();  // the item before is done with
 #pragma unroll
     for (int c = 0; c < 2; ++c) {
       const int head = 2 * t + c;
@@ -257,27 +268,26 @@ struct Worker {
 #pragma unroll
       for (int j = 0; j < kOwn; j += 4) {
         constexpr int kPartner = kHeadDim == 64 ? 4 : 64;  // elements
-        *reinterpret_cast<float4*>(to + j) = make_float4(
-            sums.o[j][c], sums.o[j + 1][c], sums.o[j + 2][c], sums.o[j + 3][c]);
+        *reinterpret_cast<float4*>(to + j) =
+            make_float4(sums.o[j][c], sums.o[j + 1][c], sums.o[j + 2][c], sums.o[j + 3][c]);
         *reinterpret_cast<float4*>(to + kPartner + j) = make_float4(
             sums.o[j][2 + c], sums.o[j + 1][2 + c], sums.o[j + 2][2 + c], sums.o[j + 3][2 + c]);
       }
     }
-    group_barrier(1 + group, kGroupThreads);
+    __syncthreads();
   }
 
-  __device__ Merged merge_warps(int i) const {
+  // Four results of the part that was gathered, from the i-th four on, and their sums.
+  __device__ void merge_warps(int i, float2& sums, float4& o) const {
     const int head = i / (kHeadDim / 4);
-    float2 s[kWarps];
-    float4 o[kWarps];
+    Merged merged;
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) {
-      s[w] = shared.sums[w][head];
-      o[w] = reinterpret_cast<const float4*>(shared.o[w][head])[i % (kHeadDim / 4)];
+      merged.add(shared.sums[w][head],
+                 reinterpret_cast<const float4*>(shared.o[w][head])[i % (kHeadDim / 4)]);
     }
-    Merged merged;
-    merged.add(s, o);
-    return merged;
+    sums = make_float2(merged.top, merged.total);
+    o = merged.o;
   }
 
   __device__ Unit* unit(const Work& item, int part, int i) const {
@@ -285,10 +295,10 @@ struct Worker {
     return static_cast<Unit*>(args.workspace) + (slot * heads * (kHeadDim / 4) + i) * 2;
   }
 
-  // Adds `count` parts to `merged`, as soon as they are there, and empties their units.
-  __device__ void merge_parts(const Work& item, int count, int i, Merged& merged) const {
+  // Adds the parts from `first` on, as soon as they are there, and empties their units.
+  __device__ void merge_parts(const Work& item, int first, int i, Merged& merged) const {
     constexpr int kAtOnce = 8;  // loads in flight
-    for (int first = 0; first < count; first += kAtOnce) {
+    for (const int end = item.split.parts; first < end; first += kAtOnce) {
       float2 sums[kAtOnce];
       float4 o[kAtOnce];
       bool all = false;
@@ -296,61 +306,112 @@ struct Worker {
         all = true;
 #pragma unroll
         for (int p = 0; p < kAtOnce; ++p) {
-          sums[p] = make_float2(kNone, 0);
-          o[p] = make_float4(0, 0, 0, 0);
-          if (first + p < count) all &= load_part(unit(item, first + p, i), sums[p], o[p]);
+          all &= load_part(unit(item, min(first + p, end - 1), i), sums[p], o[p]);
         }
       }
-      for (int p = first; p < min(count, first + kAtOnce); ++p) {
-        store_unit(unit(item, p, i), 0, 0, 0, 0);
-        store_unit(unit(item, p, i) + 1, 0, 0, 0, 0);
+#pragma unroll
+      for (int p = 0; p < kAtOnce; ++p) {
+        if (first + p < end) merged.add(sums[p], o[p]);
       }
-      merged.add(sums, o);
+    }
+  }
+  __device__ void empty_parts(const Work& item, int first, int i) const {
+    for (int p = first; p < item.split.parts; ++p) empty_unit(unit(item, p, i));
+  }
+
+  // The part of `item` is done, with others of its head: they are merged here if the first of them
+  // was done here, else left for the worker that did it. What that one then waits for are the first
+  // items of other workers.
+  __device__ void finish_range(const Work& item) {
+    if (item.part == 0) merging = true;
+    const int count = heads * kHeadDim / 4, next = item.part + 1;
+    const bool ends = merging && (next == item.split.parts || !item.has_more());
+#pragma unroll
+    for (int m = 0; m < kMerged; ++m) {
+      const int i = static_cast<int>(threadIdx.x) + m * kThreads;
+      if (m * kThreads >= count) break;
+      const bool active = i < count;
+      if (active) {
+        float2 part_sums;
+        float4 o;
+        merge_warps(i, part_sums, o);
+        if (!merging) store_part(unit(item, item.part, i), part_sums, o);
+        if (item.part == 0) merged[m] = Merged();
+        merged[m].add(part_sums, o);
+        if (ends) merge_parts(item, next, i, merged[m]);
+      }
+      if (!ends) continue;
+      put_merged(item, i, merged[m], active);
+      if (active) empty_parts(item, next, i);
+    }
+  }
+
+  __device__ void put_merged(const Work& item, int i, const Merged& m, bool active) const {
+    const float f = 1.0f / m.total;
+    put(args, item.first_row + item.row, int64_t{item.head} * heads * kHeadDim + 4 * i,
+        make_float4(m.o.x * f, m.o.y * f, m.o.z * f, m.o.w * f), active);
+  }
+
+  // Each worker of a head has one part: each merges some of the results, in eights of fours.
+  __device__ void finish_spread(const Work& item) {
+    const int count = heads * kHeadDim / 4, parts = item.split.parts;
+    for (int i = threadIdx.x; i < count; i += kThreads) {
+      float2 part_sums;
+      float4 o;
+      merge_warps(i, part_sums, o);
+      store_part(unit(item, item.part, i), part_sums, o);
+    }
+    const int eights = (count / kGroupFours - item.part + parts - 1) / parts;
+    if (eights <= 0) return;
+    const int own = eights * kGroupFours;
+    auto four = [&](int f) {
+      return (item.part + f / kGroupFours * parts) * kGroupFours + f % kGroupFours;
+    };
+    __syncthreads();  // the memory has a second use
+    for (int k = threadIdx.x; k < own * parts; k += kThreads) {
+      Unit* from = unit(item, k / own, four(k % own));
+      while (!load_part(from, shared.part_sums[k], shared.part_o[k])) continue;
+    }
+    __syncthreads();
+    for (int first = 0; first < own; first += kThreads) {
+      const int f = first + static_cast<int>(threadIdx.x);
+      Merged m;
+      if (f < own) {
+#pragma unroll 8
+        for (int p = 0; p < parts; ++p) {
+          m.add(shared.part_sums[p * own + f], shared.part_o[p * own + f]);
+        }
+      }
+      put_merged(item, four(f), m, f < own);
+    }
+    for (int k = threadIdx.x; k < own * parts; k += kThreads) {
+      empty_unit(unit(item, k / own, four(k % own)));
     }
   }
 
   __device__ void finish(const Work& item) {
     gather();
-    const int count = heads * kHeadDim / 4, thread = threadIdx.x % kGroupThreads;
-    if (item.part + 1 < item.split.parts) {
-      for (int i = thread; i < count; i += kGroupThreads) {
-        store_part(unit(item, item.part, i), merge_warps(i));
-      }
-      return;
-    }
-    for (int first = 0; first < count; first += kGroupThreads) {
-      const int i = first + thread;
-      const bool active = i < count;
-      Merged merged;
-      if (active) {
-        merge_parts(item, item.part, i, merged);
-        merged.add(merge_warps(i));
-      }
-      const float f = active ? 1.0f / merged.total : 0.0f;
-      put(args, item.first_row + item.row, int64_t{item.head} * heads * kHeadDim + 4 * i,
-          make_float4(merged.o.x * f, merged.o.y * f, merged.o.z * f, merged.o.w * f), active);
-    }
+    item.spread&& item.split.parts > 1 ? finish_spread(item) : finish_range(item);
   }
 };
 
 // Old positions are read before the wait: no kernel that may still run has written them, nor the
 // positions and page numbers of the step.
 template <class Cache, int kHeadDim>
-__global__ void __launch_bounds__(kGroups* kGroupThreads, 1)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     one_kernel(const __grid_constant__ Attention args, int first_row, int rows, int max_parts) {
   allow_next_kernel();
-  extern __shared__ __align__(16) char memory[];
-  const int group = threadIdx.x / kGroupThreads, lane = threadIdx.x % 32;
-  const int warp = threadIdx.x / 32 % kWarps;
-  Worker<Cache, kHeadDim> worker{args,
-                                 reinterpret_cast<GroupShared<kHeadDim>*>(memory)[group],
-                                 group,
-                                 warp,
-                                 lane / 4,
-                                 lane % 4,
-                                 static_cast<int>(args.num_heads / args.num_kv_heads)};
-  Work item(args, first_row, rows, max_parts, static_cast<int>(blockIdx.x + group * gridDim.x),
-            static_cast<int>(kGroups * gridDim.x));
+  __shared__ Shared<kHeadDim> shared;
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  if (rows > 1) {
+    if (warp == 0) shared.list.make(args, first_row, rows, max_parts, lane);
+    __syncthreads();
+  }
+  Work item(args, shared.list, first_row, rows, max_parts, static_cast<int>(blockIdx.x),
+            static_cast<int>(gridDim.x));
+  if (!item.valid()) return;
+  Worker<Cache, kHeadDim> worker{
+      args, shared, warp, lane / 4, lane % 4, static_cast<int>(args.num_heads / args.num_kv_heads)};
   Ahead ahead(item, warp, kWarps);
   int page = 0, next_page = 0;
   if (ahead.valid()) {
@@ -359,8 +420,9 @@ __global__ void __launch_bounds__(kGroups* kGroupThreads, 1)
     worker.load_values(ahead, next_page);
   }
   wait_for_earlier_kernels();
-  for (; item.valid(); item.next()) {
-    worker.prepare(item);
+  for (bool first = true; item.valid(); item.next()) {
+    if (first || item.part == 0) worker.prepare(item);
+    first = false;
     worker.sums.clear();
     for (int tile = item.begin + warp; tile < item.end; tile += kWarps) {
       page = next_page;
@@ -376,28 +438,33 @@ int multiprocessors() {
   static const int count = [] {
     int device = 0, found = 0;
     HACHI_ATTEND_CHECK(cudaGetDevice(&device));
-    HACHI_ATTEND_CHECK(
-        cudaDeviceGetAttribute(&found, cudaDevAttrMultiProcessorCount, device));
+    HACHI_ATTEND_CHECK(cudaDeviceGetAttribute(&found, cudaDevAttrMultiProcessorCount, device));
     return found;
   }();
   return count;
 }
 
+// How many blocks run at once.
+template <class Kernel>
+int room_for(Kernel* kernel) {
+  // What is left beside the products' shared memory must not be made small for this kernel.
+  HACHI_ATTEND_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                          cudaSharedmemCarveoutMaxShared));
+  int blocks = 0;
+  HACHI_ATTEND_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, kThreads, 0));
+  return std::min(blocks, kBlocks) * multiprocessors();
+}
+
 template <class Cache, int kHeadDim>
 void run_one(Stream stream, const Attention& args) {
-  // So much that blocks of two kernels do not share a multiprocessor while others have none.
-  constexpr int kShared = 116 * 1024;
-  static_assert(kGroups * sizeof(GroupShared<kHeadDim>) <= kShared);
   auto* kernel = one_kernel<Cache, kHeadDim>;
-  static const bool allowed = (allow_shared(kernel, kShared), true);
-  (void)allowed;
+  static const int blocks = room_for(kernel);
   const int64_t wanted = 256 / args.num_kv_heads;
   const int max_parts = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMaxParts));
   for (int64_t first = 0; first < args.batch.num_tokens; first += kRowsALaunch) {
     const int64_t left = args.batch.num_tokens - first;
-    launch(kernel, dim3(static_cast<unsigned>(multiprocessors())), kGroups * kGroupThreads,
-           kShared, stream, args, static_cast<int>(first),
-           static_cast<int>(std::min(left, kRowsALaunch)), max_parts);
+    launch(kernel, dim3(static_cast<unsigned>(blocks)), kThreads, 0, stream, args,
+           static_cast<int>(first), static_cast<int>(std::min(left, kRowsALaunch)), max_parts);
   }
 }
 

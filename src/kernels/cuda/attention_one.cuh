@@ -60,8 +60,7 @@ struct Tile {
 
   // o += V^T p: o[j] has rows (elements of the head) 8gq + j and its partner kHeadDim / 16 of the
   // lane's own elements on, columns (heads) 2t and 2t + 1.
-  __device__ void add_values(uint32_t p_low, uint32_t p_high,
-                             float (&o)[kHeadDim / 16][4]) const {
+  __device__ void add_values(uint32_t p_low, uint32_t p_high, float (&o)[kHeadDim / 16][4]) const {
     uint32_t words[4][4 * kBlocks];
 #pragma unroll
     for (int i = 0; i < 4; ++i) {

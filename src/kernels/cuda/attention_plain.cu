@@ -31,8 +31,7 @@ struct Sequence {
   int64_t head, width;
 
   __device__ const Cached* row(const void* cache, int position) const {
-    const char* page =
-        static_cast<const char*>(cache) + pages[position / kPage] * kv.page_bytes;
+    const char* page = static_cast<const char*>(cache) + pages[position / kPage] * kv.page_bytes;
     return reinterpret_cast<const Cached*>(page) + (head * kPage + position % kPage) * width;
   }
 };

@@ -115,23 +115,35 @@ __global__ void __launch_bounds__(32 * kWarps)
   auto* q = static_cast<Element*>(args.q) + token * args.stride;
   const auto* k = static_cast<const Element*>(args.k) + token * args.stride;
   const auto* v = static_cast<const Element*>(args.v) + token * args.stride;
-  for (int64_t i = threadIdx.x / 32; i < heads + 2 * kv_heads; i += kWarps) {
+  auto head_of = [&](int64_t i) -> const Element* {
+    if (i < heads) return q + i * width;
+    return i < heads + kv_heads ? k + (i - heads) * width : v + (i - heads - kv_heads) * width;
+  };
+  auto put = [&](LaneHead& x, int64_t i) {
     const int64_t kv = i < heads + kv_heads ? i - heads : i - heads - kv_heads;
-    LaneHead x;
-    if (i >= heads + kv_heads) {
-      x.load(v + kv * width, width, lane);
-      x.store(place<Cached>(args, args.kv.values, token, kv), width, lane);
-      continue;
+    if (i < heads + kv_heads) {
+      const float* weight = i < heads ? args.query_norm : args.key_norm;
+      if (weight != nullptr) x.normalize(weight, args.eps, width, lane);
+      x.rotate(cos_sin, args.interleaved, width, lane);
     }
-    const bool query = i < heads;
-    const float* weight = query ? args.query_norm : args.key_norm;
-    x.load(query ? q + i * width : k + kv * width, width, lane);
-    if (weight != nullptr) x.normalize(weight, args.eps, width, lane);
-    x.rotate(cos_sin, args.interleaved, width, lane);
-    if (query) {
-      x.store(q + i * width, width, lane);
-    } else {
-      x.store(place<Cached>(args, args.kv.keys, token, kv), width, lane);
+    if (i < heads) return x.store(q + i * width, width, lane);
+    void* cache = i < heads + kv_heads ? args.kv.keys : args.kv.values;
+    x.store(place<Cached>(args, cache, token, kv), width, lane);
+  };
+  // A few heads at once, for their loads to overlap.
+  constexpr int kAtOnce = 3;
+  const int count = static_cast<int>(heads + 2 * kv_heads);
+  for (int first = threadIdx.x / 32; first < count; first += kAtOnce * kWarps) {
+    LaneHead x[kAtOnce];
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const int i = first + j * kWarps;
+      if (i < count) x[j].load(head_of(i), width, lane);
+    }
+#pragma unroll
+    for (int j = 0; j < kAtOnce; ++j) {
+      const int i = first + j * kWarps;
+      if (i < count) put(x[j], i);
     }
   }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/attention_device.cuh"
+#include "kernels/cuda/attention_parts.h"
 
 namespace hachi::ops::cuda::attend {
 
@@ -25,35 +26,80 @@ struct Split {
   }
 };
 
-// The items of one worker in the list of all: rows, their heads, their parts.
+// The list of all items: rows, their heads, their parts. In shared memory.
+struct List {
+  int first[kRowsALaunch + 1];  // of each row; the last is their number
+
+  // By one warp.
+  __device__ void make(const Attention& args, int first_row, int rows, int max_parts, int lane) {
+    int before = 0;
+    for (int base = 0; base < rows; base += 32) {
+      int items = 0;
+      if (base + lane < rows) {
+        const Split split(args.batch.positions[first_row + base + lane], args.window, max_parts);
+        items = split.parts * static_cast<int>(args.num_kv_heads);
+      }
+      for (int lanes = 1; lanes < 32; lanes *= 2) {
+        const int left = __shfl_up_sync(kAllLanes, items, lanes);
+        if (lane >= lanes) items += left;
+      }
+      if (base + lane < rows) first[base + lane + 1] = before + items;
+      before += __shfl_sync(kAllLanes, items, 31);
+    }
+    if (lane == 0) first[0] = 0;
+  }
+};
+
+// The items of one worker, neighbours in the list: so the parts of a head are mostly its own.
 struct Work {
   const Attention& args;
-  const int first_row, rows, max_parts, step;
-  int index;
-  int row = -1;
-  int row_items = 0, row_first = 0;
+  const List& list;  // not made for a single row
+  const int first_row, rows, max_parts;
+  bool spread;      // no worker has more than one item
+  int index, last;  // items [index, last)
+  int row = 0;
   Split split;
+  const int32_t* pages;                        // of the row
   int head = 0, part = 0, begin = 0, end = 0;  // tiles
 
-  __device__ Work(const Attention& a, int first, int count, int parts, int worker, int workers)
-      : args(a), first_row(first), rows(count), max_parts(parts), step(workers), index(worker) {
+  __device__ Work(const Attention& a, const List& l, int first, int count, int parts, int worker,
+                  int workers)
+      : args(a), list(l), first_row(first), rows(count), max_parts(parts) {
+    if (rows == 1) enter(0);
+    const int64_t items = rows == 1 ? split.parts * args.num_kv_heads : list.first[rows];
+    spread = items <= workers;
+    index = spread ? worker : static_cast<int>(items * worker / workers);
+    last = spread ? min(static_cast<int>(items), worker + 1)
+                  : static_cast<int>(items * (worker + 1) / workers);
+    if (!valid()) return;
+    if (rows > 1) enter(first_item_row());
     find();
   }
-  __device__ bool valid() const { return row < rows; }
+  __device__ bool valid() const { return index < last; }
+  __device__ bool has_more() const { return index + 1 < last; }
+  __device__ bool has_last_part() const { return index + split.parts - part <= last; }
   __device__ void next() {
-    index += step;
-    find();
+    ++index;
+    if (valid()) find();
   }
 
  private:
-  __device__ void find() {
-    while (row < rows && index >= row_first + row_items) {
-      row_first += row_items;
-      if (++row == rows) return;
-      split = Split(args.batch.positions[first_row + row], args.window, max_parts);
-      row_items = static_cast<int>(args.num_kv_heads) * split.parts;
+  __device__ int first_item_row() const {
+    int low = 0, high = rows;
+    while (high - low > 1) {
+      const int middle = (low + high) / 2;
+      (list.first[middle] <= index ? low : high) = middle;
     }
-    const int item = index - row_first;
+    return low;
+  }
+  __device__ void enter(int next_row) {
+    row = next_row;
+    pages = args.batch.pages + args.batch.first_page[first_row + row];
+    split = Split(args.batch.positions[first_row + row], args.window, max_parts);
+  }
+  __device__ void find() {
+    if (rows > 1 && index >= list.first[row + 1]) enter(row + 1);
+    const int item = rows > 1 ? index - list.first[row] : index;
     head = item / split.parts;
     part = item - head * split.parts;
     begin = split.first_tile + part * split.part_tiles;
@@ -76,10 +122,7 @@ struct Ahead {
     tile += warps;
     settle();
   }
-  __device__ int page() const {
-    const DeviceBatch& batch = work.args.batch;
-    return batch.pages[batch.first_page[work.first_row + work.row] + tile * kTile / kPage];
-  }
+  __device__ int page() const { return work.pages[tile * kTile / kPage]; }
 
  private:
   __device__ void settle() {

@@ -1,29 +1,26 @@
 // Attention on a GPU against double loops on the host.
-#include "kernels/cuda/attention.h"
-
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <cuda_fp8.h>
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <cuda_runtime.h>
 #include <limits>
 #include <numeric>
 #include <random>
 #include <vector>
 
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_fp8.h>
 #include <gtest/gtest.h>
+
+#include "kernels/cuda/attention.h"
 
 namespace hachi::ops::cuda {
 namespace {
 
 constexpr int kPage = 32;
 
-int bytes_of(DType type) {
-  return type == DType::kF32 ? 4 : type == DType::kF8E4M3 ? 1 : 2;
-}
+int bytes_of(DType type) { return type == DType::kF32 ? 4 : type == DType::kF8E4M3 ? 1 : 2; }
 
 void put(DType type, void* at, int64_t i, float x) {
   switch (type) {
@@ -189,7 +186,8 @@ class Call {
   int num_tokens() const { return first_token_.back(); }
   std::vector<unsigned char> result(int sequence) const {
     const size_t row = static_cast<size_t>(c_.heads * c_.width * bytes_of(c_.type));
-    return {y_.begin() + row * first_token_[sequence], y_.begin() + row * first_token_[sequence + 1]};
+    return {y_.begin() + row * first_token_[sequence],
+            y_.begin() + row * first_token_[sequence + 1]};
   }
 
  private:
@@ -347,7 +345,8 @@ class Call {
   // Tokens are checked at the borders, and some between.
   bool looked_at(int t) const {
     return num_tokens() < 40 || t % 37 == 0 || t + 1 == num_tokens() ||
-           sequence_of_[t] != sequence_of_[t + 1] || (t > 0 && sequence_of_[t] != sequence_of_[t - 1]);
+           sequence_of_[t] != sequence_of_[t + 1] ||
+           (t > 0 && sequence_of_[t] != sequence_of_[t - 1]);
   }
 
   void check_results() {
@@ -442,7 +441,8 @@ TEST(AttendOne, TakesTheShapesOfModels) {
   struct Shape {
     int heads, kv_heads, width;
   };
-  for (Shape s : {Shape{9, 3, 64}, {28, 4, 128}, {8, 8, 128}, {32, 4, 64}, {16, 2, 128}, {5, 1, 64}}) {
+  for (Shape s :
+       {Shape{9, 3, 64}, {28, 4, 128}, {8, 8, 128}, {32, 4, 64}, {16, 2, 128}, {5, 1, 64}}) {
     for (DType cache : {DType::kBF16, DType::kF16, DType::kF8E4M3}) {
       SCOPED_TRACE(testing::Message() << s.heads << "/" << s.kv_heads << " x " << s.width);
       Case c;
@@ -507,7 +507,8 @@ TEST(AttendMany, TakesTheShapesOfModels) {
   struct Shape {
     int heads, kv_heads, width;
   };
-  for (Shape s : {Shape{9, 3, 64}, {28, 4, 128}, {4, 4, 128}, {8, 1, 64}, {4, 2, 96}, {4, 1, 256}}) {
+  for (Shape s :
+       {Shape{9, 3, 64}, {28, 4, 128}, {4, 4, 128}, {8, 1, 64}, {4, 2, 96}, {4, 1, 256}}) {
     for (DType cache : {DType::kBF16, DType::kF16, DType::kF8E4M3}) {
       SCOPED_TRACE(testing::Message() << s.heads << "/" << s.kv_heads << " x " << s.width);
       Case c;
