@@ -269,7 +269,7 @@ __global__ void __launch_bounds__(32 * (kStreamWarps + kRows), 1)
 inline constexpr int kMaxStreamShared = 227 * 1024 - 11 * 1024;
 inline constexpr int kMinStreamShared = 118 * 1024;
 inline constexpr int kMinRingStages = 2;
-extern int ring_limit;  // TUNING
+inline constexpr int kMostRingStages = 8;
 
 // Bytes from row to row of x in shared memory: whole spans, and so that the rows begin in other
 // banks.
@@ -291,7 +291,7 @@ int staged_bytes(int rows, int inputs) {
 template <class Format>
 int ring_stages(int rows, int inputs) {
   const int room = kMaxStreamShared - staged_bytes<Format>(rows, inputs);
-  return std::min(ring_limit, room / (kStreamWarps * Format::kStageBytes));
+  return std::min(kMostRingStages, room / (kStreamWarps * Format::kStageBytes));
 }
 
 template <class Format, int kRows>

@@ -102,7 +102,7 @@ TEST_F(TilesTest, HoldsEveryBlockType) {
   for (int i = static_cast<int>(DType::kQ4_0); i < kNumDTypes; ++i) {
     const auto dtype = static_cast<DType>(i);
     // A shape of tiles, and one that only rows can have.
-    for (const auto [outputs, inputs] : {std::pair<int64_t, int64_t>{48, 768}, {17, 256}}) {
+    for (const auto& [outputs, inputs] : {std::pair<int64_t, int64_t>{48, 768}, {17, 256}}) {
       const Layout layout = layout_of(dtype, outputs, inputs);
       const Source source =
           random_source(random_, dtype, outputs * inputs, layout != Layout::kBF16);
