@@ -112,7 +112,6 @@ boost::json::object row_json(const BenchReport& report, const BenchGroup& group,
           {"bytes", row.work.bytes},
           {"operations", row.work.operations},
           {"share_of_read", share(row.work.bytes, row, read_limit(group))},
-          {"arithmetic", arithmetic(report, group).type},
           {"share_of_arithmetic", share(row.work.operations, row, arithmetic(report, group).best)}};
 }
 
@@ -170,10 +169,13 @@ void print_json(const BenchReport& report) {
     groups.push_back(
         {{"threads", group.threads}, {"limits", limits_json(group)}, {"rows", std::move(rows)}});
   }
+  const std::string_view type =
+      report.groups.empty() ? "" : arithmetic(report, report.groups.front()).type;
   const boost::json::object json = {{"model", report.model},
                                     {"bytes_per_token", report.bytes_per_token},
                                     {"kv", name(report.kv_dtype)},
                                     {"device", report.device.empty() ? "cpu" : report.device},
+                                    {"arithmetic", type},
                                     {"load_seconds", report.load_seconds},
                                     {"first_token_seconds", report.first_token_seconds},
                                     {"peak_bytes", report.peak_bytes},
