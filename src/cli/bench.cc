@@ -11,6 +11,7 @@
 #include "cli/bench_runner.h"
 #include "cli/bench_serve.h"
 #include "cli/command.h"
+#include "cli/gpu.h"
 #include "cli/interrupt.h"
 #include "cli/loaded_model.h"
 #include "cli/terminal.h"
@@ -37,6 +38,7 @@ struct BenchOptions {
   std::string kv_type = "f16";
   bool json = false;
   bool quiet = false;
+  DeviceOptions device;
 };
 
 // The process's largest resident memory since it began or reset_peak_memory() was called.
@@ -94,16 +96,19 @@ Result<std::shared_ptr<const formats::Checkpoint>> open_model(const std::string&
   return std::make_shared<const formats::Checkpoint>(std::move(checkpoint));
 }
 
-// Whether most of the bytes are of types whose products are taken as integers.
-bool mostly_blocks(const formats::Checkpoint& checkpoint) {
+// What most of the bytes are.
+BenchReport::Weights kind_of_weights(const formats::Checkpoint& checkpoint) {
   int64_t blocks = 0;
+  int64_t f8 = 0;
   int64_t plain = 0;
   for (const formats::TensorEntry& tensor : checkpoint.tensors()) {
     if (tensor.data.rank() != 2) continue;
     const int64_t bytes = tensor.data.size(0) * row_bytes(tensor.data.dtype(), tensor.data.size(1));
-    (traits(tensor.data.dtype()).block_size > 1 ? blocks : plain) += bytes;
+    const DType type = tensor.data.dtype();
+    (traits(type).block_size > 1 ? blocks : type == DType::kF8E4M3 ? f8 : plain) += bytes;
   }
-  return blocks > plain;
+  if (blocks > std::max(plain, f8)) return BenchReport::Weights::kBlocks;
+  return f8 > plain ? BenchReport::Weights::kF8 : BenchReport::Weights::kPlain;
 }
 
 // False if it was interrupted; what was measured by then is in `row`.
@@ -126,14 +131,19 @@ bool measure(BenchRunner& runner, const BenchOptions& options, int threads, Benc
   return true;
 }
 
-Result<void> run_groups(BenchRunner& runner, const BenchOptions& options,
+Result<void> run_groups(BenchRunner& runner, ops::Gpu* gpu, const BenchOptions& options,
                         const std::vector<BenchTask>& tasks, BenchReport& report) {
   for (const int threads : options.threads) {
-    runner.set_threads(threads, options.pin);
+    TRY(runner.set_threads(threads, options.pin));
     report.peak_bytes = std::max(report.peak_bytes, peak_memory());
     BenchGroup& group = report.groups.emplace_back();
     group.threads = threads;
-    TRY(group.limits, ops::measure_limits(runner.pool(), ops::cpu_features()));
+    if (gpu != nullptr) {
+      report.gpu_bytes = gpu->memory_used();
+      TRY(group.gpu, gpu->measure_limits());
+    } else {
+      TRY(group.limits, ops::measure_limits(runner.pool(), ops::cpu_features()));
+    }
     reset_peak_memory();
     for (const BenchTask& task : tasks) {
       BenchRow row{task, work_of(report, task), {}};
@@ -157,23 +167,26 @@ Result<int> run_bench(BenchOptions options) {
   Stopwatch watch;
   TRY(const auto checkpoint, open_model(options.model));
   if (synthetic) watch.restart();
+  TRY(const std::unique_ptr<ops::Gpu> gpu, open_gpu(options.device));
+  if (gpu != nullptr) options.threads.resize(1);  // the processor only hands out work
+  const int most_threads = *std::max_element(options.threads.begin(), options.threads.end());
   TRY(model::Model model, model::Model::load(checkpoint));
-  TRY(repack(model, *std::max_element(options.threads.begin(), options.threads.end())));
+  TRY(repack(model, most_threads, gpu.get()));
   BenchReport report;
   report.load_seconds = watch.seconds();
   report.model = options.model;
+  if (gpu != nullptr) report.device = gpu->info().name;
   report.config = model.config();
   report.bytes_per_token = model.bytes_per_token();
   report.kv_dtype = *dtype_from_name(options.kv_type);
-  report.integer_products = mostly_blocks(*checkpoint);
+  report.weights = kind_of_weights(*checkpoint);
   TRY(const Extent extent, extent_of(tasks, report.config));
   TRY(BenchRunner runner,
-      BenchRunner::create(model, extent.sequences, extent.context, report.kv_dtype));
-  runner.set_threads(*std::max_element(options.threads.begin(), options.threads.end()),
-                     options.pin);
+      BenchRunner::create(model, gpu.get(), extent.sequences, extent.context, report.kv_dtype));
+  TRY(runner.set_threads(most_threads, options.pin));
   runner.first_token();
   report.first_token_seconds = watch.seconds();
-  const Result<void> whole = run_groups(runner, options, tasks, report);
+  const Result<void> whole = run_groups(runner, gpu.get(), options, tasks, report);
   report.peak_bytes = std::max(report.peak_bytes, peak_memory());
   options.json ? print_json(report) : print_table(report);
   TRY(whole);
@@ -205,6 +218,7 @@ void add_options(CLI::App& app, BenchOptions& options) {
       ->type_name("N")
       ->capture_default_str();
   add_kv_type_option(app, options.kv_type);
+  add_device_options(app, options.device);
   app.add_flag("--json", options.json, "As one JSON object");
   app.add_flag("--quiet,-q", options.quiet, "No progress");
 }

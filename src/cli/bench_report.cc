@@ -48,11 +48,33 @@ std::string scaled(double rate, double unit) {
   return rate > 0 ? fmt::format("{:.1f}", rate / unit) : std::string("-");
 }
 
-const ops::Rate& arithmetic(const BenchReport& report, const BenchGroup& group) {
-  return report.integer_products ? group.limits.int8 : group.limits.float32;
+// Operations a second, and the type of the products that they were measured with.
+struct Arithmetic {
+  double best;
+  std::string_view type;
+};
+
+Arithmetic arithmetic(const BenchReport& report, const BenchGroup& group) {
+  using Weights = BenchReport::Weights;
+  if (group.gpu) {
+    return report.weights == Weights::kF8 ? Arithmetic{group.gpu->fp8, "fp8"}
+                                          : Arithmetic{group.gpu->bf16, "bf16"};
+  }
+  return report.weights == Weights::kBlocks ? Arithmetic{group.limits.int8.best, "int8"}
+                                            : Arithmetic{group.limits.float32.best, "float32"};
 }
 
-void print_limits(const BenchGroup& group) {
+double read_limit(const BenchGroup& group) {
+  return group.gpu ? group.gpu->read : group.limits.read.best;
+}
+
+void print_limits(const BenchReport& report, const BenchGroup& group) {
+  if (group.gpu) {
+    fmt::print("\n{}, limits: read {:.0f} GB/s, bf16 {:.0f} TFLOP/s, fp8 {:.0f} TFLOP/s\n",
+               printable(report.device), group.gpu->read / 1e9, group.gpu->bf16 / 1e12,
+               group.gpu->fp8 / 1e12);
+    return;
+  }
   const ops::Limits& limits = group.limits;
   fmt::print("\n{} thread{}, limits: read {:.1f} GB/s (median {:.1f})", group.threads,
              group.threads == 1 ? "" : "s", limits.read.best / 1e9, limits.read.median / 1e9);
@@ -65,6 +87,15 @@ void print_limits(const BenchGroup& group) {
 
 boost::json::object rate_json(const ops::Rate& rate) {
   return {{"best", rate.best}, {"median", rate.median}, {"how", rate.how}};
+}
+
+boost::json::object limits_json(const BenchGroup& group) {
+  if (group.gpu) {
+    return {{"read", group.gpu->read}, {"bf16", group.gpu->bf16}, {"fp8", group.gpu->fp8}};
+  }
+  return {{"read", rate_json(group.limits.read)},
+          {"int8", rate_json(group.limits.int8)},
+          {"float32", rate_json(group.limits.float32)}};
 }
 
 boost::json::object row_json(const BenchReport& report, const BenchGroup& group,
@@ -80,7 +111,8 @@ boost::json::object row_json(const BenchReport& report, const BenchGroup& group,
           {"high", rates.high},
           {"bytes", row.work.bytes},
           {"operations", row.work.operations},
-          {"share_of_read", share(row.work.bytes, row, group.limits.read.best)},
+          {"share_of_read", share(row.work.bytes, row, read_limit(group))},
+          {"arithmetic", arithmetic(report, group).type},
           {"share_of_arithmetic", share(row.work.operations, row, arithmetic(report, group).best)}};
 }
 
@@ -111,7 +143,7 @@ void print_table(const BenchReport& report) {
              printable(report.model), human_bytes(report.bytes_per_token), report.load_seconds,
              report.first_token_seconds);
   for (const BenchGroup& group : report.groups) {
-    print_limits(group);
+    print_limits(report, group);
     fmt::print("{:<26}{:>10}{:>20}{:>9}{:>9}{:>9}{:>9}\n", "", "tokens/s", "low - high", "GB/s",
                "of read", "GOP/s", "of peak");
     for (const BenchRow& row : group.rows) {
@@ -120,12 +152,14 @@ void print_table(const BenchReport& report) {
       fmt::print("{:<26}{:>10.2f}{:>20}{:>9}{:>9}{:>9}{:>9}\n", label(row.task), rates.median,
                  fmt::format("{:.2f} - {:.2f}", rates.low, rates.high),
                  scaled(row.work.bytes / seconds, 1e9),
-                 percent(share(row.work.bytes, row, group.limits.read.best)),
+                 percent(share(row.work.bytes, row, read_limit(group))),
                  scaled(row.work.operations / seconds, 1e9),
                  percent(share(row.work.operations, row, arithmetic(report, group).best)));
     }
   }
-  fmt::print("\npeak memory {}\n", human_bytes(report.peak_bytes));
+  fmt::print("\npeak memory {}", human_bytes(report.peak_bytes));
+  if (report.gpu_bytes > 0) fmt::print(", on the GPU {}", human_bytes(report.gpu_bytes));
+  fmt::print("\n");
 }
 
 void print_json(const BenchReport& report) {
@@ -133,20 +167,17 @@ void print_json(const BenchReport& report) {
   for (const BenchGroup& group : report.groups) {
     boost::json::array rows;
     for (const BenchRow& row : group.rows) rows.push_back(row_json(report, group, row));
-    groups.push_back({{"threads", group.threads},
-                      {"limits",
-                       {{"read", rate_json(group.limits.read)},
-                        {"int8", rate_json(group.limits.int8)},
-                        {"float32", rate_json(group.limits.float32)}}},
-                      {"rows", std::move(rows)}});
+    groups.push_back(
+        {{"threads", group.threads}, {"limits", limits_json(group)}, {"rows", std::move(rows)}});
   }
   const boost::json::object json = {{"model", report.model},
                                     {"bytes_per_token", report.bytes_per_token},
                                     {"kv", name(report.kv_dtype)},
-                                    {"arithmetic", report.integer_products ? "int8" : "float32"},
+                                    {"device", report.device.empty() ? "cpu" : report.device},
                                     {"load_seconds", report.load_seconds},
                                     {"first_token_seconds", report.first_token_seconds},
                                     {"peak_bytes", report.peak_bytes},
+                                    {"gpu_bytes", report.gpu_bytes},
                                     {"groups", std::move(groups)}};
   fmt::print("{}\n", boost::json::serialize(json));
 }

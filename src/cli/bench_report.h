@@ -1,11 +1,13 @@
 // What `hachi bench` found, and how it prints it.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/bench_runner.h"
 #include "kernels/cpu/limits.h"
+#include "kernels/gpu.h"
 #include "model/config.h"
 
 namespace hachi::cli {
@@ -26,19 +28,23 @@ struct BenchRow {
 
 struct BenchGroup {
   int threads = 0;
-  ops::Limits limits;
+  ops::Limits limits;                 // of the processor
+  std::optional<ops::GpuLimits> gpu;  // in their place, on a GPU
   std::vector<BenchRow> rows;
 };
 
 struct BenchReport {
   std::string model;
+  std::string device;  // the GPU's name; empty: the processor
   model::ModelConfig config;
   uint64_t bytes_per_token = 0;  // weights that a decoded token reads
   DType kv_dtype = DType::kF16;
-  bool integer_products = false;   // most weights are of block types: int8 is their limit
-  double load_seconds = 0;         // until the weights are ready
-  double first_token_seconds = 0;  // from the same start to the logits of one token
-  uint64_t peak_bytes = 0;         // of the process's memory
+  enum class Weights { kPlain, kF8, kBlocks };
+  Weights weights = Weights::kPlain;  // what most of them are: their products' limit
+  double load_seconds = 0;            // until the weights are ready
+  double first_token_seconds = 0;     // from the same start to the logits of one token
+  uint64_t peak_bytes = 0;            // of the process's memory
+  uint64_t gpu_bytes = 0;             // taken on the GPU
   std::vector<BenchGroup> groups;
 };
 

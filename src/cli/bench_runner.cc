@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/random.h"
 #include "engine/session.h"
+#include "kernels/gpu.h"
 #include "kernels/kv_store.h"
 
 namespace hachi::cli {
@@ -15,41 +16,48 @@ constexpr int64_t kPageTokens = model::KvCache::kPageTokens;
 
 }  // namespace
 
-BenchRunner::BenchRunner(const model::Model& model, int64_t sequences, int64_t context)
+BenchRunner::BenchRunner(const model::Model& model, ops::Gpu* gpu, int64_t sequences,
+                         int64_t context)
     : model_(&model),
+      gpu_(gpu),
+      sequences_(sequences),
       context_((context + kPageTokens - 1) / kPageTokens * kPageTokens),
-      max_tokens_(std::max(engine::SessionOptions{}.chunk, sequences)),
+      chunk_(gpu != nullptr ? engine::kGpuChunk : engine::kChunk),
       pages_(static_cast<size_t>(sequences * context_ / kPageTokens)),
-      filled_(static_cast<size_t>(sequences)),
-      ids_(static_cast<size_t>(max_tokens_)),
-      positions_(static_cast<size_t>(max_tokens_)) {
+      ids_(static_cast<size_t>(std::max(chunk_, sequences))),
+      positions_(ids_.size()),
+      rows_(static_cast<size_t>(sequences)) {
   std::iota(pages_.begin(), pages_.end(), 0);
+  std::iota(rows_.begin(), rows_.end(), 0);
   for (size_t i = 0; i < ids_.size(); ++i) {
     const double vocab = static_cast<double>(model.config().vocab_size);
     ids_[i] = static_cast<int32_t>(uniform(1, i) * vocab);
   }
 }
 
-Result<BenchRunner> BenchRunner::create(const model::Model& model, int64_t sequences,
+Result<BenchRunner> BenchRunner::create(const model::Model& model, ops::Gpu* gpu, int64_t sequences,
                                         int64_t context, DType kv_dtype) {
   const model::ModelConfig& config = model.config();
-  BenchRunner runner(model, sequences, context);
-  TRY(runner.cache_,
-      model::KvCache::allocate(config, static_cast<int64_t>(runner.pages_.size()), kv_dtype));
-  TRY(runner.memory_, Buffer::allocate(model::Activations::bytes(config, runner.max_tokens_)));
-  runner.activations_ = model::Activations::over(runner.memory_, config, runner.max_tokens_);
-  const auto logits = static_cast<uint64_t>(sequences * config.vocab_size) * sizeof(float);
-  TRY(runner.logits_memory_, Buffer::allocate(logits));
-  runner.logits_ =
-      Tensor(runner.logits_memory_.data(), DType::kF32, {sequences, config.vocab_size});
+  BenchRunner runner(model, gpu, sequences, context);
+  runner.kv_dtype_ = kv_dtype;
+  const auto floats =
+      static_cast<uint64_t>(2 * config.num_kv_heads * config.head_dim * runner.chunk_);
+  TRY(runner.random_memory_, Buffer::allocate(floats * sizeof(float)));
   return runner;
 }
 
-void BenchRunner::set_threads(int threads, bool pin) {
-  ctx_.pool = nullptr;
-  pool_.reset();  // the old threads end before the new ones start
-  pool_ = std::make_unique<ThreadPool>(threads, pin ? Pinning::kCores : Pinning::kFree);
-  ctx_.pool = pool_.get();
+Result<void> BenchRunner::set_threads(int threads, bool pin) {
+  runner_.reset();  // the old threads end before the new ones start
+  filled_.assign(static_cast<size_t>(sequences_), 0);
+  TRY(runner_,
+      engine::ModelRunner::create(*model_, {.threads = threads,
+                                            .pinning = pin ? Pinning::kCores : Pinning::kFree,
+                                            .cache_tokens = sequences_ * context_,
+                                            .max_tokens = static_cast<int64_t>(ids_.size()),
+                                            .max_rows = sequences_,
+                                            .kv_dtype = kv_dtype_,
+                                            .gpu = gpu_}));
+  return {};
 }
 
 std::span<const int32_t> BenchRunner::pages_of(int64_t sequence) const {
@@ -61,14 +69,12 @@ void BenchRunner::fill(int64_t sequence, int64_t begin, int64_t end) {
   const model::ModelConfig& config = model_->config();
   const int64_t width = config.num_kv_heads * config.head_dim;
   const int64_t count = end - begin;
-  const Tensor keys = activations_.qkv.rows(0, count).columns(0, width);
-  const Tensor values = activations_.qkv.rows(0, count).columns(width, width);
+  const Tensor both(random_memory_.data(), DType::kF32, {count, 2 * width});
   for (int64_t t = 0; t < count; ++t) {
-    for (int64_t i = 0; i < width; ++i) {
-      const auto at = static_cast<uint64_t>(t * width + i);
-      const auto words = philox4x32({static_cast<uint32_t>(at), 0, 0, 0}, {1, 0});
-      keys.row<float>(t)[i] = static_cast<float>(words[0]) * 0x1p-31f - 1;
-      values.row<float>(t)[i] = static_cast<float>(words[1]) * 0x1p-31f - 1;
+    for (int64_t i = 0; i < 2 * width; ++i) {
+      const auto at = static_cast<uint32_t>(t * 2 * width + i);
+      const auto words = philox4x32({at, 0, 0, 0}, {1, 0});
+      both.row<float>(t)[i] = static_cast<float>(words[0]) * 0x1p-31f - 1;
     }
   }
   const std::span<int32_t> positions(positions_.data(), static_cast<size_t>(count));
@@ -76,35 +82,43 @@ void BenchRunner::fill(int64_t sequence, int64_t begin, int64_t end) {
   const ops::SequenceSpan span{0, count, pages_of(sequence)};
   const ops::BatchView batch{{}, positions, {&span, 1}};
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
-    ops::kv_store(ctx_, cache_.layer(static_cast<size_t>(layer)), keys, values, batch);
+    ops::kv_store(runner_->context(), runner_->cache().layer(static_cast<size_t>(layer)),
+                  both.columns(0, width), both.columns(width, width), batch);
   }
 }
 
-void BenchRunner::fill_to(int64_t depth, int64_t sequences) {
+bool BenchRunner::fill_to(int64_t depth, int64_t sequences,
+                          const std::function<bool()>& should_stop) {
   for (int64_t i = 0; i < sequences; ++i) {
     int64_t& filled = filled_[static_cast<size_t>(i)];
     while (filled < depth) {
-      const int64_t end = std::min(filled + max_tokens_, depth);
-      fill(i, filled, end);
+      if (should_stop()) return false;
+      const int64_t end = std::min(filled + chunk_, depth);
+      gpu_ != nullptr ? forward(i, filled, end) : fill(i, filled, end);
       filled = end;
     }
   }
+  if (gpu_ != nullptr) gpu_->wait();
+  return true;
+}
+
+void BenchRunner::forward(int64_t sequence, int64_t begin, int64_t end) {
+  const auto size = static_cast<size_t>(end - begin);
+  const std::span<int32_t> positions(positions_.data(), size);
+  std::iota(positions.begin(), positions.end(), static_cast<int32_t>(begin));
+  const ops::SequenceSpan span{0, end - begin, pages_of(sequence)};
+  runner_->forward({std::span(ids_).first(size), positions, {&span, 1}});
 }
 
 bool BenchRunner::prefill(int64_t begin, int64_t end, const std::function<bool()>& should_stop) {
   int64_t count = 0;
   for (int64_t at = begin; at < end; at += count) {
     if (should_stop()) return false;
-    count = std::min(engine::SessionOptions{}.chunk, end - at);
-    const auto size = static_cast<size_t>(count);
-    const std::span<int32_t> positions(positions_.data(), size);
-    std::iota(positions.begin(), positions.end(), static_cast<int32_t>(at));
-    const ops::SequenceSpan span{0, count, pages_of(0)};
-    model_->forward(ctx_, {std::span(ids_).first(size), positions, {&span, 1}}, cache_,
-                    activations_.first(count));
+    count = std::min(chunk_, end - at);
+    forward(0, at, at + count);
   }
-  model_->logits(ctx_, logits_.rows(0, 1), activations_.x.rows(count - 1, 1),
-                 activations_.normed.rows(count - 1, 1));
+  const int64_t last = count - 1;
+  runner_->logits({&last, 1});
   return true;
 }
 
@@ -116,15 +130,13 @@ void BenchRunner::step(int64_t position, int64_t sequences) {
   for (int64_t i = 0; i < sequences; ++i) spans.push_back({i, 1, pages_of(i)});
   // Other tokens in each step: a small table of embeddings must not stay in the cache.
   std::rotate(ids_.begin(), ids_.begin() + 1, ids_.end());
-  model_->forward(ctx_, {std::span(ids_).first(size), positions, spans}, cache_,
-                  activations_.first(sequences));
-  model_->logits(ctx_, logits_.rows(0, sequences), activations_.x.rows(0, sequences),
-                 activations_.normed.rows(0, sequences));
+  runner_->forward({std::span(ids_).first(size), positions, spans});
+  runner_->logits(std::span(rows_).first(size));
 }
 
 std::optional<double> BenchRunner::run(const BenchTask& task,
                                        const std::function<bool()>& should_stop) {
-  fill_to(task.depth, task.sequences);
+  if (!fill_to(task.depth, task.sequences, should_stop)) return std::nullopt;
   const int64_t end = task.depth + task.tokens;
   const Stopwatch watch;
   if (task.kind == BenchTask::Kind::kPrefill) {

@@ -10,9 +10,7 @@
 
 #include "core/buffer.h"
 #include "core/result.h"
-#include "core/thread_pool.h"
-#include "engine/pages.h"
-#include "kernels/context.h"
+#include "engine/model_runner.h"
 #include "model/model.h"
 
 namespace hachi::cli {
@@ -29,26 +27,29 @@ struct BenchTask {
 class BenchRunner {
  public:
   // `sequences` and `context` (tokens of each) are the most that any task has. The model outlives
-  // it.
-  static Result<BenchRunner> create(const model::Model& model, int64_t sequences, int64_t context,
-                                    DType kv_dtype);
+  // it, and the GPU that its weights are on, if they are on one.
+  static Result<BenchRunner> create(const model::Model& model, ops::Gpu* gpu, int64_t sequences,
+                                    int64_t context, DType kv_dtype);
 
-  void set_threads(int threads, bool pin);
-  ThreadPool& pool() { return *pool_; }
+  // Before anything runs, and again for other numbers.
+  Result<void> set_threads(int threads, bool pin);
+  ThreadPool& pool() { return runner_->pool(); }
 
   // Runs `task` once and gives the seconds; nothing if should_stop() was true at a step's start.
-  // Before the clock runs the cache is filled up to the task's depth with random keys and values:
-  // how long attention takes does not depend on what they are.
+  // Before the clock runs the cache is filled up to the task's depth: on processors with random
+  // keys and values, as how long attention takes does not depend on what they are.
   std::optional<double> run(const BenchTask& task, const std::function<bool()>& should_stop);
 
   // Runs one token on an empty cache and its logits.
   void first_token();
 
  private:
-  BenchRunner(const model::Model& model, int64_t sequences, int64_t context);
+  BenchRunner(const model::Model& model, ops::Gpu* gpu, int64_t sequences, int64_t context);
 
-  void fill_to(int64_t depth, int64_t sequences);
+  // False if should_stop() was true.
+  bool fill_to(int64_t depth, int64_t sequences, const std::function<bool()>& should_stop);
   void fill(int64_t sequence, int64_t begin, int64_t end);
+  void forward(int64_t sequence, int64_t begin, int64_t end);
   // Tokens [begin, end) of one sequence, in chunks; the logits of the last.
   bool prefill(int64_t begin, int64_t end, const std::function<bool()>& should_stop);
   // One token of each sequence at `position`, and their logits.
@@ -56,19 +57,18 @@ class BenchRunner {
   std::span<const int32_t> pages_of(int64_t sequence) const;
 
   const model::Model* model_;
-  int64_t context_;     // rounded up to whole pages
-  int64_t max_tokens_;  // of one forward pass
-  std::unique_ptr<ThreadPool> pool_;
-  ops::Context ctx_;
-  model::KvCache cache_;
+  ops::Gpu* gpu_;
+  int64_t sequences_;
+  int64_t context_;  // rounded up to whole pages
+  int64_t chunk_;    // of a prefill
+  DType kv_dtype_ = DType::kF16;
+  std::unique_ptr<engine::ModelRunner> runner_;
   std::vector<int32_t> pages_;   // of the first sequence, then of the second, …
   std::vector<int64_t> filled_;  // tokens of each sequence that stand in the cache
   std::vector<int32_t> ids_;
   std::vector<int32_t> positions_;
-  Buffer memory_;
-  model::Activations activations_;
-  Buffer logits_memory_;
-  Tensor logits_;  // [sequences, V]
+  std::vector<int64_t> rows_;  // 0, 1, … of the sequences
+  Buffer random_memory_;       // keys and values to fill with: [chunk, 2*G*D]
 };
 
 }  // namespace hachi::cli

@@ -58,7 +58,7 @@ MemoryPlan plan(const model::ModelConfig& config, const ModelOptions& options, u
                               : std::min(config.context_length, engine::kDefaultContext);
   const DType kv_type = *dtype_from_name(options.kv_type);
   return {context, weights, static_cast<uint64_t>(config.kv_bytes_per_token(kv_type) * context),
-          model::Activations::bytes(config, engine::SessionOptions{}.chunk)};
+          model::Activations::bytes(config, engine::kChunk)};
 }
 
 std::string rope_text(const model::RopeConfig& rope) {

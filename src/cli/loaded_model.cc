@@ -13,7 +13,7 @@ void add_model_argument(CLI::App& app, ModelOptions& options, bool required) {
 
 void add_kv_type_option(CLI::App& app, std::string& kv_type) {
   app.add_option("--kv-type", kv_type, "Type of the KV cache")
-      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0"}))
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "f8_e4m3"}))
       ->capture_default_str();
 }
 
@@ -28,6 +28,7 @@ void add_engine_options(CLI::App& app, ModelOptions& options) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->type_name("N");
   add_kv_type_option(app, options.kv_type);
+  add_device_options(app, options.device);
   app.add_option("--yarn-magnitude", options.yarn_magnitude,
                  "Whether YaRN scales attention as the model's author or as Transformers does")
       ->check(CLI::IsMember({"author", "transformers"}))
@@ -49,24 +50,28 @@ model::ConfigOptions config_options(const ModelOptions& options) {
           .context = options.context};
 }
 
-Result<void> repack(model::Model& model, int threads) {
+Result<void> repack(model::Model& model, int threads, ops::Gpu* gpu) {
   ThreadPool pool(threads > 0 ? threads : usable_cpus());
   ops::Context ctx{.pool = &pool};
+  if (gpu != nullptr) ctx.device = ops::Device::kCuda;
+  ctx.gpu = gpu;
   return model.repack(ctx);
 }
 
 Result<LoadedModel> load_model(const ModelOptions& options) {
   TRY(auto checkpoint, open_checkpoint(options.model));
   TRY(model::Model model, model::Model::load(checkpoint, config_options(options)));
-  if (options.repack) {
-    TRY(repack(model, options.threads));
+  TRY(std::shared_ptr<ops::Gpu> gpu, open_gpu(options.device));
+  if (options.repack || gpu != nullptr) {
+    TRY(repack(model, options.threads, gpu.get()));
   }
   TRY(tokenizer::Tokenizer tokenizer, tokenizer::Tokenizer::load(*checkpoint));
   if (tokenizer.rows_needed() > model.config().vocab_size) {
     return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
                 checkpoint->path().string(), tokenizer.vocab_size(), model.config().vocab_size);
   }
-  return LoadedModel{options.model, std::move(checkpoint), std::move(tokenizer), std::move(model)};
+  return LoadedModel{options.model, std::move(checkpoint), std::move(tokenizer), std::move(gpu),
+                     std::move(model)};
 }
 
 Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options) {
@@ -74,7 +79,8 @@ Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptio
                                  {.threads = options.threads,
                                   .pinning = options.pin ? Pinning::kCores : Pinning::kFree,
                                   .context = options.context,
-                                  .kv_dtype = *dtype_from_name(options.kv_type)});
+                                  .kv_dtype = *dtype_from_name(options.kv_type),
+                                  .gpu = loaded.gpu.get()});
 }
 
 }  // namespace hachi::cli

@@ -9,6 +9,7 @@
 #include <CLI/App.hpp>
 
 #include "chat/chat_template.h"
+#include "cli/gpu.h"
 #include "core/result.h"
 #include "engine/session.h"
 #include "formats/checkpoint.h"
@@ -26,6 +27,7 @@ struct ModelOptions {
   std::string yarn_magnitude = "author";
   bool repack = true;
   bool quiet = false;
+  DeviceOptions device;
 };
 
 // MODEL, which every command that opens one has. `required` as for CLI11.
@@ -34,7 +36,7 @@ void add_model_argument(CLI::App& app, ModelOptions& options, bool required = tr
 // --kv-type, whose value is the name of a DType.
 void add_kv_type_option(CLI::App& app, std::string& kv_type);
 
-// --threads, --pin, --context, --kv-type, --yarn-magnitude, --quiet.
+// --threads, --pin, --context, --kv-type, --yarn-magnitude, --device, --gpu-memory, --quiet.
 void add_engine_options(CLI::App& app, ModelOptions& options);
 
 // One model is at work in a process.
@@ -42,17 +44,19 @@ struct LoadedModel {
   std::string name;  // as the user gave it
   std::shared_ptr<const formats::Checkpoint> checkpoint;
   tokenizer::Tokenizer tokenizer;
+  std::shared_ptr<ops::Gpu> gpu;  // where the weights are; null: in the processor's memory
   model::Model model;
 };
 
 Result<std::shared_ptr<const formats::Checkpoint>> open_checkpoint(const std::string& model);
 model::ConfigOptions config_options(const ModelOptions& options);
 
-// Model::repack() for the processor, with so many threads; 0: as many as this process may use.
-Result<void> repack(model::Model& model, int threads);
+// Model::repack() for the GPU, or without one for the processor, with so many threads; 0: as many
+// as this process may use.
+Result<void> repack(model::Model& model, int threads, ops::Gpu* gpu);
 
-// Repacked unless the options say otherwise. Also checks that the model has the rows that the
-// tokenizer needs.
+// Repacked unless the options say otherwise, and on a GPU always. Also checks that the model has
+// the rows that the tokenizer needs.
 Result<LoadedModel> load_model(const ModelOptions& options);
 
 Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options);

@@ -221,10 +221,11 @@ void print_settings(const ServeOptions& options, const server::App& app,
   const auto& scheduler = options.shared.engine.scheduler;
   for (const auto& [name, plan, budget] : servings) {
     fmt::print(stderr,
-               "hachi: model {}: {} of weights, KV cache of {} ({}, {} tokens), context {}, "
+               "hachi: model {}: on {}, {} of weights, KV cache of {} ({}, {} tokens), context {}, "
                "thinking {}\n",
-               name.name, human_bytes(plan.weight_bytes), human_bytes(plan.kv_cache_bytes),
-               options.shared.model.kv_type, plan.cache_tokens, plan.context,
+               name.name, printable(plan.device), human_bytes(plan.weight_bytes),
+               human_bytes(plan.kv_cache_bytes), options.shared.model.kv_type, plan.cache_tokens,
+               plan.context,
                budget == output::kNoBudget ? "without a limit" : fmt::format("{} tokens", budget));
   }
   if (options.system_in_user) fmt::print(stderr, "hachi: system messages go into the user's\n");

@@ -17,6 +17,9 @@ namespace {
 
 constexpr int64_t kMaxLogitRows = 64;
 
+// What a GPU keeps for activations, logits, operands and kept steps.
+constexpr uint64_t kGpuWorkspace = uint64_t{2} << 30;
+
 // A quarter of the memory that the weights leave, for as many tokens as all requests could have,
 // and in any case for one request of the whole context.
 uint64_t default_kv_cache_bytes(uint64_t weights, uint64_t bytes_per_token, int64_t context,
@@ -41,6 +44,7 @@ std::optional<int64_t> budget_of(const std::string& text) {
 
 struct Opened {
   std::shared_ptr<const formats::Checkpoint> checkpoint;
+  std::shared_ptr<ops::Gpu> gpu;
   model::Model model;
 };
 
@@ -85,6 +89,21 @@ Result<std::vector<int64_t>> thinking_budgets(const std::vector<ServedName>& nam
   return budgets;
 }
 
+namespace {
+
+// On a GPU the cache gets what the weights leave.
+uint64_t kv_cache_bytes(const ModelPlan& plan, const ServeModelOptions& options,
+                        const std::optional<ChosenGpu>& gpu, uint64_t per_token) {
+  if (options.kv_cache_bytes > 0) return options.kv_cache_bytes;
+  if (gpu) {
+    return gpu->usable_bytes - std::min(gpu->usable_bytes, plan.weight_bytes + kGpuWorkspace);
+  }
+  return default_kv_cache_bytes(plan.weight_bytes, per_token, plan.context,
+                                options.engine.scheduler.max_sequences);
+}
+
+}  // namespace
+
 Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& options) {
   TRY(const auto checkpoint, open_checkpoint(model));
   TRY(const model::ModelConfig config,
@@ -102,10 +121,9 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   plan.context = asked > 0 ? asked : std::min(config.context_length, engine::kDefaultContext);
   const DType kv_type = *dtype_from_name(options.model.kv_type);
   const auto per_token = static_cast<uint64_t>(config.kv_bytes_per_token(kv_type));
-  plan.kv_cache_bytes = options.kv_cache_bytes > 0
-                            ? options.kv_cache_bytes
-                            : default_kv_cache_bytes(plan.weight_bytes, per_token, plan.context,
-                                                     options.engine.scheduler.max_sequences);
+  const std::optional<ChosenGpu> gpu = choose_gpu(options.model.device);
+  plan.device = gpu ? gpu->info.name : "the processor";
+  plan.kv_cache_bytes = kv_cache_bytes(plan, options, gpu, per_token);
   plan.cache_tokens = static_cast<int64_t>(plan.kv_cache_bytes / per_token);
   if (plan.cache_tokens < plan.context) {
     return fail(Code::kInvalidArgument,
@@ -121,8 +139,8 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
   ModelOptions model_options = options.model;
   model_options.model = model;
   TRY(LoadedModel loaded, load_model(model_options));
-  auto opened =
-      std::make_shared<Opened>(Opened{std::move(loaded.checkpoint), std::move(loaded.model)});
+  auto opened = std::make_shared<Opened>(
+      Opened{std::move(loaded.checkpoint), std::move(loaded.gpu), std::move(loaded.model)});
   const engine::SchedulerOptions& scheduler = options.engine.scheduler;
   TRY(auto runner,
       engine::ModelRunner::create(
@@ -132,7 +150,8 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
                           .max_tokens = scheduler.step_tokens,
                           .max_rows = std::max(options.engine.guess_tokens + 1,
                                                std::min(scheduler.max_sequences, kMaxLogitRows)),
-                          .kv_dtype = *dtype_from_name(options.model.kv_type)}));
+                          .kv_dtype = *dtype_from_name(options.model.kv_type),
+                          .gpu = opened->gpu.get()}));
   server::ModelParts parts{.tokenizer = std::move(loaded.tokenizer),
                            .sampling = opened->model.config().sampling,
                            .end_ids = opened->model.config().eos_ids,

@@ -35,6 +35,7 @@ Result<std::vector<int64_t>> thinking_budgets(const std::vector<ServedName>& nam
 
 // What a model will take, from its file and its config alone.
 struct ModelPlan {
+  std::string device;  // where it will run, for people
   uint64_t weight_bytes = 0;
   uint64_t kv_cache_bytes = 0;
   int64_t cache_tokens = 0;  // that the KV cache holds, of all requests together

@@ -1,13 +1,25 @@
 #include "engine/model_runner.h"
 
-#include <cstring>
+#include <algorithm>
 
 #include "core/check.h"
+#include "kernels/gpu.h"
+#include "kernels/step.h"
 
 namespace hachi::engine {
 namespace {
 
 constexpr int64_t kPageTokens = model::KvCache::kPageTokens;
+
+// Steps of so many sequences at most, each with one token, are kept as graphs on a GPU.
+constexpr int64_t kMaxReplayed = 64;
+
+// What the ops of a step depend on, if its sequences have one token each; else 0.
+uint64_t replay_shape(const ops::BatchView& batch) {
+  const auto count = static_cast<int64_t>(batch.ids.size());
+  const bool decode = count == static_cast<int64_t>(batch.sequences.size());
+  return decode && count <= kMaxReplayed ? static_cast<uint64_t>(count) : 0;
+}
 
 }  // namespace
 
@@ -17,61 +29,81 @@ ModelRunner::ModelRunner(const model::Model& model, const RunnerOptions& options
       max_rows_(options.max_rows),
       pool_(std::make_unique<ThreadPool>(options.threads > 0 ? options.threads : usable_cpus(),
                                          options.pinning)) {
-  ctx_.device = options.device;
+  ctx_.device = options.gpu != nullptr ? ops::Device::kCuda : options.device;
+  ctx_.gpu = options.gpu;
   ctx_.pool = pool_.get();
+}
+
+ModelRunner::~ModelRunner() {
+  if (ctx_.gpu == nullptr) return;
+  ctx_.gpu->forget(this);
+  if (pinned_) ctx_.gpu->unpin(host_memory_.data());
 }
 
 Result<std::unique_ptr<ModelRunner>> ModelRunner::create(const model::Model& model,
                                                          const RunnerOptions& options) {
   CHECK(options.cache_tokens > 0 && options.max_tokens > 0 && options.max_rows > 0);
-  const model::ModelConfig& config = model.config();
   std::unique_ptr<ModelRunner> runner(new ModelRunner(model, options));
+  TRY(runner->allocate(options));
+  return runner;
+}
+
+Result<void> ModelRunner::allocate(const RunnerOptions& options) {
+  const model::ModelConfig& config = model_->config();
   const int64_t num_pages = (options.cache_tokens + kPageTokens - 1) / kPageTokens;
-  TRY(runner->cache_, model::KvCache::allocate(config, num_pages, options.kv_dtype));
-  TRY(runner->memory_, Buffer::allocate(model::Activations::bytes(config, options.max_tokens)));
-  runner->activations_ = model::Activations::over(runner->memory_, config, options.max_tokens);
+  const DType wide = model_->activation_type(ctx_);
+  TRY(cache_, model::KvCache::allocate(ctx_, config, num_pages, options.kv_dtype));
+  TRY(memory_,
+      ops::Memory::allocate(ctx_, model::Activations::bytes(config, options.max_tokens, wide)));
+  activations_ = model::Activations::over(memory_.data(), config, options.max_tokens, wide);
   const auto hidden = static_cast<uint64_t>(config.hidden_size);
   const auto vocab = static_cast<uint64_t>(config.vocab_size);
   const auto rows = static_cast<uint64_t>(options.max_rows);
-  TRY(runner->rows_memory_, Buffer::allocate((2 * hidden + vocab) * rows * sizeof(float)));
-  std::byte* at = runner->rows_memory_.data();
-  for (Tensor* tensor : {&runner->gathered_, &runner->normed_}) {
+  TRY(rows_memory_, ops::Memory::allocate(ctx_, (2 * hidden + vocab) * rows * sizeof(float)));
+  std::byte* at = rows_memory_.data();
+  for (Tensor* tensor : {&gathered_, &normed_}) {
     *tensor = Tensor(at, DType::kF32, {options.max_rows, config.hidden_size});
     at += hidden * rows * sizeof(float);
   }
-  runner->logits_ = Tensor(at, DType::kF32, {options.max_rows, config.vocab_size});
-  return runner;
+  logits_ = Tensor(at, DType::kF32, {options.max_rows, config.vocab_size});
+  if (ctx_.gpu == nullptr) return {};
+  TRY(host_memory_, Buffer::allocate(std::max(vocab, hidden) * rows * sizeof(float)));
+  pinned_ = ctx_.gpu->pin(host_memory_.data(), host_memory_.bytes());
+  return {};
 }
 
 void ModelRunner::forward(const ops::BatchView& batch) {
   const auto count = static_cast<int64_t>(batch.ids.size());
   CHECK(count <= max_tokens_);
-  model_->forward(ctx_, batch, cache_, activations_.first(count));
+  ops::begin_step(ctx_, batch);
+  ops::replay(ctx_, {this, replay_shape(batch)},
+              [&] { model_->forward(ctx_, batch, cache_, activations_.first(count)); });
 }
 
 Tensor ModelRunner::gather(std::span<const int64_t> rows) {
   const auto count = static_cast<int64_t>(rows.size());
   CHECK(count <= max_rows_);
   const Tensor gathered = gathered_.rows(0, count);
-  const auto bytes = static_cast<size_t>(hidden_size()) * sizeof(float);
-  for (int64_t i = 0; i < count; ++i) {
-    std::memcpy(gathered.row<float>(i), activations_.x.row<float>(rows[static_cast<size_t>(i)]),
-                bytes);
-  }
+  ops::gather(ctx_, gathered, activations_.x, rows);
   return gathered;
+}
+
+ConstTensor ModelRunner::on_host(ConstTensor x) {
+  const Tensor host(host_memory_.data(), DType::kF32, {x.size(0), x.size(1)});
+  return ops::on_host(ctx_, x, host);
 }
 
 ConstTensor ModelRunner::logits(std::span<const int64_t> rows) {
   const auto count = static_cast<int64_t>(rows.size());
   const Tensor logits = logits_.rows(0, count);
   model_->logits(ctx_, logits, gather(rows), normed_.rows(0, count));
-  return logits;
+  return on_host(logits);
 }
 
 ConstTensor ModelRunner::hidden(std::span<const int64_t> rows) {
   const Tensor normed = normed_.rows(0, static_cast<int64_t>(rows.size()));
   model_->hidden(ctx_, normed, gather(rows));
-  return normed;
+  return on_host(normed);
 }
 
 }  // namespace hachi::engine

@@ -11,6 +11,7 @@
 #include "core/thread_pool.h"
 #include "engine/step_model.h"
 #include "kernels/context.h"
+#include "kernels/memory.h"
 #include "model/model.h"
 
 namespace hachi::engine {
@@ -21,13 +22,15 @@ struct RunnerOptions {
   int64_t cache_tokens = 0;  // that fit into the KV cache, of all sequences together; at least 1
   int64_t max_tokens = 256;  // of a batch
   int64_t max_rows = 16;     // of logits at once
-  DType kv_dtype = DType::kF16;  // kF32, kF16, kBF16, kQ8_0
+  DType kv_dtype = DType::kF16;  // as KvCache::allocate() has it
   ops::Device device = ops::Device::kCpu;
+  ops::Gpu* gpu = nullptr;  // for kCuda: where the model's weights are; outlives the runner
 };
 
 class ModelRunner : public StepModel {
  public:
   // The model outlives it.
+  ~ModelRunner() override;
   static Result<std::unique_ptr<ModelRunner>> create(const model::Model& model,
                                                      const RunnerOptions& options);
 
@@ -44,11 +47,17 @@ class ModelRunner : public StepModel {
   ConstTensor hidden(std::span<const int64_t> rows) override;
   ThreadPool& pool() override { return *pool_; }
 
+  // For who fills the cache by other means than forward().
+  ops::Context& context() { return ctx_; }
+  const model::KvCache& cache() const { return cache_; }
+
  private:
   ModelRunner(const model::Model& model, const RunnerOptions& options);
 
-  // Copies rows of the residual stream together.
+  Result<void> allocate(const RunnerOptions& options);
+  // Rows of the residual stream, together.
   Tensor gather(std::span<const int64_t> rows);
+  ConstTensor on_host(ConstTensor x);
 
   const model::Model* model_;
   int64_t max_tokens_;
@@ -56,12 +65,14 @@ class ModelRunner : public StepModel {
   std::unique_ptr<ThreadPool> pool_;
   ops::Context ctx_;
   model::KvCache cache_;
-  Buffer memory_;
+  ops::Memory memory_;
   model::Activations activations_;
-  Buffer rows_memory_;
-  Tensor gathered_;  // [max_rows, C]
-  Tensor normed_;    // [max_rows, C]
-  Tensor logits_;    // [max_rows, V]
+  ops::Memory rows_memory_;
+  Tensor gathered_;      // [max_rows, C]
+  Tensor normed_;        // [max_rows, C]
+  Tensor logits_;        // [max_rows, V]
+  bool pinned_ = false;  // host_memory_
+  Buffer host_memory_;   // with a GPU: [max_rows, V or C]
 };
 
 }  // namespace hachi::engine

@@ -36,17 +36,20 @@ Result<Session> Session::create(const model::Model& model, const SessionOptions&
     return fail(Code::kInvalidArgument, "the context must be at most the model's {} tokens, got {}",
                 most, options.context);
   }
-  if (options.context < 0 || options.chunk < 1 || options.threads < 0) {
+  if (options.context < 0 || options.chunk < 0 || options.threads < 0) {
     return fail(Code::kInvalidArgument, "context, chunk and threads must not be negative");
   }
   const int64_t context = options.context > 0 ? options.context : std::min(most, kDefaultContext);
+  const int64_t usual = options.gpu != nullptr ? kGpuChunk : kChunk;
+  const int64_t chunk = options.chunk > 0 ? options.chunk : usual;
   TRY(auto runner, ModelRunner::create(model, {.threads = options.threads,
                                                .pinning = options.pinning,
                                                .cache_tokens = context,
-                                               .max_tokens = std::min(options.chunk, context),
+                                               .max_tokens = std::min(chunk, context),
                                                .max_rows = kLogitRows,
                                                .kv_dtype = options.kv_dtype,
-                                               .device = options.device}));
+                                               .device = options.device,
+                                               .gpu = options.gpu}));
   return Session(std::move(runner), context);
 }
 

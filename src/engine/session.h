@@ -20,12 +20,15 @@ struct SessionOptions {
   int threads = 0;  // 0: as many as this process may use
   Pinning pinning = Pinning::kFree;
   int64_t context = 0;           // tokens that fit; 0: the model's own, up to kDefaultContext
-  int64_t chunk = 256;           // tokens of a prefill step
-  DType kv_dtype = DType::kF16;  // kF32, kF16, kBF16, kQ8_0
+  int64_t chunk = 0;             // tokens of a prefill step; 0: kChunk, on a GPU kGpuChunk
+  DType kv_dtype = DType::kF16;  // as KvCache::allocate() has it
   ops::Device device = ops::Device::kCpu;
+  ops::Gpu* gpu = nullptr;  // as RunnerOptions
 };
 
 inline constexpr int64_t kDefaultContext = 16384;
+inline constexpr int64_t kChunk = 256;
+inline constexpr int64_t kGpuChunk = 4096;
 
 struct TokenScore {
   float logprob;  // natural logarithm of the token's probability after those before it

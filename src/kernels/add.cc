@@ -2,6 +2,7 @@
 
 #include "kernels/checks.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda_ops.h"
 #include "kernels/ref/ref.h"
 
 namespace hachi::ops {
@@ -15,6 +16,8 @@ void add(Context& ctx, Tensor x, ConstTensor y) {
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::add(ctx, x, y);
+    case Device::kCuda:
+      return cuda::add(ctx, x, y);
   }
 }
 

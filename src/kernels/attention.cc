@@ -14,7 +14,7 @@ void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const B
   check_f32(q, q.size(0), q.size(1));
   check_f32(y, q.size(0), q.size(1));
   CHECK_EQ(q.size(1) % (kv.keys.size(1) * kv.keys.size(2)), 0);
-  check_batch(batch, kv, q.size(0));
+  check_batch(batch, kv.keys.size(0), q.size(0));
   CHECK_GE(window, 0);
   switch (ctx.device) {
     case Device::kRef:
@@ -22,6 +22,8 @@ void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const B
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::attention(ctx, y, q, kv, batch, score_scale, window);
+    case Device::kCuda:
+      only_fused("attend()");
   }
 }
 

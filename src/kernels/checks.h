@@ -2,12 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "core/check.h"
 #include "kernels/context.h"
 #include "kernels/kv_page.h"
 
 namespace hachi::ops {
+
+// The end of an op that a GPU has only as part of `fused`.
+[[noreturn]] inline void only_fused(std::string_view fused) {
+  check_failed(__FILE__, __LINE__, fmt::format("on a GPU this op is part of {}", fused));
+}
 
 // Rows of f32 on a 4-byte boundary.
 inline void check_f32(ConstTensor t, int64_t rows, int64_t columns) {
@@ -62,8 +68,8 @@ inline void check_kv(const KvLayer& kv) {
   CHECK_EQ(kv.values.size(2), kPagePositions);
 }
 
-// The spans cover the rows in order, and each token's page is there.
-inline void check_batch(const BatchView& batch, const KvLayer& kv, int64_t num_tokens) {
+// The spans cover the rows in order, and each token's page is one of the cache's.
+inline void check_batch(const BatchView& batch, int64_t num_cache_pages, int64_t num_tokens) {
   CHECK_EQ(static_cast<int64_t>(batch.positions.size()), num_tokens);
   int64_t next = 0;
   for (const SequenceSpan& span : batch.sequences) {
@@ -79,7 +85,7 @@ inline void check_batch(const BatchView& batch, const KvLayer& kv, int64_t num_t
     const int64_t num_pages = last / kPagePositions + 1;
     CHECK_LE(num_pages, static_cast<int64_t>(span.pages.size()));
     for (int32_t page : span.pages.first(static_cast<size_t>(num_pages))) {
-      CHECK(page >= 0 && page < kv.keys.size(0));
+      CHECK(page >= 0 && page < num_cache_pages);
     }
   }
   CHECK_EQ(next, num_tokens);

@@ -12,6 +12,9 @@
 //   - On Device::kCpu no op allocates, but for Context::workspace when it has to grow. A result has
 //     the same bits for any number of threads and whatever else is in the batch: each sum has one
 //     order, set by its own length alone.
+//   - On Device::kCuda all memory is the GPU's (memory.h), weights have been placed (place.h), and
+//     an op returns before it has run. The residual stream is f32; what activation_type() of
+//     place.h says holds for the other activations. A step begins with begin_step() of step.h.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +23,17 @@
 #include "core/tensor.h"
 #include "core/thread_pool.h"
 #include "kernels/cpu/features.h"
+#include "kernels/cuda/types.h"
 #include "kernels/workspace.h"
 
 namespace hachi::ops {
 
+class Gpu;
+
 enum class Device {
   kRef,  // plain loops in double precision, one thread: the specification that others are held to
   kCpu,
+  kCuda,
 };
 
 // Not thread-safe: one op at a time.
@@ -35,6 +42,7 @@ struct Context {
   ThreadPool* pool = nullptr;             // not owned; kRef needs none
   CpuFeatures features = cpu_features();  // tests turn some off
   Workspace workspace;                    // of kCpu
+  Gpu* gpu = nullptr;                     // of kCuda; not owned
 };
 
 // A matrix [O,I] in the types of checkpoints; y = x W^T. FP8 keeps its scales apart: the value of
@@ -46,6 +54,7 @@ struct Weight {
   int block_rows = 0;
   int block_cols = 0;
   const std::byte* panels = nullptr;  // the values in the order of panels.h, or none
+  cuda::Matrix placed;                // the values in a GPU's memory, or no data
 };
 
 // Consecutive rows of the batch that are consecutive positions of one sequence.
@@ -62,9 +71,10 @@ struct BatchView {
   std::span<const SequenceSpan> sequences;
 };
 
-// One layer's cache, both of one type: f32, f16, bf16 or q8_0. kv_page.h has the layout of a page.
+// One layer's cache, both of one type: f32, f16, bf16 or q8_0; on a GPU f32, f16, bf16 or f8_e4m3.
+// kv_page.h has the layout of a page.
 struct KvLayer {
-  Tensor keys;    // [num_pages,G,D,P]
+  Tensor keys;    // [num_pages,G,D,P]; on a GPU [num_pages,G,P,D]
   Tensor values;  // [num_pages,G,P,D]
 };
 

@@ -16,6 +16,8 @@ void dequantize(Context& ctx, Tensor y, const Weight& w, int64_t first_row) {
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::dequantize(ctx, y, w, first_row);
+    case Device::kCuda:
+      only_fused("embed()");
   }
 }
 

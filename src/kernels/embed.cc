@@ -2,6 +2,7 @@
 
 #include "kernels/checks.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda_ops.h"
 #include "kernels/ref/ref.h"
 
 namespace hachi::ops {
@@ -16,6 +17,8 @@ void embed(Context& ctx, Tensor y, std::span<const int32_t> ids, const Weight& t
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::embed(ctx, y, ids, table, scale);
+    case Device::kCuda:
+      return cuda::embed(ctx, y, y.size(0), table, scale);
   }
 }
 

@@ -15,6 +15,8 @@ void geglu(Context& ctx, Tensor y, ConstTensor gate_up) {
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::geglu(ctx, y, gate_up);
+    case Device::kCuda:
+      only_fused("norm_gated_matmul()");
   }
 }
 

@@ -11,13 +11,15 @@ void kv_store(Context& ctx, const KvLayer& kv, ConstTensor k, ConstTensor v,
   check_kv(kv);
   check_f32(k, k.size(0), kv.keys.size(1) * kv.keys.size(2));
   check_f32(v, k.size(0), kv.keys.size(1) * kv.keys.size(2));
-  check_batch(batch, kv, k.size(0));
+  check_batch(batch, kv.keys.size(0), k.size(0));
   switch (ctx.device) {
     case Device::kRef:
       return ref::kv_store(ctx, kv, k, v, batch);
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::kv_store(ctx, kv, k, v, batch);
+    case Device::kCuda:
+      only_fused("attend()");
   }
 }
 

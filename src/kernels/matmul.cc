@@ -2,6 +2,7 @@
 
 #include "kernels/checks.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda_ops.h"
 #include "kernels/ref/ref.h"
 
 namespace hachi::ops {
@@ -21,17 +22,12 @@ bool prefers_panels(const Context& ctx, const Weight& w) {
 }
 
 void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
-  check_matmul(y, x, w);
-  switch (ctx.device) {
-    case Device::kRef:
-      return ref::matmul(ctx, y, x, w);
-    case Device::kCpu:
-      CHECK(ctx.pool != nullptr);
-      return cpu::matmul(ctx, {{{y, &w}}}, x);
-  }
+  const Product product{y, &w};
+  matmul(ctx, {&product, 1}, x);
 }
 
 void matmul(Context& ctx, std::span<const Product> products, ConstTensor x) {
+  if (ctx.device == Device::kCuda) return cuda::matmul(ctx, products, x);
   for (const Product& product : products) check_matmul(product.y, x, *product.w);
   switch (ctx.device) {
     case Device::kRef:
@@ -40,10 +36,13 @@ void matmul(Context& ctx, std::span<const Product> products, ConstTensor x) {
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::matmul(ctx, products, x);
+    case Device::kCuda:
+      return;  // above: x is of another type there
   }
 }
 
-void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
+void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w, const Reader& next) {
+  if (ctx.device == Device::kCuda) return cuda::matmul_add(ctx, y, x, w, next);
   check_matmul(y, x, w);
   switch (ctx.device) {
     case Device::kRef:
@@ -51,6 +50,8 @@ void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w) {
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::matmul_add(ctx, y, x, w);
+    case Device::kCuda:
+      return;  // above: x is of another type there
   }
 }
 

@@ -28,8 +28,15 @@ namespace hachi::ops {
 // with rows of a block type, and four bytes with panels.
 void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w);
 
+// Who reads a result next: its product with w, after RMSNorm if norm is there. A hint: a GPU then
+// leaves the result in the form that the reader takes, and saves it a pass.
+struct Reader {
+  ConstTensor norm;
+  const Weight* w = nullptr;
+};
+
 // y[t,o] += sum over i of x[t,i] * w[o,i]; the sum is complete before it is added to y.
-void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w);
+void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w, const Reader& next = {});
 
 // True if products on this device are faster with the panels of w (panels.h) than with its rows.
 bool prefers_panels(const Context& ctx, const Weight& w);

@@ -2,6 +2,7 @@
 
 #include "kernels/checks.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda_ops.h"
 #include "kernels/ref/ref.h"
 
 namespace hachi::ops {
@@ -16,6 +17,8 @@ void rms_norm(Context& ctx, Tensor y, ConstTensor x, ConstTensor w, float eps) {
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::rms_norm(ctx, y, x, w, eps);
+    case Device::kCuda:
+      return cuda::rms_norm(ctx, y, x, w, eps);
   }
 }
 
@@ -30,6 +33,8 @@ void rms_norm_heads(Context& ctx, Tensor x, ConstTensor w, float eps) {
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::rms_norm_heads(ctx, x, w, eps);
+    case Device::kCuda:
+      only_fused("attend()");
   }
 }
 

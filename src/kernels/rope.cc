@@ -2,6 +2,7 @@
 
 #include "kernels/checks.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda_ops.h"
 #include "kernels/ref/ref.h"
 
 namespace hachi::ops {
@@ -16,6 +17,8 @@ void rope_angles(Context& ctx, Tensor cos_sin, std::span<const int32_t> position
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::rope_angles(ctx, cos_sin, positions, inv_freq, magnitude);
+    case Device::kCuda:
+      return cuda::rope_angles(ctx, cos_sin, inv_freq, magnitude);
   }
 }
 
@@ -31,6 +34,8 @@ void rope(Context& ctx, Tensor x, ConstTensor cos_sin, RopeLayout layout) {
     case Device::kCpu:
       CHECK(ctx.pool != nullptr);
       return cpu::rope(ctx, x, cos_sin, layout);
+    case Device::kCuda:
+      only_fused("attend()");
   }
 }
 

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/buffer.h"
 #include "core/result.h"
 #include "kernels/kv_page.h"
+#include "kernels/memory.h"
 #include "model/config.h"
 
 namespace hachi::model {
@@ -16,9 +16,10 @@ class KvCache {
  public:
   static constexpr int64_t kPageTokens = ops::kPagePositions;
 
-  // `dtype`: kF32, kF16, kBF16, or kQ8_0 for models whose heads are a multiple of 32 wide. The
-  // memory is touched only when used.
-  static Result<KvCache> allocate(const ModelConfig& config, int64_t num_pages, DType dtype);
+  // On ctx's device, whose types are those of ops::KvLayer; kQ8_0 is for models whose heads are a
+  // multiple of 32 wide. A processor's memory is touched only when used.
+  static Result<KvCache> allocate(const ops::Context& ctx, const ModelConfig& config,
+                                  int64_t num_pages, DType dtype);
 
   int64_t num_pages() const { return num_pages_; }
   const ops::KvLayer& layer(size_t i) const { return layers_[i]; }
@@ -26,7 +27,7 @@ class KvCache {
  private:
   int64_t num_pages_ = 0;
   std::vector<ops::KvLayer> layers_;
-  Buffer memory_;
+  ops::Memory memory_;
 };
 
 }  // namespace hachi::model

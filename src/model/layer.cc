@@ -19,13 +19,9 @@
 #include "model/layer.h"
 
 #include "kernels/add.h"
-#include "kernels/attention.h"
-#include "kernels/geglu.h"
-#include "kernels/kv_store.h"
+#include "kernels/fused.h"
 #include "kernels/matmul.h"
 #include "kernels/rms_norm.h"
-#include "kernels/rope.h"
-#include "kernels/swiglu.h"
 
 namespace hachi::model {
 namespace {
@@ -33,8 +29,9 @@ namespace {
 // x += y W, normed first if the family does so. The input of the block, a.normed, is not needed
 // any more.
 void add_to_stream(ops::Context& ctx, const ModelConfig& config, const Activations& a,
-                   ConstTensor y, const ops::Weight& w, ConstTensor post_norm) {
-  if (!config.post_norms) return ops::matmul_add(ctx, a.x, y, w);
+                   ConstTensor y, const ops::Weight& w, ConstTensor post_norm,
+                   const ops::Reader& next) {
+  if (!config.post_norms) return ops::matmul_add(ctx, a.x, y, w, next);
   ops::matmul(ctx, a.normed, y, w);
   ops::rms_norm(ctx, a.normed, a.normed, post_norm, config.norm_eps);
   ops::add(ctx, a.x, a.normed);
@@ -44,7 +41,7 @@ void add_to_stream(ops::Context& ctx, const ModelConfig& config, const Activatio
 
 void layer_forward(ops::Context& ctx, const ModelConfig& config, size_t index,
                    const LayerWeights& w, const ops::BatchView& batch, const ops::KvLayer& kv,
-                   const Activations& a, LayerObserver* observer) {
+                   const Activations& a, const ops::Reader& next, LayerObserver* observer) {
   const auto show = [&](LayerInput which, ConstTensor x) {
     if (observer != nullptr) observer->see(which, x);
   };
@@ -55,35 +52,46 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, size_t index,
   const Tensor q = a.qkv.columns(0, q_width);
   const Tensor k = a.qkv.columns(q_width, kv_width);
   const Tensor v = a.qkv.columns(q_width + kv_width, kv_width);
-  const Tensor gate = a.gate_up.columns(0, config.ffn_size);
-  const Tensor up = a.gate_up.columns(config.ffn_size, config.ffn_size);
 
   // Attention block: x += Wo . Attend(RoPE(QKNorm(Wqkv . RMSNorm(x))))
-  ops::rms_norm(ctx, a.normed, a.x, w.attention_norm, config.norm_eps);  // (1) [T,C]
+  ops::norm_matmul(ctx, {{q, &w.query}, {k, &w.key}, {v, &w.value}}, a.x, w.attention_norm,
+                   config.norm_eps, a.normed);  // (1) (2) [T,(H+2G)*D]
   show(LayerInput::kAttention, a.normed);
-  ops::matmul(ctx, {{q, &w.query}, {k, &w.key}, {v, &w.value}}, a.normed);  // (2) [T,(H+2G)*D]
-  if (config.qk_norm) {
-    ops::rms_norm_heads(ctx, q, w.query_norm, config.norm_eps);  // (3) over D
-    ops::rms_norm_heads(ctx, k, w.key_norm, config.norm_eps);
-  }
-  ops::rope(ctx, q, cos_sin, config.rope.layout);  // (4)
-  ops::rope(ctx, k, cos_sin, config.rope.layout);
-  ops::kv_store(ctx, kv, k, v, batch);                                        // (5) before (6)
-  ops::attention(ctx, a.attended, q, kv, batch, config.score_scale, window);  // (6) [T,H*D]
+  ops::attend(ctx,  // (3) over D, (4), (5) before (6) [T,H*D]
+              {.y = a.attended,
+               .q = q,
+               .k = k,
+               .v = v,
+               .query_norm = w.query_norm,
+               .key_norm = w.key_norm,
+               .eps = config.norm_eps,
+               .cos_sin = cos_sin,
+               .layout = config.rope.layout,
+               .kv = kv,
+               .score_scale = config.score_scale,
+               .window = window,
+               .next = {.w = &w.out}},
+              batch);
   show(LayerInput::kOut, a.attended);
-  add_to_stream(ctx, config, a, a.attended, w.out, w.attention_post_norm);  // (7) [T,C]
+  add_to_stream(ctx, config, a, a.attended, w.out, w.attention_post_norm,
+                {w.ffn_norm, &w.gate});  // (7) [T,C]
 
   // Feed-forward block: x += Wdown . Gated(Wgate_up . RMSNorm(x))
-  ops::rms_norm(ctx, a.normed, a.x, w.ffn_norm, config.norm_eps);  // (8) [T,C]
+  ops::norm_gated_matmul(
+      ctx,
+      {.y = a.hidden,  // (8) (9) [T,F]
+       .gate_up = a.gate_up,
+       .normed = a.normed,
+       .x = a.x,
+       .norm = w.ffn_norm,
+       .eps = config.norm_eps,
+       .gate = &w.gate,
+       .up = &w.up,
+       .activation = config.activation == Activation::kGelu ? ops::Gate::kGelu : ops::Gate::kSilu,
+       .next = {.w = &w.down}});
   show(LayerInput::kFfn, a.normed);
-  ops::matmul(ctx, {{gate, &w.gate}, {up, &w.up}}, a.normed);  // (9) [T,2F]
-  if (config.activation == Activation::kGelu) {
-    ops::geglu(ctx, a.hidden, a.gate_up);  //     [T,F]
-  } else {
-    ops::swiglu(ctx, a.hidden, a.gate_up);
-  }
   show(LayerInput::kDown, a.hidden);
-  add_to_stream(ctx, config, a, a.hidden, w.down, w.ffn_post_norm);  //     [T,C]
+  add_to_stream(ctx, config, a, a.hidden, w.down, w.ffn_post_norm, next);  //     [T,C]
 }
 
 }  // namespace hachi::model

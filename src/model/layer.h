@@ -1,31 +1,31 @@
 // One decoder layer, forward, for every family (see layer.cc).
 #pragma once
 
-#include "core/buffer.h"
-#include "core/result.h"
 #include "kernels/context.h"
+#include "kernels/matmul.h"
 #include "model/config.h"
 #include "model/weights.h"
 
 namespace hachi::model {
 
 // The activations between the ops of a forward pass: allocated once for the largest batch, viewed
-// for each. T tokens; the letters as in layer.cc. All f32.
+// for each. T tokens; the letters as in layer.cc. f32, but for those that are `wide` (over()).
 struct Activations {
   Tensor x;              // [T, C] the residual stream
   Tensor normed;         // [T, C]
-  Tensor qkv;            // [T, (H+2G)*D]
-  Tensor attended;       // [T, H*D]
-  Tensor gate_up;        // [T, 2F]
-  Tensor hidden;         // [T, F]
+  Tensor qkv;            // [T, (H+2G)*D] wide
+  Tensor attended;       // [T, H*D] wide
+  Tensor gate_up;        // [T, 2F] wide
+  Tensor hidden;         // [T, F] wide
   Tensor cos_sin;        // [T, D] the rotations of this batch's positions
   Tensor local_cos_sin;  // [T, D] those of layers with a window, if they have their own; else empty
 
   Activations first(int64_t tokens) const;  // the same memory, for a smaller batch
 
-  static uint64_t bytes(const ModelConfig& config, int64_t max_tokens);
-  // Views into `memory`, which has bytes(config, max_tokens).
-  static Activations over(const Buffer& memory, const ModelConfig& config, int64_t max_tokens);
+  static uint64_t bytes(const ModelConfig& config, int64_t max_tokens, DType wide = DType::kF32);
+  // Views into `memory`, which has bytes() of the same. `wide`: Model::activation_type().
+  static Activations over(std::byte* memory, const ModelConfig& config, int64_t max_tokens,
+                          DType wide = DType::kF32);
 };
 
 // The four activations of a layer that its matrices are multiplied with.
@@ -45,9 +45,10 @@ class LayerObserver {
 };
 
 // x += attention block, then x += feed-forward block. `w` and `kv` are the weights and the part of
-// the cache of layer `index`.
+// the cache of layer `index`; `next` reads what it leaves.
 void layer_forward(ops::Context& ctx, const ModelConfig& config, size_t index,
                    const LayerWeights& w, const ops::BatchView& batch, const ops::KvLayer& kv,
-                   const Activations& a, LayerObserver* observer = nullptr);
+                   const Activations& a, const ops::Reader& next,
+                   LayerObserver* observer = nullptr);
 
 }  // namespace hachi::model

@@ -1,7 +1,8 @@
 #include "model/model.h"
 
 #include "kernels/embed.h"
-#include "kernels/matmul.h"
+#include "kernels/fused.h"
+#include "kernels/place.h"
 #include "kernels/rms_norm.h"
 #include "model/repack.h"
 
@@ -39,12 +40,20 @@ Result<Model> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
 
 Result<void> Model::repack(ops::Context& ctx) { return model::repack(ctx, weights_); }
 
+DType Model::activation_type(const ops::Context& ctx) const {
+  return ops::activation_type(ctx, weights_.layers.front().query);
+}
+
 void Model::forward(ops::Context& ctx, const ops::BatchView& batch, const KvCache& cache,
                     const Activations& a) const {
   ops::embed(ctx, a.x, batch.ids, weights_.embedding, config_.embedding_scale);
   rotations_.compute(ctx, batch.positions, a);
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
-    layer_forward(ctx, config_, i, weights_.layers[i], batch, cache.layer(i), a);
+    const bool last = i + 1 == weights_.layers.size();
+    const ops::Reader next =
+        last ? ops::Reader{weights_.final_norm, &weights_.head}
+             : ops::Reader{weights_.layers[i + 1].attention_norm, &weights_.layers[i + 1].query};
+    layer_forward(ctx, config_, i, weights_.layers[i], batch, cache.layer(i), a, next);
   }
 }
 
@@ -53,8 +62,8 @@ void Model::hidden(ops::Context& ctx, Tensor normed, ConstTensor x) const {
 }
 
 void Model::logits(ops::Context& ctx, Tensor logits, ConstTensor x, Tensor normed) const {
-  hidden(ctx, normed, x);
-  ops::matmul(ctx, logits, normed, weights_.head);
+  ops::norm_matmul(ctx, {{logits, &weights_.head}}, x, weights_.final_norm, config_.norm_eps,
+                   normed);
 }
 
 }  // namespace hachi::model

@@ -20,8 +20,8 @@ class Model {
   static Result<Model> load(std::shared_ptr<const formats::Checkpoint> checkpoint,
                             const ConfigOptions& options = {});
 
-  // Puts the weights into the order that ctx's device prefers (repack.h). Until then the weights
-  // are views into the mapped files.
+  // Puts the weights into the order that ctx's device prefers, on a GPU into its memory (repack.h).
+  // Until then the weights are views into the mapped files.
   Result<void> repack(ops::Context& ctx);
 
   const ModelConfig& config() const { return config_; }
@@ -29,6 +29,9 @@ class Model {
   // Bytes of weights that one decoded token reads: all matrices but the embedding table, of which
   // it reads a row.
   uint64_t bytes_per_token() const { return bytes_per_token_; }
+
+  // Of the wide activations (layer.h) on this device, once the weights are there.
+  DType activation_type(const ops::Context& ctx) const;
 
   // Runs the tokens of `batch` through all layers, stores their keys and values in `cache`, and
   // leaves the residual stream in a.x [T,C]. Every id lies in the vocabulary. Never allocates.

@@ -3,8 +3,10 @@
 #include <vector>
 
 #include "core/files.h"
+#include "kernels/gpu.h"
 #include "kernels/matmul.h"
 #include "kernels/panels.h"
+#include "kernels/place.h"
 
 namespace hachi::model {
 namespace {
@@ -30,9 +32,51 @@ std::vector<ops::Weight*> matrices(Weights& weights) {
   return all;
 }
 
+// Norms are few and small: each has memory of its own.
+Result<void> place_norm(const ops::Context& ctx, ConstTensor& norm, Weights& weights) {
+  if (!norm) return {};
+  const auto bytes = static_cast<uint64_t>(norm.size(0)) * sizeof(float);
+  TRY(ops::Memory memory, ops::Memory::allocate(ctx, bytes));
+  ctx.gpu->upload(memory.data(), norm.data(), bytes);
+  norm = ConstTensor(memory.data(), DType::kF32, {norm.size(0)});
+  weights.placed.push_back(std::move(memory));
+  return {};
+}
+
+// All weights into the memory of ctx's GPU. The embedding of a tied head is read by both uses, if
+// it is of a type that both can read; else each has its own.
+Result<void> place_all(ops::Context& ctx, Weights& weights) {
+  const bool tied = weights.head.values.data() == weights.embedding.values.data();
+  const bool shared = tied && ops::placed_bytes(weights.head, ops::Use::kProduct) ==
+                                  ops::placed_bytes(weights.embedding, ops::Use::kTable);
+  const std::vector<ops::Weight*> all = matrices(weights);
+  uint64_t bytes = shared ? 0 : ops::placed_bytes(weights.embedding, ops::Use::kTable);
+  for (const ops::Weight* w : all) bytes += ops::placed_bytes(*w, ops::Use::kProduct);
+  TRY(ops::Memory memory, ops::Memory::allocate(ctx, bytes));
+  std::byte* at = memory.data();
+  for (ops::Weight* w : all) {
+    const uint64_t taken = ops::placed_bytes(*w, ops::Use::kProduct);
+    *w = ops::place(ctx, *w, ops::Use::kProduct, at);
+    at += taken;
+  }
+  weights.embedding =
+      shared ? weights.head : ops::place(ctx, weights.embedding, ops::Use::kTable, at);
+  weights.placed.push_back(std::move(memory));
+  TRY(place_norm(ctx, weights.final_norm, weights));
+  for (LayerWeights& layer : weights.layers) {
+    for (ConstTensor* norm : {&layer.attention_norm, &layer.attention_post_norm, &layer.query_norm,
+                              &layer.key_norm, &layer.ffn_norm, &layer.ffn_post_norm}) {
+      TRY(place_norm(ctx, *norm, weights));
+    }
+  }
+  ctx.gpu->wait();
+  return {};
+}
+
 }  // namespace
 
 Result<void> repack(ops::Context& ctx, Weights& weights) {
+  if (ctx.device == ops::Device::kCuda) return place_all(ctx, weights);
   std::vector<ops::Weight*> all = matrices(weights);
   std::erase_if(all, [&](const ops::Weight* w) {
     return w->panels != nullptr || !ops::prefers_panels(ctx, *w);

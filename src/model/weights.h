@@ -9,6 +9,7 @@
 #include "core/result.h"
 #include "formats/checkpoint.h"
 #include "kernels/context.h"
+#include "kernels/memory.h"
 #include "model/config.h"
 
 namespace hachi::model {
@@ -33,6 +34,7 @@ struct Weights {
   ConstTensor final_norm;  // [C] f32
   ops::Weight head;        // [V, C]; the embedding if the two are tied
   std::vector<Buffer> owned;
+  std::vector<ops::Memory> placed;  // on a GPU
 };
 
 // Fused matrices come apart into views of their rows, and norms get what the file's leave out. The

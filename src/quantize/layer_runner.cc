@@ -47,13 +47,13 @@ Result<LayerRunner> LayerRunner::create(std::shared_ptr<const formats::Checkpoin
   runner.ctx_.pool = &pool;
   constexpr int64_t kPage = model::KvCache::kPageTokens;
   const int64_t num_pages = (chunk_size + kPage - 1) / kPage;
-  TRY(runner.cache_, model::KvCache::allocate(runner.config_, num_pages, DType::kF16));
+  TRY(runner.cache_, model::KvCache::allocate(runner.ctx_, runner.config_, num_pages, DType::kF16));
   runner.pages_.resize(static_cast<size_t>(num_pages));
   std::iota(runner.pages_.begin(), runner.pages_.end(), 0);
   runner.positions_.resize(static_cast<size_t>(chunk_size));
   std::iota(runner.positions_.begin(), runner.positions_.end(), 0);
   TRY(runner.memory_, Buffer::allocate(model::Activations::bytes(runner.config_, chunk_size)));
-  runner.all_ = model::Activations::over(runner.memory_, runner.config_, chunk_size);
+  runner.all_ = model::Activations::over(runner.memory_.data(), runner.config_, chunk_size);
   return runner;
 }
 
@@ -77,7 +77,7 @@ void LayerRunner::run(int64_t layer, const model::LayerWeights& weights, ops::Ro
   config.rope.layout = layout;
   const auto index = static_cast<size_t>(layer);
   layer_forward(ctx_, config, index, weights, {{}, positions, {&sequence, 1}}, cache_.layer(index),
-                chunk_, observer);
+                chunk_, {}, observer);
 }
 
 }  // namespace hachi::quantize

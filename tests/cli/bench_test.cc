@@ -23,10 +23,10 @@ model::Model tiny_model() {
 
 TEST(BenchRunner, RunsTasksInAnyOrder) {
   const model::Model model = tiny_model();
-  auto runner = BenchRunner::create(model, 3, 500, DType::kF16);
+  auto runner = BenchRunner::create(model, nullptr, 3, 500, DType::kF16);
   ASSERT_TRUE(runner) << runner.error().message;
   for (const int threads : {2, 1}) {
-    runner->set_threads(threads, false);
+    ASSERT_TRUE(runner->set_threads(threads, false));
     runner->first_token();
     for (const BenchTask& task :
          {BenchTask{Kind::kDecode, 2, 498, 3}, BenchTask{Kind::kPrefill, 300, 200, 1},
@@ -40,9 +40,9 @@ TEST(BenchRunner, RunsTasksInAnyOrder) {
 
 TEST(BenchRunner, StopsBetweenSteps) {
   const model::Model model = tiny_model();
-  auto runner = BenchRunner::create(model, 1, 400, DType::kF32);
+  auto runner = BenchRunner::create(model, nullptr, 1, 400, DType::kF32);
   ASSERT_TRUE(runner) << runner.error().message;
-  runner->set_threads(1, false);
+  ASSERT_TRUE(runner->set_threads(1, false));
   int asked = 0;
   const auto third_time = [&] { return ++asked == 3; };
   EXPECT_FALSE(runner->run({Kind::kDecode, 10, 0, 1}, third_time));

@@ -67,14 +67,14 @@ inline GoldenModel open_golden(const std::string& name) {
 inline std::vector<float> run_prompt(const GoldenModel& golden, ops::Device device) {
   const model::Model& model = *golden.model;
   const auto count = static_cast<int64_t>(golden.prompt.size());
-  auto cache = model::KvCache::allocate(model.config(), 4, DType::kF32);
-  auto memory = Buffer::allocate(model::Activations::bytes(model.config(), count));
-  EXPECT_TRUE(cache && memory);
-  const auto a = model::Activations::over(*memory, model.config(), count);
   ThreadPool pool(2);
   ops::Context ctx;
   ctx.device = device;
   ctx.pool = &pool;
+  auto cache = model::KvCache::allocate(ctx, model.config(), 4, DType::kF32);
+  auto memory = Buffer::allocate(model::Activations::bytes(model.config(), count));
+  EXPECT_TRUE(cache && memory);
+  const auto a = model::Activations::over(memory->data(), model.config(), count);
   std::vector<int32_t> positions(golden.prompt.size());
   std::iota(positions.begin(), positions.end(), 0);
   const std::vector<int32_t> pages = {2, 0, 3, 1};

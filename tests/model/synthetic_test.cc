@@ -56,13 +56,13 @@ TEST(Synthetic, AllTypesLoadAndGiveFiniteLogits) {
     ASSERT_NE(checkpoint, nullptr);
     const auto model = Model::load(checkpoint);
     ASSERT_TRUE(model) << model.error().message;
-    auto cache = KvCache::allocate(model->config(), 1, DType::kF16);
-    auto memory = Buffer::allocate(Activations::bytes(model->config(), 3));
-    ASSERT_TRUE(cache && memory);
-    const auto a = Activations::over(*memory, model->config(), 3);
     ThreadPool pool(2);
     ops::Context ctx;
     ctx.pool = &pool;
+    auto cache = KvCache::allocate(ctx, model->config(), 1, DType::kF16);
+    auto memory = Buffer::allocate(Activations::bytes(model->config(), 3));
+    ASSERT_TRUE(cache && memory);
+    const auto a = Activations::over(memory->data(), model->config(), 3);
     const std::vector<int32_t> ids = {1, 500, 1023};
     const std::vector<int32_t> positions = {0, 1, 2};
     const std::vector<int32_t> pages = {0};

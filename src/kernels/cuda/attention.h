@@ -6,14 +6,14 @@
 namespace hachi::ops::cuda {
 
 struct Attention {
-  int64_t num_heads = 0;     // H
-  int64_t num_kv_heads = 0;  // G
-  int64_t head_dim = 0;      // D
-  DType type = DType::kBF16;  // of q, k, v and y: kBF16 or kF32
-  void* q = nullptr;         // [T,H*D]; read; attend_many() leaves it rotated
-  const void* k = nullptr;   // [T,G*D]
-  const void* v = nullptr;   // [T,G*D]
-  int64_t stride = 0;        // elements from row to row of q, k and v
+  int64_t num_heads = 0;              // H
+  int64_t num_kv_heads = 0;           // G
+  int64_t head_dim = 0;               // D
+  DType type = DType::kBF16;          // of q, k, v and y: kBF16 or kF32
+  void* q = nullptr;                  // [T,H*D]; read; attend_many() leaves it rotated
+  const void* k = nullptr;            // [T,G*D]
+  const void* v = nullptr;            // [T,G*D]
+  int64_t stride = 0;                 // elements from row to row of q, k and v
   const float* query_norm = nullptr;  // [D]; null: none
   const float* key_norm = nullptr;
   float eps = 0;
@@ -22,9 +22,9 @@ struct Attention {
   KvPages kv;
   DeviceBatch batch;
   float score_scale = 0;
-  int64_t window = 0;   // 0: all positions
-  void* y = nullptr;    // [T,H*D], dense; decode: may be null if `next` is there
-  Operand next;         // decode: y as the next product takes it, if its rows are not null
+  int64_t window = 0;  // 0: all positions
+  void* y = nullptr;   // [T,H*D], dense; decode: may be null if `next` is there
+  Operand next;        // decode: y as the next product takes it, if its rows are not null
   void* workspace = nullptr;
 };
 

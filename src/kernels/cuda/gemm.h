@@ -2,18 +2,30 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "core/result.h"
 #include "kernels/cuda/types.h"
 
 namespace hachi::ops::cuda {
 
-// y = x W^T, or y += x W^T
+// With ScaleSpan::kBlock128 the rows are taken in multiples of this: x, its scales and y have room
+// for so many, and what x holds in the rows added comes out in theirs.
+inline constexpr int kGemmRows = 4;
+
+// y = x W^T, or y += x W^T. Sums are f32. Which products there are, takes() says; on Hopper all of
+// kBF16, kF8 and kF32 whose rows begin on 16 bytes.
 struct Gemm {
-  int64_t rows = 0;  // T
-  Matrix w;          // kBF16, or kF8 with one scale, or kF32
+  int64_t rows = 0;         // T
+  Matrix w;                 // kBF16, kF8 or kF32
   const void* x = nullptr;  // [T,I] dense: bf16; with kF8 weights e4m3; with kF32 weights f32
-  const float* x_scale = nullptr;  // of e4m3: [1], or of each row with w.span kRow [T]; null: 1
+  // Of e4m3, as w.span has it. kMatrix: [1], null: 1. kRow: [T]. kBlock128: [ceil(I/128), T'] with
+  // T' = T rounded up to kGemmRows, each of 128 elements of a row. A matrix with one scale whose x
+  // has one for each row is written as kRow, with its scale O times.
+  const float* x_scale = nullptr;
+  // e4m3: sums keep some 14 bits from one end to the other, as the matrix units have them, and are
+  // not moved to f32 now and then.
+  bool fast = false;
   void* y = nullptr;
   DType y_type = DType::kBF16;  // kF32 or kBF16; adding takes kF32
   int64_t y_stride = 0;         // elements from row to row
@@ -22,12 +34,30 @@ struct Gemm {
 
 class GemmLibrary {
  public:
-  // Fails with kUnsupported, saying what was looked for, if cuBLASLt is not there.
-  static Result<std::unique_ptr<GemmLibrary>> load();
+  // Fails with kUnsupported, saying what was looked for, if cuBLASLt is not there. It stays loaded
+  // until the process ends. Products of one library run one after another, in one stream.
+  //
+  // `whole_sums`: a sum is not divided among blocks, where cuBLASLt has a kernel that does so. Then
+  // a row's result does not depend on how many rows there are, nor on its place among them;
+  // cuBLASLt does not promise that, but its kernels of Hopper keep to it, and a test looks. The
+  // exception: kBlock128 with more than some thousands of inputs and fewer than 512 rows.
+  static Result<std::unique_ptr<GemmLibrary>> load(bool whole_sums = true);
   virtual ~GemmLibrary() = default;
 
-  // Plans are kept by shape; the first call of one takes milliseconds.
+  // The library's version, as 13.1.0.
+  virtual std::string version() const = 0;
+
+  // False if cuBLASLt has no kernel for the product.
+  virtual bool takes(const Gemm& gemm) = 0;
+
+  // The product is one that takes() takes. Plans are kept by shape; the first call of one takes
+  // milliseconds. A stream may be captured.
   virtual void run(Stream stream, const Gemm& gemm) = 0;
+
+  // Times the best candidates for this shape and keeps the fastest for all that follow. Writes y
+  // several times, waits for the stream, and cannot be captured. A shape's results may differ in
+  // the last bits before and after.
+  virtual void prepare(Stream stream, const Gemm& gemm) = 0;
 };
 
 }  // namespace hachi::ops::cuda

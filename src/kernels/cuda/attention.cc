@@ -1,0 +1,63 @@
+#include "kernels/cuda/attention.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "kernels/cuda/attention_parts.h"
+
+namespace hachi::ops::cuda {
+namespace {
+
+void check(const Attention& args) {
+  CHECK_GT(args.num_kv_heads, 0);
+  CHECK_EQ(args.num_heads % args.num_kv_heads, 0);
+  CHECK_EQ(args.head_dim % 8, 0);
+  CHECK_LE(args.head_dim, 256);
+  CHECK_EQ(args.stride % 8, 0);
+  CHECK(args.type == DType::kBF16 || args.type == DType::kF32);
+  CHECK(args.kv.dtype == DType::kF32 || args.kv.dtype == DType::kF16 ||
+        args.kv.dtype == DType::kBF16 || args.kv.dtype == DType::kF8E4M3);
+  CHECK_EQ(args.num_heads * args.head_dim % 32 * (args.next.rows != nullptr), 0);
+  CHECK(args.next.squares == nullptr);
+}
+
+// Of the parts of single tokens: 16 bytes for two results. They stay zero.
+int64_t parts_bytes(int64_t rows, int64_t num_heads, int64_t head_dim) {
+  return rows * num_heads * attend::kMaxParts * head_dim * 8;
+}
+
+}  // namespace
+
+int64_t attention_workspace(int64_t max_tokens, int64_t num_heads, int64_t head_dim) {
+  const int64_t rows = std::min(max_tokens, attend::kRowsALaunch);
+  return parts_bytes(rows, num_heads, head_dim) + rows * num_heads * head_dim * 4;  // plain()'s y
+}
+
+void attend_one(Stream stream, const Attention& args) {
+  check(args);
+  if (args.batch.num_tokens == 0) return;
+  if (attend::one_is_fast(args)) return attend::fast_one(stream, args);
+  attend::prepare(stream, args);
+  const int64_t row_bytes = args.num_heads * args.head_dim * traits(args.type).block_bytes;
+  auto* scratch = static_cast<char*>(args.workspace) +
+                  parts_bytes(std::min(args.batch.num_tokens, attend::kRowsALaunch), args.num_heads,
+                              args.head_dim);
+  for (int64_t first = 0; first < args.batch.num_tokens; first += attend::kRowsALaunch) {
+    const int64_t count = std::min(args.batch.num_tokens - first, attend::kRowsALaunch);
+    void* y = args.y != nullptr ? static_cast<char*>(args.y) + first * row_bytes : scratch;
+    attend::plain(stream, args, y, first, count);
+    if (args.next.rows != nullptr) attend::stage_operand(stream, args, y, first, count);
+  }
+}
+
+void attend_many(Stream stream, const Attention& args, int64_t max_context) {
+  check(args);
+  CHECK_GT(max_context, 0);
+  CHECK(args.y != nullptr && args.next.rows == nullptr);
+  if (args.batch.num_tokens == 0) return;
+  attend::prepare(stream, args);
+  if (attend::many_is_fast(args)) return attend::fast_many(stream, args);
+  attend::plain(stream, args, args.y, 0, args.batch.num_tokens);
+}
+
+}  // namespace hachi::ops::cuda

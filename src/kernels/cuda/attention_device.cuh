@@ -1,0 +1,153 @@
+// What the kernels of attention have in common on the device: instructions that C++ has no words
+// for, and the types of the cache as the matrix units take them.
+#pragma once
+
+#include <cstdint>
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_fp8.h>
+
+#include "kernels/cuda/attention.h"
+
+namespace hachi::ops::cuda::attend {
+
+inline constexpr int kPage = 32;  // kPagePositions
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+inline constexpr float kNone = -INFINITY;  // the score of a position that is not seen
+
+// Lets the next kernel of the stream start as soon as there is room for it.
+__device__ __forceinline__ void allow_next_kernel() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+// Until all that earlier kernels wrote is there.
+__device__ __forceinline__ void wait_for_earlier_kernels() {
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
+__device__ __forceinline__ void group_barrier(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+__device__ __forceinline__ float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// Bytes that are read once: they shall not push anything out of L1.
+__device__ __forceinline__ uint4 load_once(const uint4* from) {
+  uint4 v;
+  asm volatile("ld.global.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(from)
+               : "memory");
+  return v;
+}
+__device__ __forceinline__ uint2 load_once(const uint2* from) {
+  uint2 v;
+  asm volatile("ld.global.L1::no_allocate.v2.u32 {%0,%1}, [%2];"
+               : "=r"(v.x), "=r"(v.y)
+               : "l"(from)
+               : "memory");
+  return v;
+}
+
+// Of an 8x8 matrix of 16-bit elements, two neighbours of a row in each lane.
+__device__ __forceinline__ uint32_t transpose(uint32_t pair) {
+  uint32_t out;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(out) : "r"(pair));
+  return out;
+}
+
+template <class To>
+__device__ __forceinline__ uint32_t bits(To pair) {
+  static_assert(sizeof(To) == 4);
+  return *reinterpret_cast<uint32_t*>(&pair);
+}
+__device__ __forceinline__ float2 bf16_pair(uint32_t pair) {
+  return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
+}
+__device__ __forceinline__ uint32_t to_bf16_pair(float a, float b) {
+  return bits(__floats2bfloat162_rn(a, b));
+}
+
+// Types of the cache. Raw: 8 elements as they are stored; Word: two of them for the matrix units,
+// which multiply bf16 or f16.
+struct Bf16Cache {
+  static constexpr DType kType = DType::kBF16;
+  static constexpr int kBytes = 2;
+  using Element = __nv_bfloat16;
+  using Raw = uint4;
+  static __device__ uint4 words(Raw raw) { return raw; }
+  static __device__ uint32_t word(float a, float b) { return to_bf16_pair(a, b); }
+  static __device__ Raw store(const float* x) {
+    return make_uint4(word(x[0], x[1]), word(x[2], x[3]), word(x[4], x[5]), word(x[6], x[7]));
+  }
+  static __device__ void mma(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
+                             uint32_t b0, uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+        "{%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+  }
+};
+
+struct F16Cache {
+  static constexpr DType kType = DType::kF16;
+  static constexpr int kBytes = 2;
+  using Element = __half;
+  using Raw = uint4;
+  static __device__ uint4 words(Raw raw) { return raw; }
+  static __device__ uint32_t word(float a, float b) { return bits(__floats2half2_rn(a, b)); }
+  static __device__ Raw store(const float* x) {
+    return make_uint4(word(x[0], x[1]), word(x[2], x[3]), word(x[4], x[5]), word(x[6], x[7]));
+  }
+  static __device__ void mma(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
+                             uint32_t b0, uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+        "{%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+  }
+};
+
+// e4m3 becomes f16, which holds all of its values.
+struct F8Cache : F16Cache {
+  static constexpr DType kType = DType::kF8E4M3;
+  static constexpr int kBytes = 1;
+  using Element = __nv_fp8_e4m3;
+  using Raw = uint2;
+  static __device__ uint32_t widen(uint32_t two) {
+    uint32_t out;
+    asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(out) : "h"(static_cast<uint16_t>(two)));
+    return out;
+  }
+  static __device__ uint4 words(Raw raw) {
+    return make_uint4(widen(raw.x), widen(raw.x >> 16), widen(raw.y), widen(raw.y >> 16));
+  }
+  static __device__ uint32_t narrow(float a, float b) {  // saturates
+    uint16_t out;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(out) : "f"(b), "f"(a));
+    return out;
+  }
+  static __device__ Raw store(const float* x) {
+    return make_uint2(narrow(x[0], x[1]) | narrow(x[2], x[3]) << 16,
+                      narrow(x[4], x[5]) | narrow(x[6], x[7]) << 16);
+  }
+};
+
+// The first byte of a head's page.
+template <class Byte>
+__device__ __forceinline__ Byte* page_of(Byte* cache, const KvPages& kv, int page, int64_t head,
+                                         int64_t head_bytes) {
+  return cache + page * kv.page_bytes + head * head_bytes;
+}
+
+// The first position that a token at `position` sees.
+__device__ __forceinline__ int first_seen(int position, int64_t window) {
+  return window > 0 && position >= window ? static_cast<int>(position - window + 1) : 0;
+}
+
+}  // namespace hachi::ops::cuda::attend

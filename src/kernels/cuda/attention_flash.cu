@@ -1,0 +1,290 @@
+// Attention of many tokens: a block has 128 rows (tokens times the heads of one kv head), two
+// warpgroups with 64 rows each that multiply, and one that loads tiles of 128 positions from the
+// pages. Each warpgroup has the scores of the next tile computed while it weighs values with those
+// of the last.
+//
+// Sources: Dao 2023, arXiv 2307.08691; Shah et al. 2024, arXiv 2407.08608.
+#include <algorithm>
+
+#include "kernels/cuda/attention_flash.cuh"
+#include "kernels/cuda/attention_launch.cuh"
+#include "kernels/cuda/attention_parts.h"
+
+namespace hachi::ops::cuda::attend {
+namespace {
+
+constexpr int kThreads = 384;
+constexpr int kWarpsThatMultiply = 8;
+constexpr float kLog2E = 1.44269504f;
+
+// Turns of a ring.
+struct Turn {
+  int stage = 0;
+  uint32_t phase = 0;
+  __device__ void next() {
+    if (++stage == kStages) stage = 0, phase ^= 1;
+  }
+};
+
+template <int kHeadDim>
+__device__ void load_tiles(const Attention& args, const Block& block,
+                           FlashShared<kHeadDim>& shared) {
+  const Loader<kHeadDim> loader(args, block);
+  Turn turn;
+  uint32_t before = 0;  // the barrier of the copies under way
+  // Copies are announced when the next ones have been issued.
+  auto announce = [&](uint32_t barrier) {
+    if (before != 0) {
+      copy_wait<1>();
+      show_to_matrix_unit();
+      barrier_arrive(before);
+    }
+    before = barrier;
+  };
+  for (int tile = block.first_tile; tile < block.end_tile; ++tile, turn.next()) {
+    barrier_wait(shared_address(&shared.keys_empty[turn.stage]), turn.phase ^ 1);
+    loader.load(shared_address(shared.keys[turn.stage]), args.kv.keys, tile);
+    announce(shared_address(&shared.keys_full[turn.stage]));
+    barrier_wait(shared_address(&shared.values_empty[turn.stage]), turn.phase ^ 1);
+    loader.load(shared_address(shared.values[turn.stage]), args.kv.values, tile);
+    announce(shared_address(&shared.values_full[turn.stage]));
+  }
+  copy_wait<0>();
+  show_to_matrix_unit();
+  barrier_arrive(before);
+}
+
+template <class Cache, int kHeadDim>
+struct Group {
+  static constexpr bool kBf16 = Cache::kType == DType::kBF16;
+  static constexpr int kHalfRow = kPositions * 128;  // bytes from one half of a row to the other
+  const Attention& args;
+  const Block& block;
+  FlashShared<kHeadDim>& shared;
+  const int group;  // 0 or 1
+  const int thread = threadIdx.x % 128, lane = threadIdx.x % 32, warp = thread / 32;
+  const int gq = lane / 4, t = lane % 4;
+  float o[kHeadDim / 2] = {};
+  RowSums sums;
+
+  __device__ char* rows() const { return shared.rows + group * kGroupRows * 128; }
+  __device__ int own_row(int r) const { return group * kGroupRows + warp * 16 + gq + 8 * r; }
+
+  // q, in the type of the cache.
+  __device__ void load_rows() {
+    constexpr int kUnits = kHeadDim / 8;
+    for (int i = thread; i < kGroupRows * kUnits; i += 128) {
+      const int row = i / kUnits, unit = i % kUnits, in_block = group * kGroupRows + row;
+      uint4 words = make_uint4(0, 0, 0, 0);
+      if (block.valid(in_block)) {
+        const int head = block.head * block.heads + in_block % block.heads;
+        words = *reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(args.q) +
+                                                block.token(in_block) * args.stride +
+                                                head * kHeadDim + unit * 8);
+      }
+      if constexpr (!kBf16) {
+        for (uint32_t* w : {&words.x, &words.y, &words.z, &words.w}) {
+          const float2 two = bf16_pair(*w);
+          *w = Cache::word(two.x, two.y);
+        }
+      }
+      *reinterpret_cast<uint4*>(rows() + unit / 8 * kHalfRow + swizzled(row, unit % 8)) = words;
+    }
+    show_to_matrix_unit();
+    group_barrier(1 + group, 128);
+  }
+
+  __device__ void begin_scores(float (&s)[64], int stage) {
+    const uint32_t keys = shared_address(shared.keys[stage]), own = shared_address(rows());
+    pin(s);
+    mma_fence();
+#pragma unroll
+    for (int k = 0; k < kHeadDim / 16; ++k) {
+      const int at = k / 4 * kHalfRow + k % 4 * 32;
+      mma_shared<kBf16>(s, descriptor(own + at, 16), descriptor(keys + at, 16), k > 0);
+    }
+    mma_commit();
+  }
+  __device__ void begin_values(const uint32_t (&p)[kPositions / 16][4], int stage) {
+    const uint32_t values = shared_address(shared.values[stage]);
+    pin(o);
+    mma_fence();
+#pragma unroll
+    for (int k = 0; k < kPositions / 16; ++k) {
+      mma_registers<kBf16>(o, p[k], descriptor(values + k * 16 * 128, kHalfRow));
+    }
+    mma_commit();
+  }
+
+  // Hides what a row does not see, in tiles where that may be.
+  __device__ void hide(float (&s)[64], int tile) const {
+    const int first = tile * kPositions, last = first + kPositions - 1;
+    if (last <= block.position(group * kGroupRows) &&
+        (args.window <= 0 || first >= first_seen(block.last_seen, args.window))) {
+      return;
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int position = block.position(own_row(r));
+      const int low = first_seen(position, args.window);
+#pragma unroll
+      for (int j = 0; j < 16; ++j) {
+#pragma unroll
+        for (int c = 0; c < 2; ++c) {
+          const int at = first + 8 * j + 2 * t + c;
+          if (at > position || at < low) s[4 * j + 2 * r + c] = kNone;
+        }
+      }
+    }
+  }
+
+  __device__ static void pack(const float (&s)[64], uint32_t (&p)[kPositions / 16][4]) {
+#pragma unroll
+    for (int k = 0; k < kPositions / 16; ++k) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) p[k][i] = Cache::word(s[8 * k + 2 * i], s[8 * k + 2 * i + 1]);
+    }
+  }
+
+  __device__ void release(uint64_t& barrier) const {
+    if (lane == 0) barrier_arrive(shared_address(&barrier));
+  }
+
+  __device__ void run() {
+    const float scale = args.score_scale * kLog2E;
+    float s[64];
+    uint32_t p[kPositions / 16][4];
+    load_rows();
+    Turn keys, values;
+    barrier_wait(shared_address(&shared.keys_full[0]), 0);
+    begin_scores(s, 0);
+    mma_wait<0>();
+    pin(s);
+    release(shared.keys_empty[0]);
+    keys.next();
+    hide(s, block.first_tile);
+    sums.weigh(s, scale);
+    pack(s, p);
+    for (int tile = block.first_tile + 1; tile < block.end_tile; ++tile) {
+      barrier_wait(shared_address(&shared.keys_full[keys.stage]), keys.phase);
+      begin_scores(s, keys.stage);
+      barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);
+      begin_values(p, values.stage);
+      mma_wait<1>();
+      pin(s);
+      release(shared.keys_empty[keys.stage]);
+      keys.next();
+      hide(s, tile);
+      sums.weigh(s, scale);
+      mma_wait<0>();
+      pin(o);
+      release(shared.values_empty[values.stage]);
+      values.next();
+      sums.shrink(o);
+      pack(s, p);
+    }
+    barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);
+    begin_values(p, values.stage);
+    mma_wait<0>();
+    pin(o);
+    store();
+  }
+
+  // Through shared memory, where q is not needed any more, so that whole rows are written.
+  __device__ void store() {
+    sums.finish();
+    group_barrier(1 + group, 128);
+    const int row = warp * 16 + gq;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const float f = 1.0f / sums.total[r];
+#pragma unroll
+      for (int j = 0; j < kHeadDim / 8; ++j) {
+        char* to = rows() + j / 8 * kHalfRow + swizzled(row + 8 * r, j % 8) + t * 4;
+        *reinterpret_cast<uint32_t*>(to) =
+            to_bf16_pair(o[4 * j + 2 * r] * f, o[4 * j + 2 * r + 1] * f);
+      }
+    }
+    __syncwarp();
+    constexpr int kUnits = kHeadDim / 8;
+#pragma unroll
+    for (int i = lane; i < 16 * kUnits; i += 32) {
+      const int in_warp = warp * 16 + i / kUnits, unit = i % kUnits;
+      const int in_block = group * kGroupRows + in_warp;
+      if (!block.valid(in_block)) continue;
+      const int head = block.head * block.heads + in_block % block.heads;
+      auto* to = static_cast<__nv_bfloat16*>(args.y) +
+                 (block.token(in_block) * args.num_heads + head) * kHeadDim + unit * 8;
+      *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(rows() + unit / 8 * kHalfRow +
+                                                                      swizzled(in_warp, unit % 8));
+    }
+  }
+};
+
+template <class Cache, int kHeadDim>
+__global__ void __launch_bounds__(kThreads, 1)
+    flash_kernel(const __grid_constant__ Attention args) {
+  extern __shared__ char memory[];
+  allow_next_kernel();
+  auto& shared = *reinterpret_cast<FlashShared<kHeadDim>*>(
+      memory + (1024 - shared_address(memory) % 1024) % 1024);
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kStages; ++i) {
+      barrier_make(shared_address(&shared.keys_full[i]), 128);
+      barrier_make(shared_address(&shared.values_full[i]), 128);
+      barrier_make(shared_address(&shared.keys_empty[i]), kWarpsThatMultiply);
+      barrier_make(shared_address(&shared.values_empty[i]), kWarpsThatMultiply);
+    }
+  }
+  __syncthreads();
+  wait_for_earlier_kernels();
+  const int kv_heads = static_cast<int>(args.num_kv_heads);
+  Block block;
+  if (!find_block(args, static_cast<int>(blockIdx.x) / kv_heads,
+                  static_cast<int>(blockIdx.x) % kv_heads, block)) {
+    return;
+  }
+  if (threadIdx.x < 128) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    load_tiles(args, block, shared);
+  } else {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+    Group<Cache, kHeadDim> group{args, block, shared, static_cast<int>(threadIdx.x) / 128 - 1};
+    group.run();
+  }
+}
+
+template <class Cache, int kHeadDim>
+void run_many(Stream stream, const Attention& args) {
+  constexpr int kShared = sizeof(FlashShared<kHeadDim>) + 1024;  // and room to align it
+  auto* kernel = flash_kernel<Cache, kHeadDim>;
+  static const bool allowed = (allow_shared(kernel, kShared), true);
+  (void)allowed;
+  // At most so many blocks: each sequence may have one that is not full.
+  const int64_t tokens = kRows / (args.num_heads / args.num_kv_heads);
+  const int64_t blocks =
+      args.batch.num_tokens / tokens + std::min(args.batch.num_sequences, args.batch.num_tokens);
+  launch(kernel, dim3(static_cast<unsigned>(blocks * args.num_kv_heads)), kThreads, kShared, stream,
+         args);
+}
+
+template <class Cache>
+void run_many_of(Stream stream, const Attention& args) {
+  args.head_dim == 64 ? run_many<Cache, 64>(stream, args) : run_many<Cache, 128>(stream, args);
+}
+
+}  // namespace
+
+bool many_is_fast(const Attention& args) {
+  return args.type == DType::kBF16 &&
+         (args.kv.dtype == DType::kBF16 || args.kv.dtype == DType::kF16) &&
+         (args.head_dim == 64 || args.head_dim == 128) &&
+         args.num_heads / args.num_kv_heads <= kRows;
+}
+
+void fast_many(Stream stream, const Attention& args) {
+  args.kv.dtype == DType::kBF16 ? run_many_of<Bf16Cache>(stream, args)
+                                : run_many_of<F16Cache>(stream, args);
+}
+
+}  // namespace hachi::ops::cuda::attend

@@ -1,0 +1,166 @@
+// The parts of the kernel for many tokens: which rows a block has, how its tiles get into shared
+// memory, and the softmax of a warpgroup's rows.
+#pragma once
+
+#include "kernels/cuda/attention_wgmma.cuh"
+
+namespace hachi::ops::cuda::attend {
+
+inline constexpr int kRows = 128;       // of a block: tokens times the heads of one kv head
+inline constexpr int kGroupRows = 64;   // of a warpgroup
+inline constexpr int kPositions = 128;  // of a tile, counted from the sequence's first
+inline constexpr int kStages = 2;
+
+// Consecutive tokens of one sequence, and one kv head.
+struct Block {
+  int sequence, head, heads;  // heads of the kv head
+  int first_token, tokens;    // of the batch
+  int first_position;
+  int first_seen, last_seen;  // positions
+  int first_tile, end_tile;
+
+  // Where a row of the block is in the batch; rows beyond the tokens are not.
+  __device__ int token(int row) const { return first_token + row / heads; }
+  __device__ bool valid(int row) const { return row < tokens * heads; }
+  __device__ int position(int row) const { return first_position + row / heads; }
+};
+
+// Finds the block, counted from the end of the batch: the longest come first. All lanes of a warp
+// take part; false if there are not so many.
+__device__ inline bool find_block(const Attention& args, int number, int head, Block& block) {
+  const DeviceBatch& batch = args.batch;
+  const int lane = threadIdx.x % 32, sequences = static_cast<int>(batch.num_sequences);
+  block.head = head;
+  block.heads = static_cast<int>(args.num_heads / args.num_kv_heads);
+  const int tokens = kRows / block.heads;
+  for (int end = sequences; end > 0; end -= 32) {
+    const int s = end - 1 - lane;
+    const int first = s >= 0 ? batch.first_token[s] : 0;
+    const int count = s >= 0 ? batch.first_token[s + 1] - first : 0;
+    const int own = (count + tokens - 1) / tokens;
+    int until = own;  // blocks of this sequence and those after it
+    for (int lanes = 1; lanes < 32; lanes *= 2) {
+      const int before = __shfl_up_sync(kAllLanes, until, lanes);
+      if (lane >= lanes) until += before;
+    }
+    const unsigned found = __ballot_sync(kAllLanes, number < until);
+    if (found == 0) {
+      number -= __shfl_sync(kAllLanes, until, 31);
+      continue;
+    }
+    const int source = __ffs(static_cast<int>(found)) - 1;
+    const int in_sequence = own - 1 - (number - (until - own));
+    block.sequence = __shfl_sync(kAllLanes, s, source);
+    block.first_token = __shfl_sync(kAllLanes, first + in_sequence * tokens, source);
+    block.tokens = __shfl_sync(kAllLanes, min(tokens, count - in_sequence * tokens), source);
+    block.first_position = batch.positions[block.first_token];
+    block.first_seen = first_seen(block.first_position, args.window);
+    block.last_seen = block.first_position + block.tokens - 1;
+    block.first_tile = block.first_seen / kPositions;
+    block.end_tile = block.last_seen / kPositions + 1;
+    return true;
+  }
+  return false;
+}
+
+template <int kHeadDim>
+struct FlashShared {
+  static constexpr int kMatrix = kPositions * kHeadDim * 2;  // bytes of a tile, or of the rows
+  alignas(1024) char rows[kMatrix];
+  char keys[kStages][kMatrix];
+  char values[kStages][kMatrix];
+  uint64_t keys_full[kStages], values_full[kStages], keys_empty[kStages], values_empty[kStages];
+};
+
+// Loads tiles: 128 threads, each the same 16-byte unit of every 8th (or 16th) row.
+template <int kHeadDim>
+struct Loader {
+  static constexpr int kUnits = kHeadDim / 8;         // of a row
+  static constexpr int kStep = 128 / kUnits;          // rows from copy to copy of a thread
+  static constexpr int kCopies = kPositions / kStep;  // of a thread and tile
+  static constexpr int kPageCopies = kPage / kStep;
+  const Attention& args;
+  const Block& block;
+  const int32_t* pages;
+  int unit, row;
+  uint32_t to;  // offset in a tile
+
+  __device__ Loader(const Attention& a, const Block& b)
+      : args(a),
+        block(b),
+        pages(a.batch.pages + a.batch.first_page[b.sequence]),
+        unit(threadIdx.x % kUnits),
+        row(threadIdx.x % 128 / kUnits),
+        to(unit / 8 * (kPositions * 128) + swizzled(row, unit % 8)) {}
+
+  // Positions that no row of the block sees are zeros: their pages may hold no numbers, or be gone.
+  __device__ void load(uint32_t tile, const void* cache, int number) const {
+    constexpr int64_t kHeadBytes = kPage * kHeadDim * 2;
+#pragma unroll
+    for (int p = 0; p < kPositions / kPage; ++p) {
+      const int first = number * kPositions + p * kPage;
+      const bool any = first <= block.last_seen && first + kPage > block.first_seen;
+      const int64_t page = any ? pages[first / kPage] : 0;
+      const char* from = static_cast<const char*>(cache) + page * args.kv.page_bytes +
+                         block.head * kHeadBytes + row * (kHeadDim * 2) + unit * 16;
+#pragma unroll
+      for (int c = 0; c < kPageCopies; ++c) {
+        const int position = first + row + c * kStep;
+        copy_16(tile + to + (p * kPage + c * kStep) * 128, from + c * kStep * (kHeadDim * 2),
+                position >= block.first_seen && position <= block.last_seen);
+      }
+    }
+    copy_commit();
+  }
+};
+
+// Scores of a warpgroup's rows: a lane has rows gq and gq + 8 of its warp's 16, and of each 8
+// positions 2t and 2t + 1: s[4j], s[4j + 1] of the first row, s[4j + 2], s[4j + 3] of the second.
+struct RowSums {
+  float top[2] = {kNone, kNone};
+  float total[2] = {0, 0};  // of the lane's positions
+  float factor[2];          // by which older sums shrink
+
+  // Scores become weights.
+  __device__ void weigh(float (&s)[64], float scale) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float larger = top[r];
+#pragma unroll
+      for (int j = 0; j < 16; ++j) {
+        larger = fmaxf(larger, fmaxf(s[4 * j + 2 * r], s[4 * j + 2 * r + 1]));
+      }
+      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 1));
+      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 2));
+      const float finite = larger == kNone ? 0.0f : larger;  // none may be seen yet
+      // Exactly 1 if nothing is larger: tiles of which a row sees nothing leave no trace.
+      factor[r] = exp2_fast((top[r] - finite) * scale);
+      top[r] = larger;
+      const float base = finite * scale;
+      float sum = 0;
+#pragma unroll
+      for (int j = 0; j < 16; ++j) {
+        float& a = s[4 * j + 2 * r];
+        float& b = s[4 * j + 2 * r + 1];
+        a = exp2_fast(fmaf(a, scale, -base));
+        b = exp2_fast(fmaf(b, scale, -base));
+        sum += a + b;
+      }
+      total[r] = total[r] * factor[r] + sum;
+    }
+  }
+  template <int kCount>
+  __device__ void shrink(float (&o)[kCount]) const {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) o[i] *= factor[i / 2 % 2];
+  }
+  __device__ void finish() {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      total[r] += __shfl_xor_sync(kAllLanes, total[r], 1);
+      total[r] += __shfl_xor_sync(kAllLanes, total[r], 2);
+    }
+  }
+};
+
+}  // namespace hachi::ops::cuda::attend

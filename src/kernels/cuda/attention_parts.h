@@ -1,0 +1,32 @@
+// The kernels that attend_one() and attend_many() are made of.
+#pragma once
+
+#include "kernels/cuda/attention.h"
+
+namespace hachi::ops::cuda::attend {
+
+// Tokens that one launch for single tokens takes: so much workspace there is.
+inline constexpr int64_t kRowsALaunch = 64;
+// Parts into which the positions of a head are split at most, by different workers.
+inline constexpr int64_t kMaxParts = 32;
+
+// True if the kernels that use the matrix units take these shapes and types.
+bool one_is_fast(const Attention& args);
+bool many_is_fast(const Attention& args);
+
+// All of attend_one().
+void fast_one(Stream stream, const Attention& args);
+
+// Norm, rotation and store: q in place, k and v into the cache.
+void prepare(Stream stream, const Attention& args);
+
+// Attention with q rotated and the cache filled; `first` and `count` are tokens. The plain form
+// leaves y in `y`, which begins with the first of them.
+void fast_many(Stream stream, const Attention& args);
+void plain(Stream stream, const Attention& args, void* y, int64_t first, int64_t count);
+
+// y of plain() as the next product takes it.
+void stage_operand(Stream stream, const Attention& args, const void* y, int64_t first,
+                   int64_t count);
+
+}  // namespace hachi::ops::cuda::attend

@@ -1,0 +1,136 @@
+// How the positions of single tokens are dealt out to workers. Parts depend on a token's own
+// position alone, so its result does not depend on the batch.
+#pragma once
+
+#include "kernels/cuda/attention_device.cuh"
+#include "kernels/cuda/attention_parts.h"
+
+namespace hachi::ops::cuda::attend {
+
+inline constexpr int kTile = 16;       // positions that a warp takes at once
+inline constexpr int kLeastTiles = 4;  // of a part: one a warp
+
+struct Split {
+  int position, first_seen;
+  int first_tile, tiles;
+  int part_tiles, parts;
+
+  Split() = default;
+  __device__ Split(int at, int64_t window, int max_parts) : position(at) {
+    first_seen = attend::first_seen(at, window);
+    first_tile = first_seen / kTile;
+    tiles = at / kTile + 1 - first_tile;
+    const int round = kLeastTiles * max_parts;
+    part_tiles = kLeastTiles * ((tiles + round - 1) / round);
+    parts = (tiles + part_tiles - 1) / part_tiles;
+  }
+};
+
+// The list of all items: rows, their heads, their parts. In shared memory.
+struct List {
+  int first[kRowsALaunch + 1];  // of each row; the last is their number
+
+  // By one warp.
+  __device__ void make(const Attention& args, int first_row, int rows, int max_parts, int lane) {
+    int before = 0;
+    for (int base = 0; base < rows; base += 32) {
+      int items = 0;
+      if (base + lane < rows) {
+        const Split split(args.batch.positions[first_row + base + lane], args.window, max_parts);
+        items = split.parts * static_cast<int>(args.num_kv_heads);
+      }
+      for (int lanes = 1; lanes < 32; lanes *= 2) {
+        const int left = __shfl_up_sync(kAllLanes, items, lanes);
+        if (lane >= lanes) items += left;
+      }
+      if (base + lane < rows) first[base + lane + 1] = before + items;
+      before += __shfl_sync(kAllLanes, items, 31);
+    }
+    if (lane == 0) first[0] = 0;
+  }
+};
+
+// The items of one worker, neighbours in the list: so the parts of a head are mostly its own.
+struct Work {
+  const Attention& args;
+  const List& list;  // not made for a single row
+  const int first_row, rows, max_parts;
+  bool spread;      // no worker has more than one item
+  int index, last;  // items [index, last)
+  int row = 0;
+  Split split;
+  const int32_t* pages;                        // of the row
+  int head = 0, part = 0, begin = 0, end = 0;  // tiles
+
+  __device__ Work(const Attention& a, const List& l, int first, int count, int parts, int worker,
+                  int workers)
+      : args(a), list(l), first_row(first), rows(count), max_parts(parts) {
+    if (rows == 1) enter(0);
+    const int64_t items = rows == 1 ? split.parts * args.num_kv_heads : list.first[rows];
+    spread = items <= workers;
+    index = spread ? worker : static_cast<int>(items * worker / workers);
+    last = spread ? min(static_cast<int>(items), worker + 1)
+                  : static_cast<int>(items * (worker + 1) / workers);
+    if (!valid()) return;
+    if (rows > 1) enter(first_item_row());
+    find();
+  }
+  __device__ bool valid() const { return index < last; }
+  __device__ bool has_more() const { return index + 1 < last; }
+  __device__ bool has_last_part() const { return index + split.parts - part <= last; }
+  __device__ void next() {
+    ++index;
+    if (valid()) find();
+  }
+
+ private:
+  __device__ int first_item_row() const {
+    int low = 0, high = rows;
+    while (high - low > 1) {
+      const int middle = (low + high) / 2;
+      (list.first[middle] <= index ? low : high) = middle;
+    }
+    return low;
+  }
+  __device__ void enter(int next_row) {
+    row = next_row;
+    pages = args.batch.pages + args.batch.first_page[first_row + row];
+    split = Split(args.batch.positions[first_row + row], args.window, max_parts);
+  }
+  __device__ void find() {
+    if (rows > 1 && index >= list.first[row + 1]) enter(row + 1);
+    const int item = rows > 1 ? index - list.first[row] : index;
+    head = item / split.parts;
+    part = item - head * split.parts;
+    begin = split.first_tile + part * split.part_tiles;
+    end = min(begin + split.part_tiles, split.first_tile + split.tiles);
+  }
+};
+
+// The tiles of one warp, item after item: what is to be loaded next.
+struct Ahead {
+  Work work;
+  const int warp, warps;
+  int tile = 0;
+
+  __device__ Ahead(const Work& first, int own, int all) : work(first), warp(own), warps(all) {
+    if (work.valid()) tile = work.begin + warp;
+    settle();
+  }
+  __device__ bool valid() const { return work.valid(); }
+  __device__ void next() {
+    tile += warps;
+    settle();
+  }
+  __device__ int page() const { return work.pages[tile * kTile / kPage]; }
+
+ private:
+  __device__ void settle() {
+    while (work.valid() && tile >= work.end) {
+      work.next();
+      if (work.valid()) tile = work.begin + warp;
+    }
+  }
+};
+
+}  // namespace hachi::ops::cuda::attend

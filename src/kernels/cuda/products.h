@@ -1,0 +1,27 @@
+// Products with weights that lie on the GPU, by the number of rows: streamed for few, cuBLASLt for
+// many.
+#pragma once
+
+#include <span>
+
+#include "kernels/cuda/device.h"
+#include "kernels/matmul.h"
+
+namespace hachi::ops::cuda {
+
+OperandType operand_type(const Matrix& w);
+
+// True if all weights can be streamed for so many rows.
+bool streams(std::span<const Product> products, int64_t rows);
+
+// The operand of x (f32 or bf16 [T,I]), times norm if that is there, for weights like `w`: the one
+// that an earlier op left, or staged now.
+Operand operand_of(Device& gpu, ConstTensor x, ConstTensor norm, const Matrix& w);
+
+// Where to leave y [T,O] for its reader, if that will stream; else an operand without rows.
+Operand operand_for(Device& gpu, ConstTensor y, const Reader& next);
+
+// y = x W^T for each, y += x W^T if `add`, with x as rows: bf16, dense, or f32 with f32 weights.
+void multiply_rows(Device& gpu, std::span<const Product> products, ConstTensor x, bool add);
+
+}  // namespace hachi::ops::cuda

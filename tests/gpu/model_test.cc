@@ -1,0 +1,131 @@
+// Whole models on a GPU, against Transformers and against the processor.
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "core/random.h"
+#include "engine/model_runner.h"
+#include "kernels/gpu.h"
+#include "model/golden_models.h"
+#include "model/synthetic.h"
+
+namespace hachi {
+namespace {
+
+using engine::ModelRunner;
+
+double relative_error(std::span<const float> got, std::span<const float> expected) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    error += std::pow(static_cast<double>(got[i]) - static_cast<double>(expected[i]), 2);
+    norm += std::pow(static_cast<double>(expected[i]), 2);
+  }
+  return std::sqrt(error / norm);
+}
+
+class GpuTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (ops::list_gpus().empty()) GTEST_SKIP() << "skipped: there is no GPU here";
+    auto gpu = ops::Gpu::open({});
+    ASSERT_TRUE(gpu) << gpu.error().message;
+    gpu_ = *std::move(gpu);
+  }
+
+  void place(model::Model& model) {
+    ThreadPool pool(2);
+    ops::Context ctx;
+    ctx.device = ops::Device::kCuda;
+    ctx.gpu = gpu_.get();
+    ctx.pool = &pool;
+    const auto placed = model.repack(ctx);
+    ASSERT_TRUE(placed) << placed.error().message;
+  }
+
+  static std::unique_ptr<ModelRunner> runner(const model::Model& model, ops::Gpu* gpu,
+                                             DType kv_dtype) {
+    auto made = ModelRunner::create(model, {.threads = 2,
+                                            .cache_tokens = 256,
+                                            .max_tokens = 128,
+                                            .max_rows = 64,
+                                            .kv_dtype = kv_dtype,
+                                            .gpu = gpu});
+    EXPECT_TRUE(made) << made.error().message;
+    return *std::move(made);
+  }
+
+  // The logits after each of `ids`, run `step` tokens at a time.
+  static std::vector<float> logits(ModelRunner& runner, std::span<const int32_t> ids, size_t step) {
+    const std::vector<int32_t> pages = {5, 0, 3, 1, 7, 2, 6, 4};
+    std::vector<float> all;
+    for (size_t at = 0; at < ids.size(); at += step) {
+      const auto part = ids.subspan(at, std::min(step, ids.size() - at));
+      std::vector<int32_t> positions(part.size());
+      std::iota(positions.begin(), positions.end(), static_cast<int32_t>(at));
+      const ops::SequenceSpan span{0, static_cast<int64_t>(part.size()), pages};
+      runner.forward({part, positions, {&span, 1}});
+      std::vector<int64_t> rows(part.size());
+      std::iota(rows.begin(), rows.end(), 0);
+      const ConstTensor out = runner.logits(rows);
+      all.insert(all.end(), out.as<float>(), out.as<float>() + out.size(0) * out.size(1));
+    }
+    return all;
+  }
+
+  std::unique_ptr<ops::Gpu> gpu_;
+};
+
+class GpuGolden : public GpuTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(GpuGolden, LogitsAreThoseOfTransformers) {
+  const std::string name = GetParam();
+  testing::GoldenModel golden = testing::open_golden(name);
+  ASSERT_TRUE(golden.model);
+  place(*golden.model);
+  const bool f32 = name.ends_with("f32");
+  const auto made = runner(*golden.model, gpu_.get(), f32 ? DType::kF32 : DType::kBF16);
+  for (const size_t step : {golden.prompt.size(), size_t{1}, size_t{3}}) {
+    const double error = relative_error(logits(*made, golden.prompt, step), golden.logits);
+    EXPECT_LE(error, f32 ? 1e-4 : 1e-2) << step << " tokens a step";
+    printf("  %s, %zu tokens a step: %.2e\n", name.c_str(), step, error);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GpuGolden, ::testing::ValuesIn(testing::kGoldenModels));
+
+class GpuTypes : public GpuTest, public ::testing::WithParamInterface<const char*> {};
+
+// Random weights of a real shape; what differs is the rounding of activations.
+TEST_P(GpuTypes, LogitsAreThoseOfTheProcessor) {
+  const std::string name = std::string("synthetic:") + GetParam();
+  auto checkpoint = model::synthetic_checkpoint(name);
+  ASSERT_TRUE(checkpoint) << checkpoint.error().message;
+  const auto shared = std::make_shared<const formats::Checkpoint>(*std::move(checkpoint));
+  auto on_cpu = model::Model::load(shared);
+  auto on_gpu = model::Model::load(shared);
+  ASSERT_TRUE(on_cpu && on_gpu);
+  place(*on_gpu);
+  std::vector<int32_t> ids(70);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    ids[i] = static_cast<int32_t>(uniform(3, i) * static_cast<double>(on_cpu->config().vocab_size));
+  }
+  const auto cpu = runner(*on_cpu, nullptr, DType::kF32);
+  const auto gpu = runner(*on_gpu, gpu_.get(), DType::kBF16);
+  const std::vector<float> expected = logits(*cpu, ids, 35);
+  for (const size_t step : {size_t{1}, size_t{4}, size_t{35}}) {
+    const double error = relative_error(logits(*gpu, ids, step), expected);
+    EXPECT_LE(error, 4e-2) << step << " tokens a step";
+    printf("  %s, %zu tokens a step: %.2e\n", name.c_str(), step, error);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GpuTypes,
+                         ::testing::Values("smollm2:bf16", "smollm2:f16", "smollm2:f8_e4m3",
+                                           "smollm2:q4_0", "smollm2:q4_1", "smollm2:q8_0",
+                                           "smollm2:q4_k_m", "smollm2:q6_k", "tiny:q4_k_m",
+                                           "tiny:q5_k_m", "qwen3-0.6b:q4_0"));
+
+}  // namespace
+}  // namespace hachi
