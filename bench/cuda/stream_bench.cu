@@ -3,11 +3,10 @@
 // GB/s of weights, and their share of what an H100 reads from its memory (3.11 TB/s measured).
 //
 //   stream_bench [layers [replays]]
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cuda_runtime.h>
 #include <vector>
 
 #include "kernels/cuda/launch.cuh"
@@ -48,23 +47,6 @@ __global__ void fill_floats(float* to, int64_t count, float size) {
   if (i < count) to[i] = size * (static_cast<float>(hash(i) & 0xffffu) / 32768.0f - 1.0f);
 }
 
-template <class T>
-T* allocate(int64_t count) {
-  void* p = nullptr;
-  CHECK_CUDA(cudaMalloc(&p, static_cast<size_t>(count) * sizeof(T)));
-  CHECK_CUDA(cudaMemset(p, 0, static_cast<size_t>(count) * sizeof(T)));
-  return static_cast<T*>(p);
-}
-
-Operand operand(OperandType type, int rows, int inputs, bool squares) {
-  Operand o;
-  o.type = type;
-  o.rows = allocate<uint8_t>(static_cast<int64_t>(rows) * inputs * 2);
-  if (type == OperandType::kInt8) o.groups = allocate<OperandGroup>(rows * inputs / 32);
-  if (squares) o.squares = allocate<float>(rows * inputs / 32);
-  return o;
-}
-
 class Decoder {
  public:
   Decoder(Layout layout, ScaleSpan span, int layers, int rows)
@@ -85,18 +67,17 @@ class Decoder {
     fill_floats<<<rows * kWidth / 256, 256>>>(x_, rows * kWidth, 1.0f);
     qkv_ = allocate<uint16_t>(rows * (kAttended + 2 * kKeyValue));
     logits_ = allocate<float>(static_cast<int64_t>(rows) * kVocabulary);
-    normed_ = operand(type_, rows, kWidth, true);
-    attended_ = operand(type_, rows, kAttended, false);
-    hidden_ = operand(type_, rows, kHidden, false);
+    normed_ = operand(kWidth, true);
+    attended_ = operand(kAttended, false);
+    hidden_ = operand(kHidden, false);
     stage(nullptr, normed_, x_, DType::kF32, kWidth, norm_, rows, kWidth);
     stage(nullptr, attended_, x_, DType::kF32, kWidth, nullptr, rows, kAttended);
     CHECK_CUDA(cudaDeviceSynchronize());
   }
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
   ~Decoder() {
-    for (void* p : {static_cast<void*>(weights_), static_cast<void*>(scales_),
-                    static_cast<void*>(logits_)}) {
-      cudaFree(p);
-    }
+    for (void* p : owned_) cudaFree(p);
   }
 
   double total_bytes() const { return static_cast<double>(total_bytes_); }
@@ -114,16 +95,20 @@ class Decoder {
       qkv.y[0] = qkv_;
       qkv.y[1] = qkv_ + kAttended;
       qkv.y[2] = qkv_ + kAttended + kKeyValue;
+      const Matrix o = take(at, kWidth, kAttended);
+      const Matrix gate = take(at, kHidden, kWidth);
+      const Matrix up = take(at, kHidden, kWidth);
+      const Matrix down = take(at, kWidth, kHidden);
       stream_matmul(stream, qkv);
-      stream_matmul(stream, adding(attended_, take(at, kWidth, kAttended)));
+      stream_matmul(stream, adding(attended_, o));
       StreamMatmul gate_up = product(normed_);
       gate_up.num_products = 2;
       gate_up.finish = Finish::kSwiglu;
-      gate_up.w[0] = take(at, kHidden, kWidth);
-      gate_up.w[1] = take(at, kHidden, kWidth);
+      gate_up.w[0] = gate;
+      gate_up.w[1] = up;
       gate_up.next = hidden_;
       stream_matmul(stream, gate_up);
-      stream_matmul(stream, adding(hidden_, take(at, kWidth, kHidden)));
+      stream_matmul(stream, adding(hidden_, down));
     }
     const uint8_t* at = weights_ + layer_bytes_ * layers_;
     StreamMatmul head = product(normed_);
@@ -134,10 +119,26 @@ class Decoder {
   }
 
  private:
+  template <class T>
+  T* allocate(int64_t count) {
+    void* p = nullptr;
+    CHECK_CUDA(cudaMalloc(&p, static_cast<size_t>(count) * sizeof(T)));
+    CHECK_CUDA(cudaMemset(p, 0, static_cast<size_t>(count) * sizeof(T)));
+    owned_.push_back(p);
+    return static_cast<T*>(p);
+  }
+
+  Operand operand(int inputs, bool squares) {
+    Operand o;
+    o.type = type_;
+    o.rows = allocate<uint8_t>(static_cast<int64_t>(rows_) * inputs * 2);
+    if (type_ == OperandType::kInt8) o.groups = allocate<OperandGroup>(rows_ * inputs / 32);
+    if (squares) o.squares = allocate<float>(rows_ * inputs / 32);
+    return o;
+  }
+
   int64_t bytes(int64_t outputs, int64_t inputs) const {
-    if (layout_ == Layout::kBF16) return outputs * inputs * 2;
-    if (layout_ == Layout::kF8) return outputs * inputs;
-    return outputs / kTileRows * (inputs / kChunkColumns) * chunk_format(layout_).bytes();
+    return matrix_bytes(layout_, outputs, inputs);
   }
 
   Matrix take(const uint8_t*& at, int64_t outputs, int64_t inputs) const {
@@ -187,6 +188,7 @@ class Decoder {
   Operand normed_;
   Operand attended_;
   Operand hidden_;
+  std::vector<void*> owned_;
 };
 
 // The median time of a step in milliseconds. The clocks need some tens of replays to rise.

@@ -1,5 +1,5 @@
-// One element of a block of GGUF at a time, as threads of a GPU unpack them: element i of block b is
-// scale * q + min. unpack_block.h says the same a block at a time, and is what the tests compare
+// One element of a block of GGUF at a time, as threads of a GPU unpack them: element i of block b
+// is scale * q + min. unpack_block.h says the same a block at a time, and is what the tests compare
 // with; blocks.h has the fields. Blocks lie at even addresses.
 #pragma once
 
@@ -122,7 +122,9 @@ struct Plain {
   T q[32];
 };
 __device__ inline Element element(const Plain<float>& b, int i) { return {1, b.q[i]}; }
-__device__ inline Element element(const Plain<__half>& b, int i) { return {1, __half2float(b.q[i])}; }
+__device__ inline Element element(const Plain<__half>& b, int i) {
+  return {1, __half2float(b.q[i])};
+}
 
 // Elements of a block.
 template <class Block>

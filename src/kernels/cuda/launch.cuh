@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cuda_runtime.h>
-
 #include <string_view>
 
 #include "kernels/cuda/types.h"

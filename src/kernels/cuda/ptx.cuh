@@ -5,9 +5,9 @@
 // Source: the PTX ISA manual; bulk copies and their barriers need sm_90.
 #pragma once
 
-#include <cuda_fp16.h>
-
 #include <cstdint>
+
+#include <cuda_fp16.h>
 
 namespace hachi::ops::cuda {
 
@@ -108,8 +108,7 @@ __device__ inline void wait_for_earlier_kernels() {
 
 __device__ inline void mma_bf16_k16(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2,
                                     uint32_t a3, uint32_t b0, uint32_t b1) {
-  asm(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
       "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
@@ -117,8 +116,7 @@ __device__ inline void mma_bf16_k16(float (&c)[4], uint32_t a0, uint32_t a1, uin
 
 __device__ inline void mma_s8_k32(int (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
                                   uint32_t b0, uint32_t b1) {
-  asm(
-      "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
       "{%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
@@ -126,8 +124,7 @@ __device__ inline void mma_s8_k32(int (&c)[4], uint32_t a0, uint32_t a1, uint32_
 
 // Here `a` is a0 and a1 alone.
 __device__ inline void mma_s8_k16(int (&c)[4], uint32_t a0, uint32_t a1, uint32_t b0) {
-  asm(
-      "mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 "
+  asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 "
       "{%0,%1,%2,%3},{%4,%5},{%6},{%0,%1,%2,%3};"
       : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
       : "r"(a0), "r"(a1), "r"(b0));

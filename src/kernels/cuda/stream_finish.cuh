@@ -70,8 +70,10 @@ class Finisher {
     sum *= scale_;
     const bool gated = is_gated(p_);
     if (lane_ / kTileRows == (gated ? index / 2 : index)) {
-      if (gated && index % 2 == 1) value_ = activation(p_.finish, value_) * sum;
-      else value_ = sum;
+      if (gated && index % 2 == 1)
+        value_ = activation(p_.finish, value_) * sum;
+      else
+        value_ = sum;
     }
     if (index + 1 == tiles_per_group(p_)) end_group();
   }
@@ -84,8 +86,10 @@ class Finisher {
     void* y = p_.products[product_].y;
     if (in_use && y != nullptr) {
       const int64_t at = row_ * p_.y_stride + output_;
-      if (p_.y_is_bf16) static_cast<__nv_bfloat16*>(y)[at] = __float2bfloat16_rn(value);
-      else static_cast<float*>(y)[at] = value;
+      if (p_.y_is_bf16)
+        static_cast<__nv_bfloat16*>(y)[at] = __float2bfloat16_rn(value);
+      else
+        static_cast<float*>(y)[at] = value;
     }
     if (p_.next.rows == nullptr) return;
     const int64_t index = static_cast<int64_t>(row_) * p_.products[0].outputs + output_;
@@ -94,8 +98,10 @@ class Finisher {
       if (lane_ == 0) p_.next.squares[index / 32] = squares;
     }
     if (p_.next_norm != nullptr) value *= next_norm_;
-    if (p_.next.type == OperandType::kInt8) write_operand_int8(p_.next, index, value, lane_);
-    else if (in_use) write_operand_bf16(p_.next, index, value);
+    if (p_.next.type == OperandType::kInt8)
+      write_operand_int8(p_.next, index, value, lane_);
+    else if (in_use)
+      write_operand_bf16(p_.next, index, value);
   }
 
   const StreamParams& p_;

@@ -1,10 +1,9 @@
 // What stream_kernel.cuh has to know of a layout: how a warp's stage (16 rows of kStageColumns
-// columns) comes into shared memory, and how it is multiplied with the staged rows of x. In a
-// matrix product k may run in any order, so each lane reads neighbouring bytes of a row.
+// columns) comes into shared memory, how it is multiplied with the staged rows of x, and how many
+// stages a ring has: more of them make the start of a kernel dearer than they save (stream_bench on
+// an H100: kInt4 1.70 ms a step with 3 stages, 1.97 with twice the bytes). In a matrix product k
+// may run in any order, so each lane reads neighbouring bytes of a row.
 #pragma once
-#ifndef WIDE
-#define WIDE 2
-#endif
 
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/stream_finish.cuh"
@@ -22,15 +21,18 @@ struct StagedRows {
 // Sums of products: rows g and g + 8 (in the second pair) of the lane's two columns.
 using Sums = float[4];
 
-// Layouts in rows: a stage is a box of the matrix. Its rows lie 512 or 256 bytes apart, so that two
-// neighbours share their banks; that costs less than what padding takes from the ring.
+// Layouts in rows: a stage is a box of the matrix. A warp takes 512 bytes of each row at once, in
+// two stages where that gets x more room or is faster; 256 bytes and then those of the next warp
+// cost 3 % of the memory's speed. The rows lie 512 or 256 bytes apart, so that two neighbours share
+// their banks: shared memory is fast enough, and padding would take from the ring.
 template <int kElementBytes, int kRows>
 struct RowStage {
   static constexpr OperandType kOperand = OperandType::kBF16;
-  static constexpr int kPitch = kRows == 1 && kElementBytes >= WIDE ? 512 : 256;  // bytes; less ring, more room for x
+  static constexpr int kPitch = kRows == 1 && kElementBytes == 2 ? 512 : 256;  // bytes
   static constexpr int kStageColumns = kPitch / kElementBytes;
   static constexpr int kSpanColumns = 512 / kElementBytes;
   static constexpr int kStageBytes = kTileRows * kPitch;
+  static constexpr int kRingStages = kRows == 1 || kElementBytes == 1 ? 3 : 4;
   static constexpr bool kMapped = true;
 
   __device__ static void copy(const StreamParams& p, Tile tile, int column, uint32_t to,
@@ -112,8 +114,8 @@ struct F8Format : RowStage<1, kRows> {
       }
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        sums[block % 2][i] = fmaf(block_sums[0][i] + block_sums[1][i], scales.of_block[block],
-                                  sums[block % 2][i]);
+        sums[block % 2][i] =
+            fmaf(block_sums[0][i] + block_sums[1][i], scales.of_block[block], sums[block % 2][i]);
       }
     }
   }
@@ -127,23 +129,20 @@ struct F8Format : RowStage<1, kRows> {
   }
 };
 
-#ifndef TILE_CHUNKS
-#define TILE_CHUNKS 4
-#endif
-inline constexpr int kTileStageChunks = TILE_CHUNKS;
 // Layouts in tiles: a stage is some chunks, copied as they are.
 template <Layout kLayout, int kRows>
 struct TileFormat {
   static constexpr OperandType kOperand = OperandType::kInt8;
   static constexpr ChunkFormat kFormat = chunk_format(kLayout);
   static constexpr int kChunkBytes = kFormat.bytes();
-  static constexpr int kChunks = kTileStageChunks;
+  static constexpr int kChunks = 4;
   static constexpr int kStageColumns = kChunks * kChunkColumns;
   static constexpr int kSpanColumns = kStageColumns;
   static constexpr int kStageBytes = kChunks * kChunkBytes;
+  static constexpr int kRingStages = 3;
   static constexpr bool kMapped = false;
   struct Scales {
-    int chunks;
+    int chunks;  // of the stage: a row may end before
   };
   __device__ static Scales scales(const StreamParams& p, Tile, int column) {
     return {min(kChunks, (p.inputs - column) / kChunkColumns)};
@@ -164,8 +163,8 @@ struct TileFormat {
 #pragma unroll
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       if (chunk >= extent.chunks) break;
-      multiply_chunk(sums[chunk % 2], stage + chunk * kChunkBytes, column + chunk * kChunkColumns, x,
-                     lane);
+      multiply_chunk(sums[chunk % 2], stage + chunk * kChunkBytes, column + chunk * kChunkColumns,
+                     x, lane);
     }
   }
 
@@ -200,8 +199,8 @@ struct TileFormat {
     const uint8_t* scales = chunk + kFormat.weight_bytes;
 #pragma unroll
     for (int group = 0; group < 4; ++group) {
-      multiply_group(sums, low + 2 * group, high + 2 * group, scales, group,
-                            column + 32 * group, x, lane);
+      multiply_group(sums, low + 2 * group, high + 2 * group, scales, group, column + 32 * group, x,
+                     lane);
     }
   }
 
@@ -227,11 +226,11 @@ struct TileFormat {
 
   // One group of 32 columns: `low` has row g, `high` row g + 8.
   __device__ static void multiply_group(Sums& sums, const uint32_t* low, const uint32_t* high,
-                                        const uint8_t* scales, int group, int column, const StagedRows& x, int lane) {
+                                        const uint8_t* scales, int group, int column,
+                                        const StagedRows& x, int lane) {
     OperandGroup of_x[2];
     of_x[0] = x.groups[0][column / 32];
-    if constexpr (kRows > 1) of_x[1] = x.groups[1][column / 32];
-    else of_x[1] = of_x[0];
+    of_x[1] = kRows > 1 ? x.groups[1][column / 32] : of_x[0];
     const float x_scales[2] = {of_x[0].scale, of_x[1].scale};
     if constexpr (kLayout == Layout::kInt8Half) {
       uint32_t v0 = 0, v1 = 0;
@@ -244,12 +243,11 @@ struct TileFormat {
       const int first = group % 2 * 2;
       int product[4] = {};
       mma_s8_k16(product, low[0], high[0], v0);
-      add_scaled(sums, product, one_of(low_scales, first), one_of(high_scales, first),
-                        x_scales);
+      add_scaled(sums, product, one_of(low_scales, first), one_of(high_scales, first), x_scales);
       int second[4] = {};
       mma_s8_k16(second, low[1], high[1], v1);
-      add_scaled(sums, second, one_of(low_scales, first + 1),
-                        one_of(high_scales, first + 1), x_scales);
+      add_scaled(sums, second, one_of(low_scales, first + 1), one_of(high_scales, first + 1),
+                 x_scales);
     } else {
       uint2 v = {0, 0};
       if (x.in_use) v = *reinterpret_cast<const uint2*>(x.row + column + lane % 4 * 8);
@@ -259,12 +257,12 @@ struct TileFormat {
       int product[4] = {start0, start1, start0, start1};
       mma_s8_k32(product, low[0], high[0], low[1], high[1], v.x, v.y);
       add_scaled(sums, product, one_of(four_halves(scales, lane, 0, 0), group),
-                        one_of(four_halves(scales, lane, 8, 0), group), x_scales);
+                 one_of(four_halves(scales, lane, 8, 0), group), x_scales);
       if constexpr (kFormat.has_mins) {
         const uint8_t* mins = scales + kTileRows * kFormat.scales_per_row * 2;
         const int of_groups[4] = {of_x[0].sum, of_x[1].sum, of_x[0].sum, of_x[1].sum};
         add_scaled(sums, of_groups, one_of(four_halves(mins, lane, 0, 0), group),
-                          one_of(four_halves(mins, lane, 8, 0), group), x_scales);
+                   one_of(four_halves(mins, lane, 8, 0), group), x_scales);
       }
     }
   }

@@ -1,8 +1,9 @@
-// The kernel of the streamed products. A CTA a multiprocessor takes groups of outputs (stream_
-// params.h), tile after tile of 16 rows. Its 8 warps share the columns of a tile: stage s of warp w
-// is the one that begins at column (8s + w) * kStageColumns. Each warp has a ring of stages that
-// bulk copies fill ahead, across tiles, so that the memory is never waited for; the first copies
-// start before the kernels that make x have ended.
+// The kernel of the streamed products. A CTA a multiprocessor takes groups of outputs
+// (stream_params.cuh), tile after tile of 16 rows. Its first 8 warps share the columns of a tile,
+// in spans of kSpanColumns: span 8i + w is warp w's. Each has a ring of stages that bulk copies
+// fill ahead, across tiles, so that the memory is never waited for; the first copies start before
+// the kernels that make x have ended. More warps, one a row of x, add the sums of the 8 and finish
+// a tile, while those are at the next ones.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +16,7 @@ namespace hachi::ops::cuda {
 
 inline constexpr int kStreamWarps = 8;
 inline constexpr int kStreamThreads = 32 * kStreamWarps;
-inline constexpr int kMaxRingStages = 16;
+inline constexpr int kMaxRingStages = 4;
 
 // The tiles of a CTA, in order.
 class TileCursor {
@@ -92,7 +93,9 @@ class StageRing {
  private:
   static constexpr int kStagesPerSpan = Format::kSpanColumns / Format::kStageColumns;
 
-  __device__ uint32_t barrier(int slot) const { return barriers_ + static_cast<uint32_t>(slot) * 8; }
+  __device__ uint32_t barrier(int slot) const {
+    return barriers_ + static_cast<uint32_t>(slot) * 8;
+  }
 
   // Starts to copy the next stage into the slot.
   __device__ void fill() {
@@ -269,7 +272,6 @@ __global__ void __launch_bounds__(32 * (kStreamWarps + kRows), 1)
 inline constexpr int kMaxStreamShared = 227 * 1024 - 11 * 1024;
 inline constexpr int kMinStreamShared = 118 * 1024;
 inline constexpr int kMinRingStages = 2;
-inline constexpr int kMostRingStages = 8;
 
 // Bytes from row to row of x in shared memory: whole spans, and so that the rows begin in other
 // banks.
@@ -291,7 +293,7 @@ int staged_bytes(int rows, int inputs) {
 template <class Format>
 int ring_stages(int rows, int inputs) {
   const int room = kMaxStreamShared - staged_bytes<Format>(rows, inputs);
-  return std::min(kMostRingStages, room / (kStreamWarps * Format::kStageBytes));
+  return std::min(Format::kRingStages, room / (kStreamWarps * Format::kStageBytes));
 }
 
 template <class Format, int kRows>
@@ -303,6 +305,7 @@ void launch_stream(Stream stream, StreamParams params) {
   static_cast<void>(allowed);
   params.x_pitch = staged_pitch<Format>(params.inputs);
   params.ring_stages = ring_stages<Format>(params.rows, params.inputs);
+  CHECK(params.ring_stages > 0);
   if (Format::kMapped) map_matrices(params, Format::kStageBytes / kTileRows);
   const int shared_bytes = staged_bytes<Format>(params.rows, params.inputs) +
                            params.ring_stages * kStreamWarps * Format::kStageBytes;
@@ -319,8 +322,11 @@ void stream_format(Stream stream, const StreamParams& all) {
   while (most > 1 && ring_stages<Format<kMaxStreamRows>>(most, all.inputs) < kMinRingStages) --most;
   for (int first = 0; first < all.rows; first += most) {
     const StreamParams part = rows_of(all, first, std::min(most, all.rows - first));
-    if (part.rows == 1) launch_stream<Format<1>, 1>(stream, part);
-    else launch_stream<Format<kMaxStreamRows>, kMaxStreamRows>(stream, part);
+    if (part.rows == 1) {
+      launch_stream<Format<1>, 1>(stream, part);
+    } else {
+      launch_stream<Format<kMaxStreamRows>, kMaxStreamRows>(stream, part);
+    }
   }
 }
 

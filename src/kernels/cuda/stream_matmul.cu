@@ -1,10 +1,9 @@
-#include "kernels/cuda/stream_matmul.h"
-
 #include <cuda_bf16.h>
 
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/operand.cuh"
 #include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/stream_matmul.h"
 #include "kernels/cuda/stream_params.cuh"
 #include "kernels/cuda/tile_format.h"
 
@@ -39,13 +38,20 @@ void check_arguments(const StreamMatmul& args) {
 
 void run(Stream stream, Layout layout, const StreamParams& params) {
   switch (layout) {
-    case Layout::kBF16: return stream_bf16(stream, params);
-    case Layout::kF8: return stream_f8(stream, params);
-    case Layout::kInt4: return stream_int4(stream, params);
-    case Layout::kInt4Min: return stream_int4_min(stream, params);
-    case Layout::kInt8: return stream_int8(stream, params);
-    case Layout::kInt8Half: return stream_int8_half(stream, params);
-    case Layout::kF32: break;
+    case Layout::kBF16:
+      return stream_bf16(stream, params);
+    case Layout::kF8:
+      return stream_f8(stream, params);
+    case Layout::kInt4:
+      return stream_int4(stream, params);
+    case Layout::kInt4Min:
+      return stream_int4_min(stream, params);
+    case Layout::kInt8:
+      return stream_int8(stream, params);
+    case Layout::kInt8Half:
+      return stream_int8_half(stream, params);
+    case Layout::kF32:
+      break;
   }
   CHECK(false);
 }
@@ -69,8 +75,10 @@ __global__ void stage_kernel(Operand to, const T* x, int64_t stride, const float
   }
   if (norm != nullptr) value *= norm[column];
   const int64_t index = static_cast<int64_t>(group) * 32 + lane;
-  if (to.type == OperandType::kInt8) write_operand_int8(to, index, value, lane);
-  else write_operand_bf16(to, index, value);
+  if (to.type == OperandType::kInt8)
+    write_operand_int8(to, index, value, lane);
+  else
+    write_operand_bf16(to, index, value);
 }
 
 }  // namespace
@@ -116,16 +124,15 @@ void map_matrices(StreamParams& params, int box_bytes) {
   // In units of two bytes, whatever the elements are.
   for (int i = 0; i < StreamMatmul::kMaxProducts && params.products[i].data != nullptr; ++i) {
     const StreamParams::Product& product = params.products[i];
-    const auto row_bytes = static_cast<cuuint64_t>(params.inputs) *
-                           static_cast<cuuint64_t>(params.element_bytes);
+    const auto row_bytes =
+        static_cast<cuuint64_t>(params.inputs) * static_cast<cuuint64_t>(params.element_bytes);
     const cuuint64_t sizes[2] = {row_bytes / 2, static_cast<cuuint64_t>(product.outputs)};
     const cuuint32_t box[2] = {static_cast<cuuint32_t>(box_bytes) / 2, kTileRows};
     const cuuint32_t steps[2] = {1, 1};
-    const CUresult result =
-        encode(&params.maps[i], CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<uint8_t*>(product.data),
-               sizes, &row_bytes, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-               CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    const CUresult result = encode(
+        &params.maps[i], CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<uint8_t*>(product.data),
+        sizes, &row_bytes, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE,
+        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     CHECK(result == CUDA_SUCCESS);
   }
 }
@@ -146,12 +153,14 @@ void stream_matmul(Stream stream, const StreamMatmul& args) {
   params.next = args.next;
   params.next_norm = args.next_norm;
   // What is made of 32 outputs needs them in one CTA; else 16 spread more evenly over the CTAs.
-  const bool needs_pairs = args.next.rows != nullptr && (args.next.type == OperandType::kInt8 ||
-                                                         args.next.squares != nullptr);
+  const bool needs_pairs = args.next.rows != nullptr &&
+                           (args.next.type == OperandType::kInt8 || args.next.squares != nullptr);
   params.group_outputs = needs_pairs ? 2 * kTileRows : kTileRows;
   for (int i = 0; i < args.num_products; ++i) {
     const Matrix& w = args.w[i];
-    params.products[i] = {static_cast<const uint8_t*>(w.data), w.scales, w.span,
+    params.products[i] = {static_cast<const uint8_t*>(w.data),
+                          w.scales,
+                          w.span,
                           is_gated(args.finish) && i > 0 ? nullptr : args.y[i],
                           static_cast<int>(w.outputs),
                           static_cast<int>(w.outputs) / params.group_outputs};

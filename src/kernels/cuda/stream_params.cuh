@@ -18,8 +18,8 @@ struct StreamParams {
     int groups;  // of outputs
   };
   Product products[StreamMatmul::kMaxProducts];
-  int rows;    // T
-  int inputs;  // I
+  int rows;           // T
+  int inputs;         // I
   int element_bytes;  // of layouts in rows
 
   // A CTA takes groups of outputs, 16 or 32, whose finish it does at once. Group after group of one

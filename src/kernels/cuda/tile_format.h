@@ -16,9 +16,9 @@ inline constexpr int kTileRows = 16;
 inline constexpr int kChunkColumns = 128;
 
 struct ChunkFormat {
-  int weight_bytes;      // of the chunk, all rows
-  int scales_per_row;    // f16
-  bool has_mins;         // as many
+  int weight_bytes;    // of the chunk, all rows
+  int scales_per_row;  // f16
+  bool has_mins;       // as many
   constexpr int bytes() const {
     return weight_bytes + kTileRows * scales_per_row * 2 * (has_mins ? 2 : 1);
   }
@@ -27,11 +27,16 @@ struct ChunkFormat {
 // Of the layouts in tiles; zeros for the others.
 constexpr ChunkFormat chunk_format(Layout layout) {
   switch (layout) {
-    case Layout::kInt4: return {1024, 4, false};
-    case Layout::kInt4Min: return {1024, 4, true};
-    case Layout::kInt8: return {2048, 4, false};
-    case Layout::kInt8Half: return {2048, 8, false};
-    default: return {0, 0, false};
+    case Layout::kInt4:
+      return {1024, 4, false};
+    case Layout::kInt4Min:
+      return {1024, 4, true};
+    case Layout::kInt8:
+      return {2048, 4, false};
+    case Layout::kInt8Half:
+      return {2048, 8, false};
+    default:
+      return {0, 0, false};
   }
 }
 

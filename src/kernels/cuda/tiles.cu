@@ -1,11 +1,10 @@
-#include "kernels/cuda/tiles.h"
-
 #include <cuda_bf16.h>
 
 #include "kernels/cuda/block_elements.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/tile_format.h"
+#include "kernels/cuda/tiles.h"
 
 namespace hachi::ops::cuda {
 namespace {
@@ -109,38 +108,60 @@ void copy_grids() {
 void pack_grid_bf16(Stream stream, void* data, const void* source, DType dtype, int64_t count) {
   copy_grids();
   switch (dtype) {
-    case DType::kIQ3_S: return pack_bf16<BlockIQ3_S>(stream, data, source, count);
-    case DType::kIQ3_XXS: return pack_bf16<BlockIQ3_XXS>(stream, data, source, count);
-    case DType::kIQ2_S: return pack_bf16<BlockIQ2_S>(stream, data, source, count);
-    case DType::kIQ2_XS: return pack_bf16<BlockIQ2_XS>(stream, data, source, count);
-    case DType::kIQ2_XXS: return pack_bf16<BlockIQ2_XXS>(stream, data, source, count);
-    default: CHECK(false);
+    case DType::kIQ3_S:
+      return pack_bf16<BlockIQ3_S>(stream, data, source, count);
+    case DType::kIQ3_XXS:
+      return pack_bf16<BlockIQ3_XXS>(stream, data, source, count);
+    case DType::kIQ2_S:
+      return pack_bf16<BlockIQ2_S>(stream, data, source, count);
+    case DType::kIQ2_XS:
+      return pack_bf16<BlockIQ2_XS>(stream, data, source, count);
+    case DType::kIQ2_XXS:
+      return pack_bf16<BlockIQ2_XXS>(stream, data, source, count);
+    default:
+      CHECK(false);
   }
 }
 
 void copy(Stream stream, void* to, const void* from, int64_t bytes) {
-  CHECK_CUDA(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice,
-                             stream));
+  CHECK_CUDA(
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, stream));
 }
 
 void pack_any_bf16(Stream stream, void* data, const void* source, DType dtype, int64_t count) {
   switch (dtype) {
-    case DType::kBF16: return copy(stream, data, source, count * 2);
-    case DType::kF32: return pack_bf16<Plain<float>>(stream, data, source, count);
-    case DType::kF16: return pack_bf16<Plain<__half>>(stream, data, source, count);
-    case DType::kQ4_0: return pack_bf16<BlockQ4_0>(stream, data, source, count);
-    case DType::kQ4_1: return pack_bf16<BlockQ4_1>(stream, data, source, count);
-    case DType::kQ5_0: return pack_bf16<BlockQ5_0>(stream, data, source, count);
-    case DType::kQ5_1: return pack_bf16<BlockQ5_1>(stream, data, source, count);
-    case DType::kQ8_0: return pack_bf16<BlockQ8_0>(stream, data, source, count);
-    case DType::kQ2_K: return pack_bf16<BlockQ2_K>(stream, data, source, count);
-    case DType::kQ3_K: return pack_bf16<BlockQ3_K>(stream, data, source, count);
-    case DType::kQ4_K: return pack_bf16<BlockQ4_K>(stream, data, source, count);
-    case DType::kQ5_K: return pack_bf16<BlockQ5_K>(stream, data, source, count);
-    case DType::kQ6_K: return pack_bf16<BlockQ6_K>(stream, data, source, count);
-    case DType::kIQ4_NL: return pack_bf16<BlockIQ4_NL>(stream, data, source, count);
-    case DType::kIQ4_XS: return pack_bf16<BlockIQ4_XS>(stream, data, source, count);
-    default: return pack_grid_bf16(stream, data, source, dtype, count);
+    case DType::kBF16:
+      return copy(stream, data, source, count * 2);
+    case DType::kF32:
+      return pack_bf16<Plain<float>>(stream, data, source, count);
+    case DType::kF16:
+      return pack_bf16<Plain<__half>>(stream, data, source, count);
+    case DType::kQ4_0:
+      return pack_bf16<BlockQ4_0>(stream, data, source, count);
+    case DType::kQ4_1:
+      return pack_bf16<BlockQ4_1>(stream, data, source, count);
+    case DType::kQ5_0:
+      return pack_bf16<BlockQ5_0>(stream, data, source, count);
+    case DType::kQ5_1:
+      return pack_bf16<BlockQ5_1>(stream, data, source, count);
+    case DType::kQ8_0:
+      return pack_bf16<BlockQ8_0>(stream, data, source, count);
+    case DType::kQ2_K:
+      return pack_bf16<BlockQ2_K>(stream, data, source, count);
+    case DType::kQ3_K:
+      return pack_bf16<BlockQ3_K>(stream, data, source, count);
+    case DType::kQ4_K:
+      return pack_bf16<BlockQ4_K>(stream, data, source, count);
+    case DType::kQ5_K:
+      return pack_bf16<BlockQ5_K>(stream, data, source, count);
+    case DType::kQ6_K:
+      return pack_bf16<BlockQ6_K>(stream, data, source, count);
+    case DType::kIQ4_NL:
+      return pack_bf16<BlockIQ4_NL>(stream, data, source, count);
+    case DType::kIQ4_XS:
+      return pack_bf16<BlockIQ4_XS>(stream, data, source, count);
+    default:
+      return pack_grid_bf16(stream, data, source, dtype, count);
   }
 }
 
@@ -163,7 +184,8 @@ void pack_any_tiles(Stream stream, void* data, const void* source, DType dtype, 
       return pack_tiles<BlockQ6_K, Layout::kInt8Half>(stream, data, source, outputs, inputs);
     case DType::kQ3_K:
       return pack_tiles<BlockQ3_K, Layout::kInt8Half>(stream, data, source, outputs, inputs);
-    default: CHECK(false);
+    default:
+      CHECK(false);
   }
 }
 
@@ -195,12 +217,12 @@ __global__ void unpack_tiles_kernel(Eight* to, const uint8_t* from, int64_t begi
     words[1] = word(4);
   }
   const int index = place.column * kFormat.scales_per_row / kChunkColumns;
-  const float scale =
-      __half2float(*reinterpret_cast<const __half*>(chunk + scale_place(kFormat, place.row, index)));
+  const float scale = __half2float(
+      *reinterpret_cast<const __half*>(chunk + scale_place(kFormat, place.row, index)));
   float min = 0;
   if (kFormat.has_mins) {
-    min =
-        __half2float(*reinterpret_cast<const __half*>(chunk + min_place(kFormat, place.row, index)));
+    min = __half2float(
+        *reinterpret_cast<const __half*>(chunk + min_place(kFormat, place.row, index)));
   }
   Eight eight;
   for (int j = 0; j < 8; ++j) {
@@ -227,9 +249,12 @@ __global__ void unpack_rows_kernel(__nv_bfloat16* to, Matrix w, int64_t begin, i
   const uint32_t bits = static_cast<const uint8_t*>(w.data)[at];
   float scale = 1;
   if (w.scales != nullptr) {
-    if (w.span == ScaleSpan::kMatrix) scale = w.scales[0];
-    else if (w.span == ScaleSpan::kRow) scale = w.scales[row];
-    else scale = w.scales[row / 128 * ((w.inputs + 127) / 128) + column / 128];
+    if (w.span == ScaleSpan::kMatrix)
+      scale = w.scales[0];
+    else if (w.span == ScaleSpan::kRow)
+      scale = w.scales[row];
+    else
+      scale = w.scales[row / 128 * ((w.inputs + 127) / 128) + column / 128];
   }
   const float value = __uint_as_float((bits & 0x7fu) << 20) * 0x1p120f;
   to[i] = __float2bfloat16_rn((bits & 0x80u ? -value : value) * scale);
@@ -248,24 +273,33 @@ Layout layout_of(DType dtype, int64_t outputs, int64_t inputs) {
   if (dtype == DType::kF8E4M3) return Layout::kF8;
   if (outputs % kTileRows != 0 || inputs % (2 * kChunkColumns) != 0) return Layout::kBF16;
   switch (dtype) {
-    case DType::kQ4_0: return Layout::kInt4;
+    case DType::kQ4_0:
+      return Layout::kInt4;
     case DType::kQ4_1:
-    case DType::kQ4_K: return Layout::kInt4Min;
+    case DType::kQ4_K:
+      return Layout::kInt4Min;
     case DType::kQ8_0:
     case DType::kQ5_0:
-    case DType::kIQ4_NL: return Layout::kInt8;
+    case DType::kIQ4_NL:
+      return Layout::kInt8;
     case DType::kQ6_K:
-    case DType::kQ3_K: return Layout::kInt8Half;
-    default: return Layout::kBF16;
+    case DType::kQ3_K:
+      return Layout::kInt8Half;
+    default:
+      return Layout::kBF16;
   }
 }
 
 int64_t matrix_bytes(Layout layout, int64_t outputs, int64_t inputs) {
   switch (layout) {
-    case Layout::kF32: return outputs * inputs * 4;
-    case Layout::kBF16: return outputs * inputs * 2;
-    case Layout::kF8: return outputs * inputs;
-    default: break;
+    case Layout::kF32:
+      return outputs * inputs * 4;
+    case Layout::kBF16:
+      return outputs * inputs * 2;
+    case Layout::kF8:
+      return outputs * inputs;
+    default:
+      break;
   }
   return outputs / kTileRows * (inputs / kChunkColumns) * chunk_format(layout).bytes();
 }
@@ -286,14 +320,19 @@ void pack(Stream stream, void* data, Layout layout, const void* source, DType dt
 void unpack_bf16(Stream stream, void* to, const Matrix& w, int64_t begin, int64_t count) {
   CHECK(begin >= 0 && count > 0 && count <= w.outputs - begin);
   switch (w.layout) {
-    case Layout::kInt4: return unpack_tiles<Layout::kInt4>(stream, to, w, begin, count);
-    case Layout::kInt4Min: return unpack_tiles<Layout::kInt4Min>(stream, to, w, begin, count);
-    case Layout::kInt8: return unpack_tiles<Layout::kInt8>(stream, to, w, begin, count);
-    case Layout::kInt8Half: return unpack_tiles<Layout::kInt8Half>(stream, to, w, begin, count);
+    case Layout::kInt4:
+      return unpack_tiles<Layout::kInt4>(stream, to, w, begin, count);
+    case Layout::kInt4Min:
+      return unpack_tiles<Layout::kInt4Min>(stream, to, w, begin, count);
+    case Layout::kInt8:
+      return unpack_tiles<Layout::kInt8>(stream, to, w, begin, count);
+    case Layout::kInt8Half:
+      return unpack_tiles<Layout::kInt8Half>(stream, to, w, begin, count);
     case Layout::kBF16:
       return copy(stream, to, static_cast<const uint8_t*>(w.data) + begin * w.inputs * 2,
                   count * w.inputs * 2);
-    default: break;
+    default:
+      break;
   }
   launch(stream, unpack_rows_kernel, blocks_for(count * w.inputs), dim3(kThreads), 0,
          static_cast<__nv_bfloat16*>(to), w, begin, count);

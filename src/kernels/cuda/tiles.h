@@ -15,7 +15,10 @@ Layout layout_of(DType dtype, int64_t outputs, int64_t inputs);
 // Bytes of Matrix::data.
 int64_t matrix_bytes(Layout layout, int64_t outputs, int64_t inputs);
 
-// Fills Matrix::data from rows as files have them, `source` [O,I] dense in the GPU's memory.
+// Fills Matrix::data from rows as files have them, `source` [O,I] dense in the GPU's memory, at an
+// even address. Integers and the f16 scales of 32 are kept as they are; the products of two scales
+// that Q4_K, Q6_K and Q3_K have (d * scale, dmin * min) are rounded to f16, and what becomes kBF16
+// is rounded to that.
 void pack(Stream stream, void* data, Layout layout, const void* source, DType dtype,
           int64_t outputs, int64_t inputs);
 

@@ -2,12 +2,12 @@
 // guarded on both sides.
 #pragma once
 
-#include <cuda_runtime_api.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstdint>
+#include <cuda_runtime_api.h>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace hachi::ops::cuda {
 

@@ -49,24 +49,42 @@ Source random_source(std::mt19937& random, int64_t count, int block_size, bool f
 Source random_source(std::mt19937& random, DType dtype, int64_t count, bool f16_scales) {
   const int size = dtype <= DType::kQ8_0 || dtype == DType::kIQ4_NL ? 32 : 256;
   switch (dtype) {
-    case DType::kQ4_0: return random_source<BlockQ4_0>(random, count, size, f16_scales);
-    case DType::kQ4_1: return random_source<BlockQ4_1>(random, count, size, f16_scales);
-    case DType::kQ5_0: return random_source<BlockQ5_0>(random, count, size, f16_scales);
-    case DType::kQ5_1: return random_source<BlockQ5_1>(random, count, size, f16_scales);
-    case DType::kQ8_0: return random_source<BlockQ8_0>(random, count, size, f16_scales);
-    case DType::kQ2_K: return random_source<BlockQ2_K>(random, count, size, f16_scales);
-    case DType::kQ3_K: return random_source<BlockQ3_K>(random, count, size, f16_scales);
-    case DType::kQ4_K: return random_source<BlockQ4_K>(random, count, size, f16_scales);
-    case DType::kQ5_K: return random_source<BlockQ5_K>(random, count, size, f16_scales);
-    case DType::kQ6_K: return random_source<BlockQ6_K>(random, count, size, f16_scales);
-    case DType::kIQ4_NL: return random_source<BlockIQ4_NL>(random, count, size, f16_scales);
-    case DType::kIQ4_XS: return random_source<BlockIQ4_XS>(random, count, size, f16_scales);
-    case DType::kIQ3_S: return random_source<BlockIQ3_S>(random, count, size, f16_scales);
-    case DType::kIQ3_XXS: return random_source<BlockIQ3_XXS>(random, count, size, f16_scales);
-    case DType::kIQ2_S: return random_source<BlockIQ2_S>(random, count, size, f16_scales);
-    case DType::kIQ2_XS: return random_source<BlockIQ2_XS>(random, count, size, f16_scales);
-    case DType::kIQ2_XXS: return random_source<BlockIQ2_XXS>(random, count, size, f16_scales);
-    default: return {};
+    case DType::kQ4_0:
+      return random_source<BlockQ4_0>(random, count, size, f16_scales);
+    case DType::kQ4_1:
+      return random_source<BlockQ4_1>(random, count, size, f16_scales);
+    case DType::kQ5_0:
+      return random_source<BlockQ5_0>(random, count, size, f16_scales);
+    case DType::kQ5_1:
+      return random_source<BlockQ5_1>(random, count, size, f16_scales);
+    case DType::kQ8_0:
+      return random_source<BlockQ8_0>(random, count, size, f16_scales);
+    case DType::kQ2_K:
+      return random_source<BlockQ2_K>(random, count, size, f16_scales);
+    case DType::kQ3_K:
+      return random_source<BlockQ3_K>(random, count, size, f16_scales);
+    case DType::kQ4_K:
+      return random_source<BlockQ4_K>(random, count, size, f16_scales);
+    case DType::kQ5_K:
+      return random_source<BlockQ5_K>(random, count, size, f16_scales);
+    case DType::kQ6_K:
+      return random_source<BlockQ6_K>(random, count, size, f16_scales);
+    case DType::kIQ4_NL:
+      return random_source<BlockIQ4_NL>(random, count, size, f16_scales);
+    case DType::kIQ4_XS:
+      return random_source<BlockIQ4_XS>(random, count, size, f16_scales);
+    case DType::kIQ3_S:
+      return random_source<BlockIQ3_S>(random, count, size, f16_scales);
+    case DType::kIQ3_XXS:
+      return random_source<BlockIQ3_XXS>(random, count, size, f16_scales);
+    case DType::kIQ2_S:
+      return random_source<BlockIQ2_S>(random, count, size, f16_scales);
+    case DType::kIQ2_XS:
+      return random_source<BlockIQ2_XS>(random, count, size, f16_scales);
+    case DType::kIQ2_XXS:
+      return random_source<BlockIQ2_XXS>(random, count, size, f16_scales);
+    default:
+      return {};
   }
 }
 
@@ -102,7 +120,8 @@ TEST_F(TilesTest, HoldsEveryBlockType) {
   for (int i = static_cast<int>(DType::kQ4_0); i < kNumDTypes; ++i) {
     const auto dtype = static_cast<DType>(i);
     // A shape of tiles, and one that only rows can have.
-    for (const auto& [outputs, inputs] : {std::pair<int64_t, int64_t>{48, 768}, {17, 256}}) {
+    for (int64_t outputs : {48, 17}) {
+      const int64_t inputs = 768;
       const Layout layout = layout_of(dtype, outputs, inputs);
       const Source source =
           random_source(random_, dtype, outputs * inputs, layout != Layout::kBF16);
