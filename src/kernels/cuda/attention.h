@@ -10,7 +10,7 @@ struct Attention {
   int64_t num_kv_heads = 0;           // G
   int64_t head_dim = 0;               // D
   DType type = DType::kBF16;          // of q, k, v and y: kBF16 or kF32
-  void* q = nullptr;                  // [T,H*D]; read; attend_many() leaves it rotated
+  void* q = nullptr;                  // [T,H*D]; read, or left normed and rotated
   const void* k = nullptr;            // [T,G*D]
   const void* v = nullptr;            // [T,G*D]
   int64_t stride = 0;                 // elements from row to row of q, k and v

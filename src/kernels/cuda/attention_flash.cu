@@ -70,25 +70,34 @@ struct Group {
   __device__ char* rows() const { return shared.rows + group * kGroupRows * 128; }
   __device__ int own_row(int r) const { return group * kGroupRows + warp * 16 + gq + 8 * r; }
 
-  // q, in the type of the cache.
+  // q, normed and rotated, in the type of the cache: four lanes have a row.
   __device__ void load_rows() {
-    constexpr int kUnits = kHeadDim / 8;
-    for (int i = thread; i < kGroupRows * kUnits; i += 128) {
-      const int row = i / kUnits, unit = i % kUnits, in_block = group * kGroupRows + row;
-      uint4 words = make_uint4(0, 0, 0, 0);
+    constexpr int kRowsAtOnce = 32;
+#pragma unroll
+    for (int first = 0; first < kGroupRows; first += kRowsAtOnce) {
+      const int row = first + thread / 4, in_block = group * kGroupRows + row;
+      QuadRow<kHeadDim> query;
+      query.clear();
+      int64_t token = block.first_token;
       if (block.valid(in_block)) {
+        token = block.token(in_block);
         const int head = block.head * block.heads + in_block % block.heads;
-        words = *reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(args.q) +
-                                                block.token(in_block) * args.stride +
-                                                head * kHeadDim + unit * 8);
+        query.load(
+            static_cast<const __nv_bfloat16*>(args.q) + token * args.stride + head * kHeadDim, t);
       }
-      if constexpr (!kBf16) {
-        for (uint32_t* w : {&words.x, &words.y, &words.z, &words.w}) {
-          const float2 two = bf16_pair(*w);
-          *w = Cache::word(two.x, two.y);
-        }
+      uint4 q[kHeadDim / 32];
+      prepare_head(
+          query, args.query_norm, args, args.cos_sin + token * kHeadDim, t,
+          [](const float* x) {
+            return make_uint4(Cache::word(x[0], x[1]), Cache::word(x[2], x[3]),
+                              Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
+          },
+          q);
+#pragma unroll
+      for (int c = 0; c < kHeadDim / 32; ++c) {
+        const int unit = 4 * c + t;
+        *reinterpret_cast<uint4*>(rows() + unit / 8 * kHalfRow + swizzled(row, unit % 8)) = q[c];
       }
-      *reinterpret_cast<uint4*>(rows() + unit / 8 * kHalfRow + swizzled(row, unit % 8)) = words;
     }
     show_to_matrix_unit();
     group_barrier(1 + group, 128);

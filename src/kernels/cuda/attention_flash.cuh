@@ -2,6 +2,7 @@
 // memory, and the softmax of a warpgroup's rows.
 #pragma once
 
+#include "kernels/cuda/attention_rows.cuh"
 #include "kernels/cuda/attention_wgmma.cuh"
 
 namespace hachi::ops::cuda::attend {

@@ -10,8 +10,10 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention_launch.cuh"
+#include "kernels/cuda/attention_merge.cuh"
 #include "kernels/cuda/attention_one.cuh"
 #include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/attention_ring.cuh"
 
 namespace hachi::ops::cuda::attend {
 namespace {
@@ -22,22 +24,14 @@ constexpr int kBlocks = 2;    // of a multiprocessor
 constexpr int kMaxHeads = 8;  // of a kv head
 constexpr float kLog2E = 1.44269504f;
 
-// What the workers leave for the one that merges: slots of (row, kv head, part). Four results, and
-// the sums that they belong to, take two units of 16 bytes, which are written and read whole, so
-// that they say themselves whether they are there: no counter, no fence. Zero between launches.
-struct alignas(16) Unit {
-  float results[2];
-  float sum;  // the same for all results of a head: top, then total
-  uint32_t filled;
-};
-
 constexpr int kGroupFours = 8;  // fours of results that are quantized together
 
-template <int kHeadDim>
-struct alignas(16) Shared {
+template <class Cache, int kHeadDim>
+struct Shared {
   // Parts of the results that a worker merges: kMaxParts of each eight, or of more with fewer
   // parts.
   static constexpr int kFours = kMaxHeads * kHeadDim / 4 + kGroupFours * kMaxParts;
+  typename Ring<Cache, kHeadDim>::Memory rings[kWarps];
   union {
     float o[kWarps][kMaxHeads][kHeadDim];
     float4 part_o[kFours];
@@ -47,94 +41,10 @@ struct alignas(16) Shared {
   List list;
 };
 
-// Results of parts weighed by their sums: an online softmax over parts in place of positions.
-struct Merged {
-  float top = kNone, total = 0;
-  float4 o = make_float4(0, 0, 0, 0);
-
-  __device__ void add(float2 sums, float4 more) {
-    const float larger = fmaxf(top, sums.x);
-    const float own = exp2_fast(top - larger), f = exp2_fast(sums.x - larger);
-    top = larger;
-    // Rounded in one way, wherever this is inlined.
-    auto weighed = [&](float old, float more_of_it) {
-      return fmaf(f, more_of_it, __fmul_rn(old, own));
-    };
-    total = weighed(total, sums.y);
-    o = make_float4(weighed(o.x, more.x), weighed(o.y, more.y), weighed(o.z, more.z),
-                    weighed(o.w, more.w));
-  }
-};
-
-__device__ void store_unit(Unit* to, float a, float b, float sum, uint32_t filled) {
-  asm volatile(
-      "{\n.reg .b64 low, high;\n.reg .b128 all;\n"
-      "mov.b64 low, {%1, %2};\nmov.b64 high, {%3, %4};\nmov.b128 all, {low, high};\n"
-      "st.relaxed.gpu.global.b128 [%0], all;\n}" ::"l"(to),
-      "r"(__float_as_uint(a)), "r"(__float_as_uint(b)), "r"(__float_as_uint(sum)), "r"(filled)
-      : "memory");
-}
-__device__ bool load_unit(const Unit* from, float& a, float& b, float& sum) {
-  uint32_t words[4];
-  asm volatile(
-      "{\n.reg .b64 low, high;\n.reg .b128 all;\nld.relaxed.gpu.global.b128 all, [%4];\n"
-      "mov.b128 {low, high}, all;\nmov.b64 {%0, %1}, low;\nmov.b64 {%2, %3}, high;\n}"
-      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
-      : "l"(from)
-      : "memory");
-  a = __uint_as_float(words[0]), b = __uint_as_float(words[1]), sum = __uint_as_float(words[2]);
-  return words[3] != 0;
-}
-__device__ void store_part(Unit* to, float2 sums, float4 o) {
-  store_unit(to, o.x, o.y, sums.x, 1);
-  store_unit(to + 1, o.z, o.w, sums.y, 1);
-}
-__device__ void empty_unit(Unit* to) {
-  store_unit(to, 0, 0, 0, 0);
-  store_unit(to + 1, 0, 0, 0, 0);
-}
-// True if it is there.
-__device__ bool load_part(const Unit* from, float2& sums, float4& o) {
-  const bool first = load_unit(from, o.x, o.y, sums.x);
-  const bool second = load_unit(from + 1, o.z, o.w, sums.y);
-  return first && second;
-}
-
-// Four neighbouring results of a row, from element `at` of it. All lanes of a warp come here; eight
-// neighbours have a group of 32.
-__device__ void put(const Attention& args, int row, int64_t at, float4 x, bool active) {
-  const int64_t where = row * args.num_heads * args.head_dim + at;
-  const uint2 rounded = make_uint2(to_bf16_pair(x.x, x.y), to_bf16_pair(x.z, x.w));
-  if (active && args.y != nullptr) {
-    *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(args.y) + where) = rounded;
-  }
-  if (args.next.rows == nullptr) return;
-  if (args.next.type == OperandType::kBF16) {
-    if (active) {
-      *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(args.next.rows) + where) = rounded;
-    }
-    return;
-  }
-  float largest = fmaxf(fmaxf(fabsf(x.x), fabsf(x.y)), fmaxf(fabsf(x.z), fabsf(x.w)));
-  for (int lanes = 4; lanes > 0; lanes /= 2) {
-    largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, lanes));
-  }
-  const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-  const int q[4] = {__float2int_rn(x.x * inverse), __float2int_rn(x.y * inverse),
-                    __float2int_rn(x.z * inverse), __float2int_rn(x.w * inverse)};
-  int sum = q[0] + q[1] + q[2] + q[3];
-  for (int lanes = 4; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(kAllLanes, sum, lanes);
-  if (!active) return;
-  *reinterpret_cast<char4*>(static_cast<int8_t*>(args.next.rows) + where) =
-      make_char4(static_cast<signed char>(q[0]), static_cast<signed char>(q[1]),
-                 static_cast<signed char>(q[2]), static_cast<signed char>(q[3]));
-  if (where % 32 == 0) args.next.groups[where / 32] = {largest / 127.0f, sum};
-}
-
 template <class Cache, int kHeadDim>
 struct Worker {
   const Attention& args;
-  Shared<kHeadDim>& shared;
+  Shared<Cache, kHeadDim>& shared;
   const int warp, gq, t, heads;  // heads of a kv head
   Tile<Cache, kHeadDim> tile;
   Sums<Cache, kHeadDim> sums;
@@ -144,9 +54,12 @@ struct Worker {
   uint4 q[kHeadDim / 32];
   typename Cache::Raw new_key[kHeadDim / 32], new_value[kHeadDim / 64];
 
-  __device__ char* page(void* cache, int number, int head) const {
-    return static_cast<char*>(cache) + number * args.kv.page_bytes +
-           int64_t{head} * (kPage * kHeadDim * Cache::kBytes);
+  // Where the newest position is in the cache.
+  __device__ typename Cache::Raw* newest(void* cache, const Work& item) const {
+    const int64_t page = item.pages[item.split.position / kPage];
+    return reinterpret_cast<typename Cache::Raw*>(
+        static_cast<char*>(cache) + page * args.kv.page_bytes +
+        (int64_t{item.head} * kPage + item.split.position % kPage) * (kHeadDim * Cache::kBytes));
   }
 
   // q of the heads, one a quad, and the new key and value, in all quads the same.
@@ -183,10 +96,10 @@ struct Worker {
   }
 
   // The newest position goes into the tile that was loaded without it, and into the cache.
-  __device__ void put_key(const Work& item, int number, int at) {
+  __device__ void put_key(const Work& item) {
     const int slot = item.split.position % kTile;
     if (gq != slot % 8) return;
-    auto* row = Tile<Cache, kHeadDim>::row(page(args.kv.keys, number, item.head), at, slot);
+    auto* row = newest(args.kv.keys, item);
 #pragma unroll
     for (int c = 0; c < kHeadDim / 32; ++c) {
       if (slot < 8) tile.k[0][c] = new_key[c];
@@ -194,9 +107,9 @@ struct Worker {
       row[4 * c + t] = new_key[c];
     }
   }
-  __device__ void put_value(const Work& item, int number, int at) {
+  __device__ void put_value(const Work& item) {
     const int slot = item.split.position % kTile;
-    auto* row = Tile<Cache, kHeadDim>::row(page(args.kv.values, number, item.head), at, slot);
+    auto* row = newest(args.kv.values, item);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       if (value_slot(i, t) != slot) continue;
@@ -226,32 +139,27 @@ struct Worker {
     }
   }
 
-  __device__ void load_keys(const Ahead& ahead, int number) {
-    tile.load_keys(page(args.kv.keys, number, ahead.work.head), ahead.tile, gq, t);
-  }
-  __device__ void load_values(const Ahead& ahead, int number) {
-    tile.load_values(page(args.kv.values, number, ahead.work.head), ahead.tile, gq, t);
-  }
-
-  // One tile; the loads of the next begin as soon as registers are free. `number` is the page of
-  // the tile, `next` that of the tile ahead.
-  __device__ void step(const Work& item, int at, int number, const Ahead& ahead, int next) {
-    const bool newest = at == item.split.position / kTile;
-    const bool border = newest || at == item.split.first_tile;
-    if (newest) put_key(item, number, at);
+  __device__ void step(const Work& item, int at, Ring<Cache, kHeadDim>& ring) {
+    const bool last = at == item.split.position / kTile;
+    const bool border = last || at == item.split.first_tile;
+    ring.wait();
+    tile.read_keys(ring.keys(), gq, t);
+    tile.read_values(ring.values(), gq, t);
+    ring.next();
+    if (last) {
+      put_key(item);
+      put_value(item);
+    }
     float s[4] = {};
     tile.scores(q, s);
-    if (ahead.valid()) load_keys(ahead, next);
     const float scale = args.score_scale * kLog2E;
 #pragma unroll
     for (float& score : s) score *= scale;
-    if (newest) put_value(item, number, at);
     if (border) {
       hide_scores(item, at, s);
       hide_values(item, at);
     }
     sums.add(tile, s);
-    if (ahead.valid()) load_values(ahead, next);
   }
 
   // The warps' sums to shared memory.
@@ -401,7 +309,8 @@ template <class Cache, int kHeadDim>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     one_kernel(const __grid_constant__ Attention args, int first_row, int rows, int max_parts) {
   allow_next_kernel();
-  __shared__ Shared<kHeadDim> shared;
+  extern __shared__ __align__(128) char memory[];
+  auto& shared = *reinterpret_cast<Shared<Cache, kHeadDim>*>(memory);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   if (rows > 1) {
     if (warp == 0) shared.list.make(args, first_row, rows, max_parts, lane);
@@ -410,25 +319,16 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   Work item(args, shared.list, first_row, rows, max_parts, static_cast<int>(blockIdx.x),
             static_cast<int>(gridDim.x));
   if (!item.valid()) return;
+  Ring<Cache, kHeadDim> ring(args, shared.rings[warp], Ahead(item, warp, kWarps));
   Worker<Cache, kHeadDim> worker{
       args, shared, warp, lane / 4, lane % 4, static_cast<int>(args.num_heads / args.num_kv_heads)};
-  Ahead ahead(item, warp, kWarps);
-  int page = 0, next_page = 0;
-  if (ahead.valid()) {
-    next_page = ahead.page();
-    worker.load_keys(ahead, next_page);
-    worker.load_values(ahead, next_page);
-  }
   wait_for_earlier_kernels();
   for (bool first = true; item.valid(); item.next()) {
     if (first || item.part == 0) worker.prepare(item);
     first = false;
     worker.sums.clear();
     for (int tile = item.begin + warp; tile < item.end; tile += kWarps) {
-      page = next_page;
-      ahead.next();
-      if (ahead.valid()) next_page = ahead.page();
-      worker.step(item, tile, page, ahead, next_page);
+      worker.step(item, tile, ring);
     }
     worker.finish(item);
   }
@@ -446,24 +346,27 @@ int multiprocessors() {
 
 // How many blocks run at once.
 template <class Kernel>
-int room_for(Kernel* kernel) {
+int room_for(Kernel* kernel, int shared_bytes) {
+  allow_shared(kernel, shared_bytes);
   // What is left beside the products' shared memory must not be made small for this kernel.
   HACHI_ATTEND_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                           cudaSharedmemCarveoutMaxShared));
   int blocks = 0;
-  HACHI_ATTEND_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, kThreads, 0));
+  HACHI_ATTEND_CHECK(
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, kThreads, shared_bytes));
   return std::min(blocks, kBlocks) * multiprocessors();
 }
 
 template <class Cache, int kHeadDim>
 void run_one(Stream stream, const Attention& args) {
+  constexpr int kShared = sizeof(Shared<Cache, kHeadDim>);
   auto* kernel = one_kernel<Cache, kHeadDim>;
-  static const int blocks = room_for(kernel);
+  static const int blocks = room_for(kernel, kShared);
   const int64_t wanted = 256 / args.num_kv_heads;
   const int max_parts = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMaxParts));
   for (int64_t first = 0; first < args.batch.num_tokens; first += kRowsALaunch) {
     const int64_t left = args.batch.num_tokens - first;
-    launch(kernel, dim3(static_cast<unsigned>(blocks)), kThreads, 0, stream, args,
+    launch(kernel, dim3(static_cast<unsigned>(blocks)), kThreads, kShared, stream, args,
            static_cast<int>(first), static_cast<int>(std::min(left, kRowsALaunch)), max_parts);
   }
 }

@@ -17,11 +17,11 @@ bool many_is_fast(const Attention& args);
 // All of attend_one().
 void fast_one(Stream stream, const Attention& args);
 
-// Norm, rotation and store: q in place, k and v into the cache.
-void prepare(Stream stream, const Attention& args);
+// Norm, rotation and store: k and v into the cache, and q in place if it is asked for.
+void prepare(Stream stream, const Attention& args, bool with_q);
 
-// Attention with q rotated and the cache filled; `first` and `count` are tokens. The plain form
-// leaves y in `y`, which begins with the first of them.
+// Attention with the cache filled; plain() has q rotated too, and takes `count` tokens from `first`
+// on, with whose results its y begins.
 void fast_many(Stream stream, const Attention& args);
 void plain(Stream stream, const Attention& args, void* y, int64_t first, int64_t count);
 
