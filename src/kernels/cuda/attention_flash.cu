@@ -26,32 +26,52 @@ struct Turn {
   }
 };
 
-template <int kHeadDim>
-__device__ void load_tiles(const Attention& args, const Block& block,
+// Copies are announced when the next ones have been issued.
+template <class Cache, int kHeadDim>
+__device__ void copy_tiles(const Attention& args, const Block& block,
                            FlashShared<kHeadDim>& shared) {
-  const Loader<kHeadDim> loader(args, block);
+  const Loader<Cache, kHeadDim> loader(args, block);
   Turn turn;
   uint32_t before = 0;  // the barrier of the copies under way
-  // Copies are announced when the next ones have been issued.
-  auto announce = [&](uint32_t barrier) {
+  auto copy = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
+    barrier_wait(shared_address(&empty), turn.phase ^ 1);
+    loader.copy(shared_address(tile), cache, number);
     if (before != 0) {
       copy_wait<1>();
       show_to_matrix_unit();
       barrier_arrive(before);
     }
-    before = barrier;
+    before = shared_address(&full);
   };
   for (int tile = block.first_tile; tile < block.end_tile; ++tile, turn.next()) {
-    barrier_wait(shared_address(&shared.keys_empty[turn.stage]), turn.phase ^ 1);
-    loader.load(shared_address(shared.keys[turn.stage]), args.kv.keys, tile);
-    announce(shared_address(&shared.keys_full[turn.stage]));
-    barrier_wait(shared_address(&shared.values_empty[turn.stage]), turn.phase ^ 1);
-    loader.load(shared_address(shared.values[turn.stage]), args.kv.values, tile);
-    announce(shared_address(&shared.values_full[turn.stage]));
+    const int s = turn.stage;
+    copy(shared.keys[s], args.kv.keys, tile, shared.keys_empty[s], shared.keys_full[s]);
+    copy(shared.values[s], args.kv.values, tile, shared.values_empty[s], shared.values_full[s]);
   }
   copy_wait<0>();
   show_to_matrix_unit();
   barrier_arrive(before);
+}
+
+// Tiles of a cache that has to be converted come through registers, a matrix at a time.
+template <class Cache, int kHeadDim>
+__device__ void convert_tiles(const Attention& args, const Block& block,
+                              FlashShared<kHeadDim>& shared) {
+  const Loader<Cache, kHeadDim> loader(args, block);
+  Turn turn;
+  auto convert = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
+    typename Cache::Raw raw[Loader<Cache, kHeadDim>::kCopies];
+    loader.read(cache, number, raw);
+    barrier_wait(shared_address(&empty), turn.phase ^ 1);
+    loader.convert(tile, raw);
+    show_to_matrix_unit();
+    barrier_arrive(shared_address(&full));
+  };
+  for (int tile = block.first_tile; tile < block.end_tile; ++tile, turn.next()) {
+    const int s = turn.stage;
+    convert(shared.keys[s], args.kv.keys, tile, shared.keys_empty[s], shared.keys_full[s]);
+    convert(shared.values[s], args.kv.values, tile, shared.values_empty[s], shared.values_full[s]);
+  }
 }
 
 template <class Cache, int kHeadDim>
@@ -85,9 +105,11 @@ struct Group {
         query.load(
             static_cast<const __nv_bfloat16*>(args.q) + token * args.stride + head * kHeadDim, t);
       }
+      Angles<kHeadDim> angles;
+      angles.load(args.cos_sin + token * kHeadDim, args.interleaved, t);
       uint4 q[kHeadDim / 32];
       prepare_head(
-          query, args.query_norm, args, args.cos_sin + token * kHeadDim, t,
+          query, args.query_norm, args.eps, angles, args.interleaved, t,
           [](const float* x) {
             return make_uint4(Cache::word(x[0], x[1]), Cache::word(x[2], x[3]),
                               Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
@@ -254,10 +276,14 @@ __global__ void __launch_bounds__(kThreads, 1)
     return;
   }
   if (threadIdx.x < 128) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-    load_tiles(args, block, shared);
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
+    if constexpr (Cache::kBytes == 2) {
+      copy_tiles<Cache>(args, block, shared);
+    } else {
+      convert_tiles<Cache>(args, block, shared);
+    }
   } else {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 224;");
     Group<Cache, kHeadDim> group{args, block, shared, static_cast<int>(threadIdx.x) / 128 - 1};
     group.run();
   }
@@ -285,15 +311,20 @@ void run_many_of(Stream stream, const Attention& args) {
 }  // namespace
 
 bool many_is_fast(const Attention& args) {
-  return args.type == DType::kBF16 &&
-         (args.kv.dtype == DType::kBF16 || args.kv.dtype == DType::kF16) &&
+  return args.type == DType::kBF16 && args.kv.dtype != DType::kF32 &&
          (args.head_dim == 64 || args.head_dim == 128) &&
          args.num_heads / args.num_kv_heads <= kRows;
 }
 
 void fast_many(Stream stream, const Attention& args) {
-  args.kv.dtype == DType::kBF16 ? run_many_of<Bf16Cache>(stream, args)
-                                : run_many_of<F16Cache>(stream, args);
+  switch (args.kv.dtype) {
+    case DType::kBF16:
+      return run_many_of<Bf16Cache>(stream, args);
+    case DType::kF16:
+      return run_many_of<F16Cache>(stream, args);
+    default:
+      return run_many_of<F8Cache>(stream, args);
+  }
 }
 
 }  // namespace hachi::ops::cuda::attend

@@ -39,6 +39,7 @@ struct Shared {
   float2 part_sums[kFours];
   float2 sums[kWarps][kMaxHeads];
   List list;
+  alignas(16) float query_norm[kHeadDim], key_norm[kHeadDim];
 };
 
 template <class Cache, int kHeadDim>
@@ -62,13 +63,23 @@ struct Worker {
         (int64_t{item.head} * kPage + item.split.position % kPage) * (kHeadDim * Cache::kBytes));
   }
 
+  // Weights, which no kernel writes.
+  __device__ void load_norms() {
+    for (int d = threadIdx.x; d < kHeadDim; d += kThreads) {
+      if (args.query_norm != nullptr) shared.query_norm[d] = args.query_norm[d];
+      if (args.key_norm != nullptr) shared.key_norm[d] = args.key_norm[d];
+    }
+    __syncthreads();
+  }
+
   // q of the heads, one a quad, and the new key and value, in all quads the same.
   __device__ void prepare(const Work& item) {
     const int64_t row = item.first_row + item.row;
-    const auto* cos_sin = args.cos_sin + row * kHeadDim;
     auto head = [&](const void* x, int64_t number) {
       return static_cast<const __nv_bfloat16*>(x) + row * args.stride + number * kHeadDim;
     };
+    Angles<kHeadDim> angles;
+    angles.load(args.cos_sin + row * kHeadDim, args.interleaved, t);
     QuadRow<kHeadDim> query, key;
     query.clear();
     if (gq < heads) query.load(head(args.q, item.head * heads + gq), t);
@@ -79,14 +90,16 @@ struct Worker {
       value[b] = *reinterpret_cast<const uint4*>(head(args.v, item.head) + 64 * b + 8 * gq);
     }
     prepare_head(
-        query, args.query_norm, args, cos_sin, t,
+        query, args.query_norm == nullptr ? nullptr : shared.query_norm, args.eps, angles,
+        args.interleaved, t,
         [](const float* x) {
           return make_uint4(Cache::word(x[0], x[1]), Cache::word(x[2], x[3]),
                             Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
         },
         q);
     if (!item.has_last_part()) return;
-    prepare_head(key, args.key_norm, args, cos_sin, t, Cache::store, new_key);
+    prepare_head(key, args.key_norm == nullptr ? nullptr : shared.key_norm, args.eps, angles,
+                 args.interleaved, t, Cache::store, new_key);
 #pragma unroll
     for (int b = 0; b < kHeadDim / 64; ++b) {
       float x[8];
@@ -322,6 +335,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   Ring<Cache, kHeadDim> ring(args, shared.rings[warp], Ahead(item, warp, kWarps));
   Worker<Cache, kHeadDim> worker{
       args, shared, warp, lane / 4, lane % 4, static_cast<int>(args.num_heads / args.num_kv_heads)};
+  worker.load_norms();
   wait_for_earlier_kernels();
   for (bool first = true; item.valid(); item.next()) {
     if (first || item.part == 0) worker.prepare(item);

@@ -8,7 +8,7 @@
 namespace hachi::ops::cuda::attend {
 
 inline constexpr int kTile = 16;       // positions that a warp takes at once
-inline constexpr int kLeastTiles = 4;  // of a part: one a warp
+inline constexpr int kLeastTiles = 8;  // of a part: two a warp, which are copied at once
 
 struct Split {
   int position, first_seen;

@@ -350,11 +350,9 @@ class Call {
   }
 
   void check_results() {
-    const bool fast = c_.type == DType::kBF16 && c_.cache != DType::kF32;
-    const DType query_type = fast && (c_.width == 64 || c_.width == 128) &&
-                                     c_.cache != DType::kBF16 && (c_.one || c_.cache == DType::kF16)
-                                 ? DType::kF16
-                                 : c_.type;
+    const bool fast =
+        c_.type == DType::kBF16 && c_.cache != DType::kF32 && (c_.width == 64 || c_.width == 128);
+    const DType query_type = fast && c_.cache != DType::kBF16 ? DType::kF16 : c_.type;
     const double tolerance = c_.type == DType::kF32 ? 2e-5 : 1e-2;
     double error = 0, size = 0;
     for (int t = 0; t < num_tokens(); ++t) {
