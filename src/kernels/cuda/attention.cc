@@ -37,7 +37,7 @@ void attend_one(Stream stream, const Attention& args) {
   check(args);
   if (args.batch.num_tokens == 0) return;
   if (attend::one_is_fast(args)) return attend::fast_one(stream, args);
-  attend::prepare(stream, args, true);
+  attend::prepare(stream, args);
   const int64_t row_bytes = args.num_heads * args.head_dim * traits(args.type).block_bytes;
   auto* scratch = static_cast<char*>(args.workspace) +
                   parts_bytes(std::min(args.batch.num_tokens, attend::kRowsALaunch), args.num_heads,
@@ -55,9 +55,11 @@ void attend_many(Stream stream, const Attention& args, int64_t max_context) {
   CHECK_GT(max_context, 0);
   CHECK(args.y != nullptr && args.next.rows == nullptr);
   if (args.batch.num_tokens == 0) return;
-  const bool fast = attend::many_is_fast(args);
-  attend::prepare(stream, args, !fast);
-  if (fast) return attend::fast_many(stream, args);
+  if (attend::many_is_fast(args)) {
+    attend::store(stream, args);
+    return attend::fast_many(stream, args);
+  }
+  attend::prepare(stream, args);
   attend::plain(stream, args, args.y, 0, args.batch.num_tokens);
 }
 

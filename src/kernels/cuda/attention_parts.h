@@ -17,8 +17,10 @@ bool many_is_fast(const Attention& args);
 // All of attend_one().
 void fast_one(Stream stream, const Attention& args);
 
-// Norm, rotation and store: k and v into the cache, and q in place if it is asked for.
-void prepare(Stream stream, const Attention& args, bool with_q);
+// Norm and rotation of k and the new positions into the cache: store() of the shapes that the fast
+// kernels take, prepare() of any, and of q in place.
+void store(Stream stream, const Attention& args);
+void prepare(Stream stream, const Attention& args);
 
 // Attention with the cache filled; plain() has q rotated too, and takes `count` tokens from `first`
 // on, with whose results its y begins.

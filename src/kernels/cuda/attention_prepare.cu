@@ -102,10 +102,10 @@ __device__ Cached* place(const Attention& args, void* cache, int64_t token, int6
   return reinterpret_cast<Cached*>(page) + (head * kPage + position % kPage) * args.head_dim;
 }
 
-// Heads of a token, from `begin` on: H of q, G of k, G of v.
+// Heads of a token: H of q, G of k, G of v.
 template <class Element, class Cached>
 __global__ void __launch_bounds__(32 * kWarps)
-    prepare_kernel(const __grid_constant__ Attention args, int begin) {
+    prepare_kernel(const __grid_constant__ Attention args) {
   allow_next_kernel();
   wait_for_earlier_kernels();
   const int width = static_cast<int>(args.head_dim), lane = threadIdx.x % 32;
@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(32 * kWarps)
   // A few heads at once, for their loads to overlap.
   constexpr int kAtOnce = 2;
   const int count = static_cast<int>(heads + 2 * kv_heads);
-  for (int first = begin + threadIdx.x / 32; first < count; first += kAtOnce * kWarps) {
+  for (int first = threadIdx.x / 32; first < count; first += kAtOnce * kWarps) {
     LaneHead x[kAtOnce];
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
@@ -149,10 +149,10 @@ __global__ void __launch_bounds__(32 * kWarps)
 }
 
 template <class Element>
-void prepare_from(Stream stream, const Attention& args, bool with_q) {
+void prepare_from(Stream stream, const Attention& args) {
   auto run = [&](auto* kernel) {
-    launch(kernel, dim3(static_cast<unsigned>(args.batch.num_tokens)), 32 * kWarps, 0, stream, args,
-           with_q ? 0 : static_cast<int>(args.num_heads));
+    launch(kernel, dim3(static_cast<unsigned>(args.batch.num_tokens)), 32 * kWarps, 0, stream,
+           args);
   };
   switch (args.kv.dtype) {
     case DType::kF32:
@@ -168,9 +168,9 @@ void prepare_from(Stream stream, const Attention& args, bool with_q) {
 
 }  // namespace
 
-void prepare(Stream stream, const Attention& args, bool with_q) {
-  args.type == DType::kF32 ? prepare_from<float>(stream, args, with_q)
-                           : prepare_from<__nv_bfloat16>(stream, args, with_q);
+void prepare(Stream stream, const Attention& args) {
+  args.type == DType::kF32 ? prepare_from<float>(stream, args)
+                           : prepare_from<__nv_bfloat16>(stream, args);
 }
 
 }  // namespace hachi::ops::cuda::attend
