@@ -17,7 +17,7 @@ void check(const Attention& args) {
   CHECK(args.type == DType::kBF16 || args.type == DType::kF32);
   CHECK(args.kv.dtype == DType::kF32 || args.kv.dtype == DType::kF16 ||
         args.kv.dtype == DType::kBF16 || args.kv.dtype == DType::kF8E4M3);
-  CHECK_EQ(args.num_heads * args.head_dim % 32 * (args.next.rows != nullptr), 0);
+  if (args.next.rows != nullptr) CHECK_EQ(args.num_heads * args.head_dim % 32, 0);
   CHECK(args.next.squares == nullptr);
 }
 
