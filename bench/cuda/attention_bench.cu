@@ -159,7 +159,7 @@ void many(cudaStream_t stream, int tokens, int context, int heads, int kv_heads,
 void ones(cudaStream_t stream) {
   for (int context : {1, 128, 512, 2048, 4096, 16384, 65536, 131072}) one(stream, 1, context);
   for (int batch : {4, 16, 64}) one(stream, batch, 512);
-  one(stream, 64, 2048);
+  for (int context : {2048, 8192}) one(stream, 64, context);
 }
 
 void manies(cudaStream_t stream) {
@@ -170,11 +170,20 @@ void manies(cudaStream_t stream) {
 
 }  // namespace
 
-// Both forms, or the one that is named: one, many.
+// Each kernel alone, for a profiler.
+void profile(cudaStream_t stream) {
+  Setup ones(32, 8, 128, 64, 1, 2048, 2), many(32, 8, 128, 1, 4096, 4096, 1);
+  for (const Attention& a : ones.layers) attend_one(stream, a);
+  attend_many(stream, many.args, 4096);
+  CUDA(cudaDeviceSynchronize());
+}
+
+// Both forms, or what is named: one, many, profile.
 int main(int argc, char** argv) {
   const std::string_view only = argc > 1 ? argv[1] : "";
   cudaStream_t stream;
   CUDA(cudaStreamCreate(&stream));
+  if (only == "profile") return profile(stream), 0;
   if (only != "many") ones(stream);
   if (only != "one") manies(stream);
   return 0;

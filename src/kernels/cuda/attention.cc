@@ -17,7 +17,7 @@ void check(const Attention& args) {
   CHECK(args.type == DType::kBF16 || args.type == DType::kF32);
   CHECK(args.kv.dtype == DType::kF32 || args.kv.dtype == DType::kF16 ||
         args.kv.dtype == DType::kBF16 || args.kv.dtype == DType::kF8E4M3);
-  CHECK_EQ(args.num_heads * args.head_dim % 32 * (args.next.rows != nullptr), 0);
+  if (args.next.rows != nullptr) CHECK_EQ(args.num_heads * args.head_dim % 32, 0);
   CHECK(args.next.squares == nullptr);
 }
 
@@ -55,8 +55,11 @@ void attend_many(Stream stream, const Attention& args, int64_t max_context) {
   CHECK_GT(max_context, 0);
   CHECK(args.y != nullptr && args.next.rows == nullptr);
   if (args.batch.num_tokens == 0) return;
+  if (attend::many_is_fast(args)) {
+    attend::store(stream, args);
+    return attend::fast_many(stream, args);
+  }
   attend::prepare(stream, args);
-  if (attend::many_is_fast(args)) return attend::fast_many(stream, args);
   attend::plain(stream, args, args.y, 0, args.batch.num_tokens);
 }
 

@@ -5,12 +5,14 @@
 
 namespace hachi::ops::cuda {
 
+// Pointers are to multiples of 16 bytes; D is a multiple of 8 up to 256, `stride` of 8. Fast: bf16
+// activations, a cache that is not f32, D of 64 or 128 (attend_one: at most 8 heads a kv head).
 struct Attention {
   int64_t num_heads = 0;              // H
   int64_t num_kv_heads = 0;           // G
   int64_t head_dim = 0;               // D
   DType type = DType::kBF16;          // of q, k, v and y: kBF16 or kF32
-  void* q = nullptr;                  // [T,H*D]; read; attend_many() leaves it rotated
+  void* q = nullptr;                  // [T,H*D]; read, or left normed and rotated
   const void* k = nullptr;            // [T,G*D]
   const void* v = nullptr;            // [T,G*D]
   int64_t stride = 0;                 // elements from row to row of q, k and v
@@ -28,15 +30,21 @@ struct Attention {
   void* workspace = nullptr;
 };
 
-// Bytes of workspace for so many tokens. It is zero at first, and left so that the next call can
-// use it.
+// Bytes of workspace for so many tokens. It is zero at first, and left so that the next call of the
+// same shape can use it.
 int64_t attention_workspace(int64_t max_tokens, int64_t num_heads, int64_t head_dim);
 
 // QK-norm, RoPE, the new keys and values into the cache, and attention, for a batch in which each
-// sequence has one token. Positions are read on the GPU: a captured launch holds for any of them.
+// sequence has one token: token t is sequence t's. Positions are read on the GPU, so that a
+// captured launch holds for any of them. A token's result depends on its own sequence alone.
+//
+// The positions, the page numbers and the older positions of the cache are read before the kernels
+// just before it in the stream have ended: they must have been there when these began.
 void attend_one(Stream stream, const Attention& args);
 
-// The same for sequences with any number of tokens. max_context is the largest position plus one.
+// The same for sequences with any number of tokens, without `next`. max_context is the largest
+// position plus one. A token's result depends on its own sequence and position alone, not on which
+// of the tokens before it came in the same call; it may differ from attend_one()'s in rounding.
 void attend_many(Stream stream, const Attention& args, int64_t max_context);
 
 }  // namespace hachi::ops::cuda

@@ -26,32 +26,52 @@ struct Turn {
   }
 };
 
-template <int kHeadDim>
-__device__ void load_tiles(const Attention& args, const Block& block,
+// Copies are announced when the next ones have been issued.
+template <class Cache, int kHeadDim>
+__device__ void copy_tiles(const Attention& args, const Block& block,
                            FlashShared<kHeadDim>& shared) {
-  const Loader<kHeadDim> loader(args, block);
+  const Loader<Cache, kHeadDim> loader(args, block);
   Turn turn;
   uint32_t before = 0;  // the barrier of the copies under way
-  // Copies are announced when the next ones have been issued.
-  auto announce = [&](uint32_t barrier) {
+  auto copy = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
+    barrier_wait(shared_address(&empty), turn.phase ^ 1);
+    loader.copy(shared_address(tile), cache, number);
     if (before != 0) {
       copy_wait<1>();
       show_to_matrix_unit();
       barrier_arrive(before);
     }
-    before = barrier;
+    before = shared_address(&full);
   };
   for (int tile = block.first_tile; tile < block.end_tile; ++tile, turn.next()) {
-    barrier_wait(shared_address(&shared.keys_empty[turn.stage]), turn.phase ^ 1);
-    loader.load(shared_address(shared.keys[turn.stage]), args.kv.keys, tile);
-    announce(shared_address(&shared.keys_full[turn.stage]));
-    barrier_wait(shared_address(&shared.values_empty[turn.stage]), turn.phase ^ 1);
-    loader.load(shared_address(shared.values[turn.stage]), args.kv.values, tile);
-    announce(shared_address(&shared.values_full[turn.stage]));
+    const int s = turn.stage;
+    copy(shared.keys[s], args.kv.keys, tile, shared.keys_empty[s], shared.keys_full[s]);
+    copy(shared.values[s], args.kv.values, tile, shared.values_empty[s], shared.values_full[s]);
   }
   copy_wait<0>();
   show_to_matrix_unit();
   barrier_arrive(before);
+}
+
+// Tiles of a cache that has to be converted come through registers, a matrix at a time.
+template <class Cache, int kHeadDim>
+__device__ void convert_tiles(const Attention& args, const Block& block,
+                              FlashShared<kHeadDim>& shared) {
+  const Loader<Cache, kHeadDim> loader(args, block);
+  Turn turn;
+  auto convert = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
+    typename Cache::Raw raw[Loader<Cache, kHeadDim>::kCopies];
+    loader.read(cache, number, raw);
+    barrier_wait(shared_address(&empty), turn.phase ^ 1);
+    loader.convert(tile, raw);
+    show_to_matrix_unit();
+    barrier_arrive(shared_address(&full));
+  };
+  for (int tile = block.first_tile; tile < block.end_tile; ++tile, turn.next()) {
+    const int s = turn.stage;
+    convert(shared.keys[s], args.kv.keys, tile, shared.keys_empty[s], shared.keys_full[s]);
+    convert(shared.values[s], args.kv.values, tile, shared.values_empty[s], shared.values_full[s]);
+  }
 }
 
 template <class Cache, int kHeadDim>
@@ -70,25 +90,36 @@ struct Group {
   __device__ char* rows() const { return shared.rows + group * kGroupRows * 128; }
   __device__ int own_row(int r) const { return group * kGroupRows + warp * 16 + gq + 8 * r; }
 
-  // q, in the type of the cache.
+  // q, normed and rotated, in the type of the cache: four lanes have a row.
   __device__ void load_rows() {
-    constexpr int kUnits = kHeadDim / 8;
-    for (int i = thread; i < kGroupRows * kUnits; i += 128) {
-      const int row = i / kUnits, unit = i % kUnits, in_block = group * kGroupRows + row;
-      uint4 words = make_uint4(0, 0, 0, 0);
+    constexpr int kRowsAtOnce = 32;
+#pragma unroll
+    for (int first = 0; first < kGroupRows; first += kRowsAtOnce) {
+      const int row = first + thread / 4, in_block = group * kGroupRows + row;
+      QuadRow<kHeadDim> query;
+      query.clear();
+      int64_t token = block.first_token;
       if (block.valid(in_block)) {
+        token = block.token(in_block);
         const int head = block.head * block.heads + in_block % block.heads;
-        words = *reinterpret_cast<const uint4*>(static_cast<const __nv_bfloat16*>(args.q) +
-                                                block.token(in_block) * args.stride +
-                                                head * kHeadDim + unit * 8);
+        query.load(
+            static_cast<const __nv_bfloat16*>(args.q) + token * args.stride + head * kHeadDim, t);
       }
-      if constexpr (!kBf16) {
-        for (uint32_t* w : {&words.x, &words.y, &words.z, &words.w}) {
-          const float2 two = bf16_pair(*w);
-          *w = Cache::word(two.x, two.y);
-        }
+      Angles<kHeadDim> angles;
+      angles.load(args.cos_sin + token * kHeadDim, args.interleaved, t);
+      uint4 q[kHeadDim / 32];
+      prepare_head(
+          query, args.query_norm, args.eps, angles, args.interleaved, t,
+          [](const float* x) {
+            return make_uint4(Cache::word(x[0], x[1]), Cache::word(x[2], x[3]),
+                              Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
+          },
+          q);
+#pragma unroll
+      for (int c = 0; c < kHeadDim / 32; ++c) {
+        const int unit = 4 * c + t;
+        *reinterpret_cast<uint4*>(rows() + unit / 8 * kHalfRow + swizzled(row, unit % 8)) = q[c];
       }
-      *reinterpret_cast<uint4*>(rows() + unit / 8 * kHalfRow + swizzled(row, unit % 8)) = words;
     }
     show_to_matrix_unit();
     group_barrier(1 + group, 128);
@@ -245,10 +276,14 @@ __global__ void __launch_bounds__(kThreads, 1)
     return;
   }
   if (threadIdx.x < 128) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
-    load_tiles(args, block, shared);
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
+    if constexpr (Cache::kBytes == 2) {
+      copy_tiles<Cache>(args, block, shared);
+    } else {
+      convert_tiles<Cache>(args, block, shared);
+    }
   } else {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 224;");
     Group<Cache, kHeadDim> group{args, block, shared, static_cast<int>(threadIdx.x) / 128 - 1};
     group.run();
   }
@@ -276,15 +311,20 @@ void run_many_of(Stream stream, const Attention& args) {
 }  // namespace
 
 bool many_is_fast(const Attention& args) {
-  return args.type == DType::kBF16 &&
-         (args.kv.dtype == DType::kBF16 || args.kv.dtype == DType::kF16) &&
+  return args.type == DType::kBF16 && args.kv.dtype != DType::kF32 &&
          (args.head_dim == 64 || args.head_dim == 128) &&
          args.num_heads / args.num_kv_heads <= kRows;
 }
 
 void fast_many(Stream stream, const Attention& args) {
-  args.kv.dtype == DType::kBF16 ? run_many_of<Bf16Cache>(stream, args)
-                                : run_many_of<F16Cache>(stream, args);
+  switch (args.kv.dtype) {
+    case DType::kBF16:
+      return run_many_of<Bf16Cache>(stream, args);
+    case DType::kF16:
+      return run_many_of<F16Cache>(stream, args);
+    default:
+      return run_many_of<F8Cache>(stream, args);
+  }
 }
 
 }  // namespace hachi::ops::cuda::attend

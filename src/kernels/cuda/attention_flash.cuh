@@ -2,6 +2,7 @@
 // memory, and the softmax of a warpgroup's rows.
 #pragma once
 
+#include "kernels/cuda/attention_rows.cuh"
 #include "kernels/cuda/attention_wgmma.cuh"
 
 namespace hachi::ops::cuda::attend {
@@ -72,18 +73,19 @@ struct FlashShared {
   uint64_t keys_full[kStages], values_full[kStages], keys_empty[kStages], values_empty[kStages];
 };
 
-// Loads tiles: 128 threads, each the same 16-byte unit of every 8th (or 16th) row.
-template <int kHeadDim>
+// Loads tiles: 128 threads, each the same 8 elements of every 8th (or 16th) row. Positions that no
+// row of the block sees become zeros: their pages may hold no numbers, or be gone.
+template <class Cache, int kHeadDim>
 struct Loader {
   static constexpr int kUnits = kHeadDim / 8;         // of a row
   static constexpr int kStep = 128 / kUnits;          // rows from copy to copy of a thread
   static constexpr int kCopies = kPositions / kStep;  // of a thread and tile
-  static constexpr int kPageCopies = kPage / kStep;
+  using Raw = typename Cache::Raw;
+
   const Attention& args;
   const Block& block;
   const int32_t* pages;
-  int unit, row;
-  uint32_t to;  // offset in a tile
+  int unit, row, to;  // `to`: offset in a tile
 
   __device__ Loader(const Attention& a, const Block& b)
       : args(a),
@@ -93,24 +95,41 @@ struct Loader {
         row(threadIdx.x % 128 / kUnits),
         to(unit / 8 * (kPositions * 128) + swizzled(row, unit % 8)) {}
 
-  // Positions that no row of the block sees are zeros: their pages may hold no numbers, or be gone.
-  __device__ void load(uint32_t tile, const void* cache, int number) const {
-    constexpr int64_t kHeadBytes = kPage * kHeadDim * 2;
+  // Calls f(copy, where it is, whether it is seen) for each of the thread's copies.
+  template <class F>
+  __device__ void each(const void* cache, int number, F f) const {
+    constexpr int kPageCopies = kPage / kStep, kRowBytes = kHeadDim * Cache::kBytes;
 #pragma unroll
     for (int p = 0; p < kPositions / kPage; ++p) {
       const int first = number * kPositions + p * kPage;
       const bool any = first <= block.last_seen && first + kPage > block.first_seen;
       const int64_t page = any ? pages[first / kPage] : 0;
       const char* from = static_cast<const char*>(cache) + page * args.kv.page_bytes +
-                         block.head * kHeadBytes + row * (kHeadDim * 2) + unit * 16;
+                         (int64_t{block.head} * kPage + row) * kRowBytes + unit * sizeof(Raw);
 #pragma unroll
       for (int c = 0; c < kPageCopies; ++c) {
         const int position = first + row + c * kStep;
-        copy_16(tile + to + (p * kPage + c * kStep) * 128, from + c * kStep * (kHeadDim * 2),
-                position >= block.first_seen && position <= block.last_seen);
+        f(p * kPageCopies + c, from + c * kStep * kRowBytes,
+          position >= block.first_seen && position <= block.last_seen);
       }
     }
+  }
+  __device__ void copy(uint32_t tile, const void* cache, int number) const {
+    each(cache, number, [&](int i, const char* from, bool seen) {
+      copy_16(tile + to + i * kStep * 128, from, seen);
+    });
     copy_commit();
+  }
+  __device__ void read(const void* cache, int number, Raw (&raw)[kCopies]) const {
+    each(cache, number, [&](int i, const char* from, bool seen) {
+      raw[i] = seen ? *reinterpret_cast<const Raw*>(from) : Raw{};
+    });
+  }
+  __device__ void convert(char* tile, const Raw (&raw)[kCopies]) const {
+#pragma unroll
+    for (int i = 0; i < kCopies; ++i) {
+      *reinterpret_cast<uint4*>(tile + to + i * kStep * 128) = Cache::words(raw[i]);
+    }
   }
 };
 

@@ -1,5 +1,5 @@
 // Attention of single tokens: one kernel from q, k, v to the operand of the next product. Its time
-// is that of reading the cache once, for which it keeps some 64 KB a multiprocessor in flight.
+// is that of reading the cache once, for which it keeps up to 128 KB a multiprocessor in flight.
 //
 // A block of four warps is a worker. It takes one part of the positions of one kv head of one row
 // after another, its warps tiles in turn, and leaves the result of a part for those that merge
@@ -10,398 +10,22 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention_launch.cuh"
-#include "kernels/cuda/attention_one.cuh"
 #include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/attention_worker.cuh"
 
 namespace hachi::ops::cuda::attend {
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kThreads = 32 * kWarps;
-constexpr int kBlocks = 2;    // of a multiprocessor
-constexpr int kMaxHeads = 8;  // of a kv head
-constexpr float kLog2E = 1.44269504f;
-
-// What the workers leave for the one that merges: slots of (row, kv head, part). Four results, and
-// the sums that they belong to, take two units of 16 bytes, which are written and read whole, so
-// that they say themselves whether they are there: no counter, no fence. Zero between launches.
-struct alignas(16) Unit {
-  float results[2];
-  float sum;  // the same for all results of a head: top, then total
-  uint32_t filled;
-};
-
-constexpr int kGroupFours = 8;  // fours of results that are quantized together
-
-template <int kHeadDim>
-struct alignas(16) Shared {
-  // Parts of the results that a worker merges: kMaxParts of each eight, or of more with fewer
-  // parts.
-  static constexpr int kFours = kMaxHeads * kHeadDim / 4 + kGroupFours * kMaxParts;
-  union {
-    float o[kWarps][kMaxHeads][kHeadDim];
-    float4 part_o[kFours];
-  };
-  float2 part_sums[kFours];
-  float2 sums[kWarps][kMaxHeads];
-  List list;
-};
-
-// Results of parts weighed by their sums: an online softmax over parts in place of positions.
-struct Merged {
-  float top = kNone, total = 0;
-  float4 o = make_float4(0, 0, 0, 0);
-
-  __device__ void add(float2 sums, float4 more) {
-    const float larger = fmaxf(top, sums.x);
-    const float own = exp2_fast(top - larger), f = exp2_fast(sums.x - larger);
-    top = larger;
-    // Rounded in one way, wherever this is inlined.
-    auto weighed = [&](float old, float more_of_it) {
-      return fmaf(f, more_of_it, __fmul_rn(old, own));
-    };
-    total = weighed(total, sums.y);
-    o = make_float4(weighed(o.x, more.x), weighed(o.y, more.y), weighed(o.z, more.z),
-                    weighed(o.w, more.w));
-  }
-};
-
-__device__ void store_unit(Unit* to, float a, float b, float sum, uint32_t filled) {
-  asm volatile(
-      "{\n.reg .b64 low, high;\n.reg .b128 all;\n"
-      "mov.b64 low, {%1, %2};\nmov.b64 high, {%3, %4};\nmov.b128 all, {low, high};\n"
-      "st.relaxed.gpu.global.b128 [%0], all;\n}" ::"l"(to),
-      "r"(__float_as_uint(a)), "r"(__float_as_uint(b)), "r"(__float_as_uint(sum)), "r"(filled)
-      : "memory");
-}
-__device__ bool load_unit(const Unit* from, float& a, float& b, float& sum) {
-  uint32_t words[4];
-  asm volatile(
-      "{\n.reg .b64 low, high;\n.reg .b128 all;\nld.relaxed.gpu.global.b128 all, [%4];\n"
-      "mov.b128 {low, high}, all;\nmov.b64 {%0, %1}, low;\nmov.b64 {%2, %3}, high;\n}"
-      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
-      : "l"(from)
-      : "memory");
-  a = __uint_as_float(words[0]), b = __uint_as_float(words[1]), sum = __uint_as_float(words[2]);
-  return words[3] != 0;
-}
-__device__ void store_part(Unit* to, float2 sums, float4 o) {
-  store_unit(to, o.x, o.y, sums.x, 1);
-  store_unit(to + 1, o.z, o.w, sums.y, 1);
-}
-__device__ void empty_unit(Unit* to) {
-  store_unit(to, 0, 0, 0, 0);
-  store_unit(to + 1, 0, 0, 0, 0);
-}
-// True if it is there.
-__device__ bool load_part(const Unit* from, float2& sums, float4& o) {
-  const bool first = load_unit(from, o.x, o.y, sums.x);
-  const bool second = load_unit(from + 1, o.z, o.w, sums.y);
-  return first && second;
-}
-
-// Four neighbouring results of a row, from element `at` of it. All lanes of a warp come here; eight
-// neighbours have a group of 32.
-__device__ void put(const Attention& args, int row, int64_t at, float4 x, bool active) {
-  const int64_t where = row * args.num_heads * args.head_dim + at;
-  const uint2 rounded = make_uint2(to_bf16_pair(x.x, x.y), to_bf16_pair(x.z, x.w));
-  if (active && args.y != nullptr) {
-    *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(args.y) + where) = rounded;
-  }
-  if (args.next.rows == nullptr) return;
-  if (args.next.type == OperandType::kBF16) {
-    if (active) {
-      *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(args.next.rows) + where) = rounded;
-    }
-    return;
-  }
-  float largest = fmaxf(fmaxf(fabsf(x.x), fabsf(x.y)), fmaxf(fabsf(x.z), fabsf(x.w)));
-  for (int lanes = 4; lanes > 0; lanes /= 2) {
-    largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, lanes));
-  }
-  const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
-  const int q[4] = {__float2int_rn(x.x * inverse), __float2int_rn(x.y * inverse),
-                    __float2int_rn(x.z * inverse), __float2int_rn(x.w * inverse)};
-  int sum = q[0] + q[1] + q[2] + q[3];
-  for (int lanes = 4; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(kAllLanes, sum, lanes);
-  if (!active) return;
-  *reinterpret_cast<char4*>(static_cast<int8_t*>(args.next.rows) + where) =
-      make_char4(static_cast<signed char>(q[0]), static_cast<signed char>(q[1]),
-                 static_cast<signed char>(q[2]), static_cast<signed char>(q[3]));
-  if (where % 32 == 0) args.next.groups[where / 32] = {largest / 127.0f, sum};
-}
-
-template <class Cache, int kHeadDim>
-struct Worker {
-  const Attention& args;
-  Shared<kHeadDim>& shared;
-  const int warp, gq, t, heads;  // heads of a kv head
-  Tile<Cache, kHeadDim> tile;
-  Sums<Cache, kHeadDim> sums;
-  static constexpr int kMerged = kMaxHeads * kHeadDim / 4 / kThreads;  // fours of results
-  Merged merged[kMerged];
-  bool merging = false;
-  uint4 q[kHeadDim / 32];
-  typename Cache::Raw new_key[kHeadDim / 32], new_value[kHeadDim / 64];
-
-  __device__ char* page(void* cache, int number, int head) const {
-    return static_cast<char*>(cache) + number * args.kv.page_bytes +
-           int64_t{head} * (kPage * kHeadDim * Cache::kBytes);
-  }
-
-  // q of the heads, one a quad, and the new key and value, in all quads the same.
-  __device__ void prepare(const Work& item) {
-    const int64_t row = item.first_row + item.row;
-    const auto* cos_sin = args.cos_sin + row * kHeadDim;
-    auto head = [&](const void* x, int64_t number) {
-      return static_cast<const __nv_bfloat16*>(x) + row * args.stride + number * kHeadDim;
-    };
-    QuadRow<kHeadDim> query, key;
-    query.clear();
-    if (gq < heads) query.load(head(args.q, item.head * heads + gq), t);
-    key.load(head(args.k, item.head), t);
-    uint4 value[kHeadDim / 64];
-#pragma unroll
-    for (int b = 0; b < kHeadDim / 64; ++b) {
-      value[b] = *reinterpret_cast<const uint4*>(head(args.v, item.head) + 64 * b + 8 * gq);
-    }
-    prepare_head(
-        query, args.query_norm, args, cos_sin, t,
-        [](const float* x) {
-          return make_uint4(Cache::word(x[0], x[1]), Cache::word(x[2], x[3]),
-                            Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
-        },
-        q);
-    if (!item.has_last_part()) return;
-    prepare_head(key, args.key_norm, args, cos_sin, t, Cache::store, new_key);
-#pragma unroll
-    for (int b = 0; b < kHeadDim / 64; ++b) {
-      float x[8];
-      unpack(value[b], x);
-      new_value[b] = Cache::store(x);
-    }
-  }
-
-  // The newest position goes into the tile that was loaded without it, and into the cache.
-  __device__ void put_key(const Work& item, int number, int at) {
-    const int slot = item.split.position % kTile;
-    if (gq != slot % 8) return;
-    auto* row = Tile<Cache, kHeadDim>::row(page(args.kv.keys, number, item.head), at, slot);
-#pragma unroll
-    for (int c = 0; c < kHeadDim / 32; ++c) {
-      if (slot < 8) tile.k[0][c] = new_key[c];
-      if (slot >= 8) tile.k[1][c] = new_key[c];
-      row[4 * c + t] = new_key[c];
-    }
-  }
-  __device__ void put_value(const Work& item, int number, int at) {
-    const int slot = item.split.position % kTile;
-    auto* row = Tile<Cache, kHeadDim>::row(page(args.kv.values, number, item.head), at, slot);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (value_slot(i, t) != slot) continue;
-#pragma unroll
-      for (int b = 0; b < kHeadDim / 64; ++b) {
-        tile.v[i][b] = new_value[b];
-        row[8 * b + gq] = new_value[b];
-      }
-    }
-  }
-
-  // Positions that are not seen may hold anything, also what is no number.
-  __device__ void hide_scores(const Work& item, int at, float (&s)[4]) const {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int position = at * kTile + gq + 8 * (i / 2);
-      if (position < item.split.first_seen || position > item.split.position) s[i] = kNone;
-    }
-  }
-  __device__ void hide_values(const Work& item, int at) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int position = at * kTile + value_slot(i, t);
-      if (position >= item.split.first_seen && position <= item.split.position) continue;
-#pragma unroll
-      for (int b = 0; b < kHeadDim / 64; ++b) tile.v[i][b] = {};
-    }
-  }
-
-  __device__ void load_keys(const Ahead& ahead, int number) {
-    tile.load_keys(page(args.kv.keys, number, ahead.work.head), ahead.tile, gq, t);
-  }
-  __device__ void load_values(const Ahead& ahead, int number) {
-    tile.load_values(page(args.kv.values, number, ahead.work.head), ahead.tile, gq, t);
-  }
-
-  // One tile; the loads of the next begin as soon as registers are free. `number` is the page of
-  // the tile, `next` that of the tile ahead.
-  __device__ void step(const Work& item, int at, int number, const Ahead& ahead, int next) {
-    const bool newest = at == item.split.position / kTile;
-    const bool border = newest || at == item.split.first_tile;
-    if (newest) put_key(item, number, at);
-    float s[4] = {};
-    tile.scores(q, s);
-    if (ahead.valid()) load_keys(ahead, next);
-    const float scale = args.score_scale * kLog2E;
-#pragma unroll
-    for (float& score : s) score *= scale;
-    if (newest) put_value(item, number, at);
-    if (border) {
-      hide_scores(item, at, s);
-      hide_values(item, at);
-    }
-    sums.add(tile, s);
-    if (ahead.valid()) load_values(ahead, next);
-  }
-
-  // The warps' sums to shared memory.
-  __device__ void gather() {
-    sums.finish();
-    __syncthreads();  // the item before is done with
-#pragma unroll
-    for (int c = 0; c < 2; ++c) {
-      const int head = 2 * t + c;
-      if (head >= heads) continue;
-      if (gq == 0) shared.sums[warp][head] = make_float2(sums.top[c], sums.total[c]);
-      constexpr int kOwn = kHeadDim / 16;
-      float* to = shared.o[warp][head] + 8 * gq;
-#pragma unroll
-      for (int j = 0; j < kOwn; j += 4) {
-        constexpr int kPartner = kHeadDim == 64 ? 4 : 64;  // elements
-        *reinterpret_cast<float4*>(to + j) =
-            make_float4(sums.o[j][c], sums.o[j + 1][c], sums.o[j + 2][c], sums.o[j + 3][c]);
-        *reinterpret_cast<float4*>(to + kPartner + j) = make_float4(
-            sums.o[j][2 + c], sums.o[j + 1][2 + c], sums.o[j + 2][2 + c], sums.o[j + 3][2 + c]);
-      }
-    }
-    __syncthreads();
-  }
-
-  // Four results of the part that was gathered, from the i-th four on, and their sums.
-  __device__ void merge_warps(int i, float2& sums, float4& o) const {
-    const int head = i / (kHeadDim / 4);
-    Merged merged;
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w) {
-      merged.add(shared.sums[w][head],
-                 reinterpret_cast<const float4*>(shared.o[w][head])[i % (kHeadDim / 4)]);
-    }
-    sums = make_float2(merged.top, merged.total);
-    o = merged.o;
-  }
-
-  __device__ Unit* unit(const Work& item, int part, int i) const {
-    const int64_t slot = (int64_t{item.row} * args.num_kv_heads + item.head) * kMaxParts + part;
-    return static_cast<Unit*>(args.workspace) + (slot * heads * (kHeadDim / 4) + i) * 2;
-  }
-
-  // Adds the parts from `first` on, as soon as they are there, and empties their units.
-  __device__ void merge_parts(const Work& item, int first, int i, Merged& merged) const {
-    constexpr int kAtOnce = 8;  // loads in flight
-    for (const int end = item.split.parts; first < end; first += kAtOnce) {
-      float2 sums[kAtOnce];
-      float4 o[kAtOnce];
-      bool all = false;
-      while (!all) {
-        all = true;
-#pragma unroll
-        for (int p = 0; p < kAtOnce; ++p) {
-          all &= load_part(unit(item, min(first + p, end - 1), i), sums[p], o[p]);
-        }
-      }
-#pragma unroll
-      for (int p = 0; p < kAtOnce; ++p) {
-        if (first + p < end) merged.add(sums[p], o[p]);
-      }
-    }
-  }
-  __device__ void empty_parts(const Work& item, int first, int i) const {
-    for (int p = first; p < item.split.parts; ++p) empty_unit(unit(item, p, i));
-  }
-
-  // The part of `item` is done, with others of its head: they are merged here if the first of them
-  // was done here, else left for the worker that did it. What that one then waits for are the first
-  // items of other workers.
-  __device__ void finish_range(const Work& item) {
-    if (item.part == 0) merging = true;
-    const int count = heads * kHeadDim / 4, next = item.part + 1;
-    const bool ends = merging && (next == item.split.parts || !item.has_more());
-#pragma unroll
-    for (int m = 0; m < kMerged; ++m) {
-      const int i = static_cast<int>(threadIdx.x) + m * kThreads;
-      if (m * kThreads >= count) break;
-      const bool active = i < count;
-      if (active) {
-        float2 part_sums;
-        float4 o;
-        merge_warps(i, part_sums, o);
-        if (!merging) store_part(unit(item, item.part, i), part_sums, o);
-        if (item.part == 0) merged[m] = Merged();
-        merged[m].add(part_sums, o);
-        if (ends) merge_parts(item, next, i, merged[m]);
-      }
-      if (!ends) continue;
-      put_merged(item, i, merged[m], active);
-      if (active) empty_parts(item, next, i);
-    }
-  }
-
-  __device__ void put_merged(const Work& item, int i, const Merged& m, bool active) const {
-    const float f = 1.0f / m.total;
-    put(args, item.first_row + item.row, int64_t{item.head} * heads * kHeadDim + 4 * i,
-        make_float4(m.o.x * f, m.o.y * f, m.o.z * f, m.o.w * f), active);
-  }
-
-  // Each worker of a head has one part: each merges some of the results, in eights of fours.
-  __device__ void finish_spread(const Work& item) {
-    const int count = heads * kHeadDim / 4, parts = item.split.parts;
-    for (int i = threadIdx.x; i < count; i += kThreads) {
-      float2 part_sums;
-      float4 o;
-      merge_warps(i, part_sums, o);
-      store_part(unit(item, item.part, i), part_sums, o);
-    }
-    const int eights = (count / kGroupFours - item.part + parts - 1) / parts;
-    if (eights <= 0) return;
-    const int own = eights * kGroupFours;
-    auto four = [&](int f) {
-      return (item.part + f / kGroupFours * parts) * kGroupFours + f % kGroupFours;
-    };
-    __syncthreads();  // the memory has a second use
-    for (int k = threadIdx.x; k < own * parts; k += kThreads) {
-      Unit* from = unit(item, k / own, four(k % own));
-      while (!load_part(from, shared.part_sums[k], shared.part_o[k])) continue;
-    }
-    __syncthreads();
-    for (int first = 0; first < own; first += kThreads) {
-      const int f = first + static_cast<int>(threadIdx.x);
-      Merged m;
-      if (f < own) {
-#pragma unroll 8
-        for (int p = 0; p < parts; ++p) {
-          m.add(shared.part_sums[p * own + f], shared.part_o[p * own + f]);
-        }
-      }
-      put_merged(item, four(f), m, f < own);
-    }
-    for (int k = threadIdx.x; k < own * parts; k += kThreads) {
-      empty_unit(unit(item, k / own, four(k % own)));
-    }
-  }
-
-  __device__ void finish(const Work& item) {
-    gather();
-    item.spread&& item.split.parts > 1 ? finish_spread(item) : finish_range(item);
-  }
-};
+constexpr int kBlocks = 2;  // of a multiprocessor
 
 // Old positions are read before the wait: no kernel that may still run has written them, nor the
 // positions and page numbers of the step.
 template <class Cache, int kHeadDim>
-__global__ void __launch_bounds__(kThreads, kBlocks)
+__global__ void __launch_bounds__(kWorkerThreads, kBlocks)
     one_kernel(const __grid_constant__ Attention args, int first_row, int rows, int max_parts) {
   allow_next_kernel();
-  __shared__ Shared<kHeadDim> shared;
+  extern __shared__ __align__(128) char memory[];
+  auto& shared = *reinterpret_cast<Shared<Cache, kHeadDim>*>(memory);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   if (rows > 1) {
     if (warp == 0) shared.list.make(args, first_row, rows, max_parts, lane);
@@ -410,25 +34,17 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   Work item(args, shared.list, first_row, rows, max_parts, static_cast<int>(blockIdx.x),
             static_cast<int>(gridDim.x));
   if (!item.valid()) return;
+  Ring<Cache, kHeadDim> ring(args, shared.rings[warp], Ahead(item, warp, kWorkerWarps));
   Worker<Cache, kHeadDim> worker{
       args, shared, warp, lane / 4, lane % 4, static_cast<int>(args.num_heads / args.num_kv_heads)};
-  Ahead ahead(item, warp, kWarps);
-  int page = 0, next_page = 0;
-  if (ahead.valid()) {
-    next_page = ahead.page();
-    worker.load_keys(ahead, next_page);
-    worker.load_values(ahead, next_page);
-  }
+  worker.load_norms();
   wait_for_earlier_kernels();
   for (bool first = true; item.valid(); item.next()) {
     if (first || item.part == 0) worker.prepare(item);
     first = false;
     worker.sums.clear();
-    for (int tile = item.begin + warp; tile < item.end; tile += kWarps) {
-      page = next_page;
-      ahead.next();
-      if (ahead.valid()) next_page = ahead.page();
-      worker.step(item, tile, page, ahead, next_page);
+    for (int tile = item.begin + warp; tile < item.end; tile += kWorkerWarps) {
+      worker.step(item, tile, ring);
     }
     worker.finish(item);
   }
@@ -446,24 +62,27 @@ int multiprocessors() {
 
 // How many blocks run at once.
 template <class Kernel>
-int room_for(Kernel* kernel) {
+int room_for(Kernel* kernel, int shared_bytes) {
+  allow_shared(kernel, shared_bytes);
   // What is left beside the products' shared memory must not be made small for this kernel.
   HACHI_ATTEND_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
                                           cudaSharedmemCarveoutMaxShared));
   int blocks = 0;
-  HACHI_ATTEND_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, kThreads, 0));
+  HACHI_ATTEND_CHECK(
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, kWorkerThreads, shared_bytes));
   return std::min(blocks, kBlocks) * multiprocessors();
 }
 
 template <class Cache, int kHeadDim>
 void run_one(Stream stream, const Attention& args) {
+  constexpr int kShared = sizeof(Shared<Cache, kHeadDim>);
   auto* kernel = one_kernel<Cache, kHeadDim>;
-  static const int blocks = room_for(kernel);
+  static const int blocks = room_for(kernel, kShared);
   const int64_t wanted = 256 / args.num_kv_heads;
   const int max_parts = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMaxParts));
   for (int64_t first = 0; first < args.batch.num_tokens; first += kRowsALaunch) {
     const int64_t left = args.batch.num_tokens - first;
-    launch(kernel, dim3(static_cast<unsigned>(blocks)), kThreads, 0, stream, args,
+    launch(kernel, dim3(static_cast<unsigned>(blocks)), kWorkerThreads, kShared, stream, args,
            static_cast<int>(first), static_cast<int>(std::min(left, kRowsALaunch)), max_parts);
   }
 }

@@ -17,11 +17,13 @@ bool many_is_fast(const Attention& args);
 // All of attend_one().
 void fast_one(Stream stream, const Attention& args);
 
-// Norm, rotation and store: q in place, k and v into the cache.
+// Norm and rotation of k and the new positions into the cache: store() of the shapes that the fast
+// kernels take, prepare() of any, and of q in place.
+void store(Stream stream, const Attention& args);
 void prepare(Stream stream, const Attention& args);
 
-// Attention with q rotated and the cache filled; `first` and `count` are tokens. The plain form
-// leaves y in `y`, which begins with the first of them.
+// Attention with the cache filled; plain() has q rotated too, and takes `count` tokens from `first`
+// on, with whose results its y begins.
 void fast_many(Stream stream, const Attention& args);
 void plain(Stream stream, const Attention& args, void* y, int64_t first, int64_t count);
 

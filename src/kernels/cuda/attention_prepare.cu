@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(32 * kWarps)
     x.store(place<Cached>(args, cache, token, kv), width, lane);
   };
   // A few heads at once, for their loads to overlap.
-  constexpr int kAtOnce = 3;
+  constexpr int kAtOnce = 2;
   const int count = static_cast<int>(heads + 2 * kv_heads);
   for (int first = threadIdx.x / 32; first < count; first += kAtOnce * kWarps) {
     LaneHead x[kAtOnce];

@@ -67,41 +67,49 @@ __device__ __forceinline__ void turn(float& a, float& b, float cos, float sin) {
   a = first;
 }
 
-// Both layouts of pairs keep a pair within one lane.
+// The angles of a lane's pairs: both layouts of pairs keep a pair within one lane.
 template <int kHeadDim>
-__device__ __forceinline__ void rotate(float* x, const float* cos_sin, bool interleaved, int t) {
-  constexpr int kHalf = kHeadDim / 64;  // chunks
-  if (interleaved) {
-#pragma unroll
-    for (int c = 0; c < kHeadDim / 32; ++c) {
-      float cos[4], sin[4];
-      load_floats<4>(cos_sin + 16 * c + 4 * t, cos);
-      load_floats<4>(cos_sin + kHeadDim / 2 + 16 * c + 4 * t, sin);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) turn(x[8 * c + 2 * j], x[8 * c + 2 * j + 1], cos[j], sin[j]);
-    }
-    return;
-  }
-#pragma unroll
-  for (int c = 0; c < kHalf; ++c) {
-    float cos[8], sin[8];
-    load_floats<8>(cos_sin + 32 * c + 8 * t, cos);
-    load_floats<8>(cos_sin + kHeadDim / 2 + 32 * c + 8 * t, sin);
-#pragma unroll
-    for (int j = 0; j < 8; ++j) turn(x[8 * c + j], x[8 * (c + kHalf) + j], cos[j], sin[j]);
-  }
-}
+struct Angles {
+  static constexpr int kHalf = kHeadDim / 64;  // chunks
+  float cos[kHeadDim / 8], sin[kHeadDim / 8];
 
-// The head normed and rotated, and rounded as Rounded does.
+  __device__ void load(const float* cos_sin, bool interleaved, int t) {
+    const float* sines = cos_sin + kHeadDim / 2;
+    if (interleaved) {
+#pragma unroll
+      for (int c = 0; c < kHeadDim / 32; ++c) {
+        load_floats<4>(cos_sin + 16 * c + 4 * t, cos + 4 * c);
+        load_floats<4>(sines + 16 * c + 4 * t, sin + 4 * c);
+      }
+      return;
+    }
+#pragma unroll
+    for (int c = 0; c < kHalf; ++c) {
+      load_floats<8>(cos_sin + 32 * c + 8 * t, cos + 8 * c);
+      load_floats<8>(sines + 32 * c + 8 * t, sin + 8 * c);
+    }
+  }
+  __device__ void turn_pairs(float* x, bool interleaved) const {
+    if (interleaved) {
+#pragma unroll
+      for (int i = 0; i < kHeadDim / 8; ++i) turn(x[2 * i], x[2 * i + 1], cos[i], sin[i]);
+      return;
+    }
+#pragma unroll
+    for (int i = 0; i < kHeadDim / 8; ++i) turn(x[i], x[i + 8 * kHalf], cos[i], sin[i]);
+  }
+};
+
+// The head normed and rotated, and rounded as `rounded` does.
 template <int kHeadDim, class Rounded, class Out>
 __device__ __forceinline__ void prepare_head(const QuadRow<kHeadDim>& row, const float* weight,
-                                             const Attention& args, const float* cos_sin, int t,
-                                             Rounded rounded, Out* out) {
+                                             float eps, const Angles<kHeadDim>& angles,
+                                             bool interleaved, int t, Rounded rounded, Out* out) {
   float x[kHeadDim / 4];
 #pragma unroll
   for (int c = 0; c < kHeadDim / 32; ++c) unpack(row.raw[c], x + 8 * c);
-  if (weight != nullptr) normalize<kHeadDim>(x, weight, args.eps, t);
-  rotate<kHeadDim>(x, cos_sin, args.interleaved, t);
+  if (weight != nullptr) normalize<kHeadDim>(x, weight, eps, t);
+  angles.turn_pairs(x, interleaved);
 #pragma unroll
   for (int c = 0; c < kHeadDim / 32; ++c) out[c] = rounded(x + 8 * c);
 }

@@ -7,8 +7,10 @@
 
 namespace hachi::ops::cuda::attend {
 
-inline constexpr int kTile = 16;       // positions that a warp takes at once
-inline constexpr int kLeastTiles = 4;  // of a part: one a warp
+inline constexpr int kTile = 16;  // positions that a warp takes at once
+// Tiles of a part, at least. One a warp is soonest done; with more parts than a merge takes at
+// once, two a warp, which are copied together.
+__device__ __forceinline__ int least_tiles(int tiles) { return tiles <= 64 ? 4 : 8; }
 
 struct Split {
   int position, first_seen;
@@ -20,8 +22,8 @@ struct Split {
     first_seen = attend::first_seen(at, window);
     first_tile = first_seen / kTile;
     tiles = at / kTile + 1 - first_tile;
-    const int round = kLeastTiles * max_parts;
-    part_tiles = kLeastTiles * ((tiles + round - 1) / round);
+    const int least = least_tiles(tiles), round = least * max_parts;
+    part_tiles = least * ((tiles + round - 1) / round);
     parts = (tiles + part_tiles - 1) / part_tiles;
   }
 };

@@ -1,4 +1,4 @@
-// Hopper's matrix unit for four warps, and the barriers that feed it.
+// Hopper's matrix unit for four warps, and the copies that feed it.
 //
 // Operands in shared memory are matrices of 128-byte rows (64 elements), 8 rows after each other,
 // in which the 16-byte unit u of row r stands at u ^ (r % 8); a row of 128 elements is two such
@@ -8,10 +8,6 @@
 #include "kernels/cuda/attention_device.cuh"
 
 namespace hachi::ops::cuda::attend {
-
-__device__ __forceinline__ uint32_t shared_address(const void* p) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
 
 // Where the 16-byte unit `u` of a row of 64 elements stands.
 __device__ __forceinline__ int swizzled(int row, int u) {
@@ -99,21 +95,6 @@ __device__ __forceinline__ void mma_registers(float (&c)[32], const uint32_t (&a
   } else {
     HACHI_MMA_REGISTERS_64("f16");
   }
-}
-
-__device__ __forceinline__ void barrier_make(uint32_t barrier, int arrivals) {
-  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
-}
-__device__ __forceinline__ void barrier_arrive(uint32_t barrier) {
-  asm volatile("mbarrier.arrive.release.cta.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-__device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t phase) {
-  asm volatile(
-      "{\n.reg .pred done;\nAGAIN:\n"
-      "mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 done, [%0], %1;\n"
-      "@!done bra AGAIN;\n}" ::"r"(barrier),
-      "r"(phase)
-      : "memory");
 }
 
 // What ordinary stores, and copies of 16 bytes, have put into shared memory, the matrix unit sees.

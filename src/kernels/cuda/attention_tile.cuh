@@ -1,6 +1,5 @@
-// One warp's share of the attention of one token: tiles of 16 positions, K and V straight from
-// memory into the registers in which the matrix units take them. K's rows are positions, so that
-// the heads of one kv head are the columns of a product; V is taken as its transpose.
+// One warp's share of the attention of one token: tiles of 16 positions. K's rows are positions, so
+// that the heads of one kv head are the columns of a product; V is taken as its transpose.
 //
 // Lanes are (gq, t) = (lane / 4, lane % 4).
 #pragma once
@@ -22,24 +21,22 @@ struct Tile {
   Raw k[2][kChunks];  // rows gq and gq + 8, elements 32c + 8t
   Raw v[4][kBlocks];  // rows value_slot(i, t), elements 64b + 8gq
 
-  __device__ static Raw* row(char* page, int tile, int slot) {
-    const int at = tile * kTile % kPage + slot;
-    return reinterpret_cast<Raw*>(page + at * (kHeadDim * Cache::kBytes));
-  }
-  __device__ void load_keys(char* page, int tile, int gq, int t) {
+  __device__ static int offset(int slot) { return slot * (kHeadDim * Cache::kBytes); }
+
+  __device__ void read_keys(const char* rows, int gq, int t) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const Raw* from = row(page, tile, gq + 8 * r);
+      const auto* from = reinterpret_cast<const Raw*>(rows + offset(gq + 8 * r));
 #pragma unroll
-      for (int c = 0; c < kChunks; ++c) k[r][c] = load_once(from + 4 * c + t);
+      for (int c = 0; c < kChunks; ++c) k[r][c] = from[4 * c + t];
     }
   }
-  __device__ void load_values(char* page, int tile, int gq, int t) {
+  __device__ void read_values(const char* rows, int gq, int t) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const Raw* from = row(page, tile, value_slot(i, t));
+      const auto* from = reinterpret_cast<const Raw*>(rows + offset(value_slot(i, t)));
 #pragma unroll
-      for (int b = 0; b < kBlocks; ++b) v[i][b] = load_once(from + 8 * b + gq);
+      for (int b = 0; b < kBlocks; ++b) v[i][b] = from[8 * b + gq];
     }
   }
 

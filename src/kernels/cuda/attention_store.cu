@@ -1,0 +1,70 @@
+// The new keys and values of many tokens into the cache, in the same arithmetic as those of single
+// tokens: four lanes have a head of a token.
+#include "kernels/cuda/attention_launch.cuh"
+#include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/attention_rows.cuh"
+
+namespace hachi::ops::cuda::attend {
+namespace {
+
+constexpr int kThreads = 256;
+
+template <class Cache, int kHeadDim>
+__global__ void __launch_bounds__(kThreads) store_kernel(const __grid_constant__ Attention args) {
+  allow_next_kernel();
+  wait_for_earlier_kernels();
+  const int64_t kv_heads = args.num_kv_heads, count = args.batch.num_tokens * kv_heads;
+  const int64_t quad = int64_t{blockIdx.x} * (kThreads / 4) + threadIdx.x / 4;
+  const int64_t own = quad < count ? quad : count - 1;  // all lanes take part in sums
+  const int64_t token = own / kv_heads, head = own % kv_heads;
+  const int t = threadIdx.x % 4;
+  auto row_of = [&](const void* x) {
+    return static_cast<const __nv_bfloat16*>(x) + token * args.stride + head * kHeadDim;
+  };
+  QuadRow<kHeadDim> key, value;
+  Angles<kHeadDim> angles;
+  key.load(row_of(args.k), t);
+  value.load(row_of(args.v), t);
+  angles.load(args.cos_sin + token * kHeadDim, args.interleaved, t);
+  typename Cache::Raw stored[kHeadDim / 32];
+  prepare_head(key, args.key_norm, args.eps, angles, args.interleaved, t, Cache::store, stored);
+  if (quad >= count) return;
+  const DeviceBatch& batch = args.batch;
+  const int position = batch.positions[token];
+  const int64_t page = batch.pages[batch.first_page[batch.sequences[token]] + position / kPage];
+  const int64_t at =
+      page * args.kv.page_bytes + (head * kPage + position % kPage) * (kHeadDim * Cache::kBytes);
+  auto* keys = reinterpret_cast<typename Cache::Raw*>(static_cast<char*>(args.kv.keys) + at);
+  auto* values = reinterpret_cast<typename Cache::Raw*>(static_cast<char*>(args.kv.values) + at);
+#pragma unroll
+  for (int c = 0; c < kHeadDim / 32; ++c) {
+    float x[8];
+    unpack(value.raw[c], x);
+    keys[4 * c + t] = stored[c];
+    values[4 * c + t] = Cache::store(x);
+  }
+}
+
+template <class Cache>
+void store_in(Stream stream, const Attention& args) {
+  constexpr int64_t kQuads = kThreads / 4;
+  const int64_t quads = args.batch.num_tokens * args.num_kv_heads;
+  const dim3 grid(static_cast<unsigned>((quads + kQuads - 1) / kQuads));
+  launch(args.head_dim == 64 ? store_kernel<Cache, 64> : store_kernel<Cache, 128>, grid, kThreads,
+         0, stream, args);
+}
+
+}  // namespace
+
+void store(Stream stream, const Attention& args) {
+  switch (args.kv.dtype) {
+    case DType::kBF16:
+      return store_in<Bf16Cache>(stream, args);
+    case DType::kF16:
+      return store_in<F16Cache>(stream, args);
+    default:
+      return store_in<F8Cache>(stream, args);
+  }
+}
+
+}  // namespace hachi::ops::cuda::attend
