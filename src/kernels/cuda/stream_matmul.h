@@ -38,8 +38,8 @@ struct StreamMatmul {
 // in tiles of 256, and at most 65536. Matrices and operands lie at multiples of 16 bytes.
 bool streams(const Matrix& w);
 
-// The result of a row depends on no other row and not on T. With kF8, |x| is below 2^27, and the NaN
-// of e4m3 counts as 480.
+// The result of a row depends on no other row and not on T. With kF8, |x| is below 2^27, and the
+// NaN of e4m3 counts as 480.
 void stream_matmul(Stream stream, const StreamMatmul& args);
 
 // Operands from activations: rows [T,I] of f32 or bf16, `stride` elements apart, times norm [I] if

@@ -73,7 +73,7 @@ struct DeviceBatch {
 struct KvPages {
   void* keys = nullptr;
   void* values = nullptr;
-  int64_t page_bytes = 0;  // from one page to the next; the heads of a page follow each other
+  int64_t page_bytes = 0;      // from one page to the next; the heads of a page follow each other
   DType dtype = DType::kBF16;  // kF32, kF16, kBF16, kF8E4M3
 };
 
