@@ -247,9 +247,9 @@ class Chat {
     }
     const engine::GenerateStats& stats = last_.stats;
     fmt::print("{}\n", stats_text(stats));
-    fmt::print("seed {}, ended by {}, context {} of {}, {} threads\n", last_.seed,
+    fmt::print("seed {}, ended by {}, context {} of {}, {}\n", last_.seed,
                finish_name(stats.finish), session_.tokens().size(), session_.context(),
-               session_.threads());
+               place_of(loaded_, session_));
     const auto decoded = static_cast<double>(stats.generated_tokens - 1);
     if (decoded > 0 && stats.decode_seconds > 0) {
       const double bytes = decoded * static_cast<double>(loaded_.model.bytes_per_token());
@@ -281,9 +281,9 @@ Result<int> run_chat(const ChatOptions& options) {
   if (!options.model.quiet && is_terminal(stdin)) {
     const model::ModelConfig& config = loaded.model.config();
     const Style style = Style::of(stdout);
-    fmt::print("{}{}: {} with {} layers, context {}, {} threads. /help lists the commands.{}\n",
-               style.dim, printable(loaded.name), config.family, config.num_layers,
-               chat.session().context(), chat.session().threads(), style.reset);
+    fmt::print("{}{}: {} with {} layers, context {}, {}. /help lists the commands.{}\n", style.dim,
+               printable(loaded.name), config.family, config.num_layers, chat.session().context(),
+               place_of(loaded, chat.session()), style.reset);
   }
   LineEditor editor(store.root() / "history");
   chat.run(editor);

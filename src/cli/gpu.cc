@@ -59,8 +59,11 @@ Result<std::unique_ptr<ops::Gpu>> open_gpu(const DeviceOptions& options) {
   if (options.device == "cpu") return nullptr;
   const bool any = options.device == "auto";
   if (any && ops::list_gpus().empty()) return nullptr;
-  return ops::Gpu::open(
+  auto gpu = ops::Gpu::open(
       {.index = any ? 0 : *index_of(options.device), .memory_bytes = options.gpu_memory});
+  if (gpu || !any) return gpu;
+  fmt::print(stderr, "hachi: the processor computes, as the GPU cannot: {}\n", gpu.error().message);
+  return nullptr;
 }
 
 }  // namespace hachi::cli

@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/cpu_info.h"
+#include "cli/gpu_info.h"
 #include "cli/loaded_model.h"
 #include "cli/store.h"
 #include "cli/terminal.h"
@@ -177,15 +178,20 @@ void print_json(const formats::Checkpoint& checkpoint, const model::ModelConfig&
 struct InfoOptions {
   ModelOptions model;
   bool cpu = false;
+  bool gpu = false;
   bool measure = false;
   bool json = false;
 };
 
 Result<int> run_info(const InfoOptions& info) {
   const ModelOptions& options = info.model;
-  if (info.cpu != options.model.empty()) {
-    return fail(Code::kInvalidArgument, "info needs either a model or --cpu");
+  if ((info.cpu || info.gpu) != options.model.empty() || (info.cpu && info.gpu)) {
+    return fail(Code::kInvalidArgument, "info needs one of a model, --cpu and --gpu");
   }
+  if (info.measure && !info.cpu && !info.gpu) {
+    return fail(Code::kInvalidArgument, "--measure needs --cpu or --gpu");
+  }
+  if (info.gpu) return run_gpu_info({info.measure, info.json});
   if (info.cpu) return run_cpu_info({info.measure, options.threads, info.json});
   TRY(const auto checkpoint, open_checkpoint(options.model));
   TRY(const auto model, model::Model::load(checkpoint, config_options(options)));
@@ -198,18 +204,21 @@ Result<int> run_info(const InfoOptions& info) {
 
 Command add_info(CLI::App& program) {
   CLI::App* app = program.add_subcommand(
-      "info", "Show what a model is and what memory it needs, or what the processor can do");
+      "info", "Show what a model is and what memory it needs, or what the machine can do");
   auto options = std::make_shared<InfoOptions>();
   add_model_argument(*app, options->model, false);
   add_engine_options(*app, options->model);
   auto* cpu = app->add_flag("--cpu", options->cpu, "The processor and the kernels chosen for it");
-  app->add_flag("--measure", options->measure, "With --cpu: measure its limits too")->needs(cpu);
+  auto* gpu = app->add_flag("--gpu", options->gpu, "The GPUs that can be used");
+  cpu->excludes(gpu);
+  app->add_flag("--measure", options->measure, "With --cpu and --gpu: measure the limits too");
   app->add_flag("--json", options->json, "As one JSON object");
   app->footer(R"(
 Examples:
   hachi info smollm2
   hachi info ~/models/Qwen3-8B --context 65536
-  hachi info --cpu --measure)");
+  hachi info --cpu --measure
+  hachi info --gpu)");
   return {app, [options] { return run_info(*options); }};
 }
 

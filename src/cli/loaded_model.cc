@@ -1,6 +1,7 @@
 #include "cli/loaded_model.h"
 
 #include "cli/store.h"
+#include "cli/terminal.h"
 
 namespace hachi::cli {
 
@@ -72,6 +73,11 @@ Result<LoadedModel> load_model(const ModelOptions& options) {
   }
   return LoadedModel{options.model, std::move(checkpoint), std::move(tokenizer), std::move(gpu),
                      std::move(model)};
+}
+
+std::string place_of(const LoadedModel& loaded, const engine::Session& session) {
+  if (loaded.gpu != nullptr) return printable(loaded.gpu->info().name);
+  return fmt::format("{} thread{}", session.threads(), session.threads() == 1 ? "" : "s");
 }
 
 Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options) {

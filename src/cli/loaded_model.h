@@ -59,6 +59,9 @@ Result<void> repack(model::Model& model, int threads, ops::Gpu* gpu);
 // the rows that the tokenizer needs.
 Result<LoadedModel> load_model(const ModelOptions& options);
 
+// Where it runs, for people: "2 threads", or the GPU's name.
+std::string place_of(const LoadedModel& loaded, const engine::Session& session);
+
 Result<engine::Session> make_session(const LoadedModel& loaded, const ModelOptions& options);
 
 }  // namespace hachi::cli

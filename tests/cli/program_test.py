@@ -87,6 +87,22 @@ class ProgramTest(ProgramCase):
         self.assertEqual(info["limits"], [])
         self.assertIn("rms_norm", self.run_program("info", "--cpu"))
 
+    def test_devices(self):
+        gpus = json.loads(self.run_program("info", "--gpu", "--json"))["gpus"]
+        self.assertEqual("No GPU" in self.run_program("info", "--gpu"), not gpus)
+        on_cpu = ("run", self.gguf, "--raw", "-p", "the moth", "-n", 4, "--temperature", 0)
+        self.assertTrue(self.run_program(*on_cpu, "--device", "cpu"))
+        for arguments, message in (
+                (("--device", "cuda:63"), "there is no GPU 63 here"),
+                (("--device", "cuda:x"), "'cuda:x' is not auto, cpu, cuda or cuda:N"),
+                (("--gpu-memory", "many"), "--gpu-memory")):
+            process = subprocess.run([HACHI, *map(str, on_cpu), *arguments], text=True,
+                                     stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                                     check=False)
+            self.assertNotEqual(process.returncode, 0)
+            self.assertTrue(message in process.stderr or "without CUDA" in process.stderr,
+                            process.stderr)
+
     def test_bench(self):
         report = json.loads(self.run_program(
             "bench", self.gguf, "-p", "7,30", "-n", 3, "-d", "40,0", "-t", "1,2", "--batch", "1,5",
