@@ -8,6 +8,7 @@
 #include "kernels/kv_page.h"
 #include "model/end_tokens.h"
 #include "model/family.h"
+#include "model/packed_matrix.h"
 #include "model/rope_config.h"
 #include "model/windows.h"
 
@@ -157,7 +158,9 @@ Result<bool> has_tied_head(const Checkpoint& checkpoint) {
   if (checkpoint.kind() == Kind::kGguf) return checkpoint.find("output.weight") == nullptr;
   // Some folders of tied models hold the embedding twice.
   TRY(const auto tied, checkpoint.metadata().boolean("tie_word_embeddings"));
-  return tied.value_or(false) || checkpoint.find("lm_head.weight") == nullptr;
+  const bool has_head =
+      checkpoint.find("lm_head.weight") != nullptr || is_packed(checkpoint, "lm_head");
+  return tied.value_or(false) || !has_head;
 }
 
 // The largest Gemma 3 divides by the root of hidden_size / num_heads. GGUF has no key for that;

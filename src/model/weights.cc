@@ -3,6 +3,8 @@
 #include <initializer_list>
 #include <string>
 
+#include "core/files.h"
+#include "core/processors.h"
 #include "kernels/dequantize.h"
 #include "kernels/panels.h"
 
@@ -129,6 +131,10 @@ class Loader {
   }
 
   Result<ops::Weight> matrix(const TensorName& name, int64_t rows, int64_t columns) {
+    if (checkpoint_.kind() == Kind::kHuggingFace && checkpoint_.find(full_name(name)) == nullptr) {
+      TRY(const auto packed, find_packed(checkpoint_, full_name(name, ""), rows, columns));
+      if (packed) return room_for(*packed);
+    }
     TRY(const TensorEntry entry, tensor(name));
     const ConstTensor& values = entry.data;
     if (values.rank() != 2 || values.size(0) != rows || values.size(1) != columns) {
@@ -149,6 +155,18 @@ class Loader {
     if (values.dtype() == DType::kF8E4M3) {
       TRY(find_scales(name, weight));
     }
+    return weight;
+  }
+
+  // The rows that the matrix will have. The checkpoint holds as many words, so their bytes are few
+  // enough to count.
+  Result<ops::Weight> room_for(const PackedMatrix& packed) {
+    const int64_t bytes = packed.rows * row_bytes(packed.type, packed.columns);
+    TRY(Buffer rows, Buffer::allocate(static_cast<uint64_t>(bytes)));
+    ops::Weight weight;
+    weight.values = ConstTensor(rows.data(), packed.type, {packed.rows, packed.columns});
+    weights_.unpacked.push_back({packed, rows.data()});
+    weights_.owned.push_back(std::move(rows));
     return weight;
   }
 
@@ -257,9 +275,21 @@ class Loader {
 
 }  // namespace
 
-Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& config) {
+Result<Weights> find_weights(const Checkpoint& checkpoint, const ModelConfig& config) {
   Weights weights;
   TRY(Loader(checkpoint, config, weights).load());
+  return weights;
+}
+
+Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& config) {
+  TRY(Weights weights, find_weights(checkpoint, config));
+  if (weights.unpacked.empty()) return weights;
+  ThreadPool pool(usable_cpus());
+  for (const UnpackedMatrix& matrix : weights.unpacked) {
+    unpack(matrix.source, pool, matrix.rows);
+    const ConstTensor& words = matrix.source.words;
+    release_pages({words.data(), static_cast<size_t>(words.size(0) * words.stride_bytes(0))});
+  }
   return weights;
 }
 
