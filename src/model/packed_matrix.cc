@@ -80,7 +80,10 @@ class ConfigReader {
   }
 
   Result<PackedConfig> gptq() const {
-    TRY(const auto format, string("checkpoint_format"));
+    TRY(auto format, string("checkpoint_format"));
+    if (!format) {
+      TRY(format, string("format"));
+    }
     if (format && *format != "gptq" && *format != "gptq_v2") {
       return unsupported("checkpoint_format", *format, "'gptq' and 'gptq_v2'");
     }
@@ -89,7 +92,7 @@ class ConfigReader {
   }
 
   Result<PackedConfig> awq() const {
-    for (const std::string_view key : {"version", "checkpoint_format"}) {
+    for (const std::string_view key : {"version", "checkpoint_format", "format"}) {
       TRY(const auto version, string(key));
       if (version && *version != "gemm" && *version != "GEMM") {
         return unsupported(key, *version, "'gemm'");
