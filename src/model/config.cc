@@ -219,12 +219,16 @@ Result<void> read_sampling(const Checkpoint& checkpoint, SamplingDefaults& sampl
 
 // Hugging Face writes the sides of a block as a list; blocks are square in all models so far.
 Result<int64_t> read_fp8_block(const Checkpoint& checkpoint) {
-  TRY(const auto sides, checkpoint.metadata().integers("quantization_config.weight_block_size"));
+  const std::string key = "quantization_config.weight_block_size";
+  const std::string compressed_tensors =
+      "quantization_config.config_groups.group_0.weights.block_structure";
+  const Metadata& meta = checkpoint.metadata();
+  TRY(const auto sides, meta.integers(meta.find(key) != nullptr ? key : compressed_tensors));
   if (sides.empty()) return int64_t{128};
   if (sides.size() == 2 && sides[0] == sides[1] && sides[0] >= 1 && sides[0] <= kMaxWidth) {
     return sides[0];
   }
-  return fail(Code::kUnsupported, "{}: quantization_config.weight_block_size is not a square",
+  return fail(Code::kUnsupported, "{}: the blocks of its FP8 matrices are not squares",
               checkpoint.path().string());
 }
 

@@ -202,8 +202,9 @@ class Loader {
     return {};
   }
 
-  // FP8 matrices have their scales in a tensor of their own: one a block of fp8_block x fp8_block
-  // ("weight_scale_inv", DeepSeek and Qwen3), one a row or one for all ("weight_scale").
+  // FP8 matrices have their scales in a tensor of their own, for a block of fp8_block x fp8_block,
+  // a row or the whole: "weight_scale_inv" (DeepSeek and Qwen3) or "weight_scale"
+  // (compressed-tensors).
   Result<void> find_scales(const TensorName& name, ops::Weight& weight) {
     const int64_t rows = weight.values.size(0);
     const int64_t columns = weight.values.size(1);
@@ -225,7 +226,7 @@ class Loader {
     } else if (scale_rows == rows && scale_columns == 1) {
       weight.block_rows = 1;
       weight.block_cols = static_cast<int>(columns);
-    } else if (blocks != nullptr && scale_rows == (rows + block - 1) / block &&
+    } else if (scale_rows == (rows + block - 1) / block &&
                scale_columns == (columns + block - 1) / block) {
       weight.block_rows = weight.block_cols = static_cast<int>(block);
     } else {
