@@ -3,12 +3,14 @@
 #include <array>
 #include <cmath>
 
+#include "formats/printable.h"
 #include "kernels/half.h"
 
 namespace hachi::model {
 namespace {
 
 using formats::Checkpoint;
+using formats::printable;
 using formats::TensorEntry;
 
 constexpr int64_t kBlock = 32;  // columns of a block of all types that hold packed matrices
@@ -49,15 +51,15 @@ class ConfigReader {
   explicit ConfigReader(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
 
   Result<PackedConfig> read() {
-    TRY(auto method, string("quant_method"));
-    if (!method) {  // compressed-tensors once had a section of its own
+    // compressed-tensors once had a section of its own.
+    if (checkpoint_.metadata().find("compression_config.quant_method") != nullptr) {
       prefix_ = "compression_config.";
-      TRY(method, string("quant_method"));
     }
+    TRY(const auto method, string("quant_method"));
     if (method == "gptq") return gptq();
     if (method == "awq") return awq();
     if (method == "compressed-tensors") return compressed_tensors();
-    return unsupported("quant_method", method.value_or("missing"),
+    return unsupported("quant_method", method ? printable(*method) : "missing",
                        "'gptq', 'awq' and 'compressed-tensors'");
   }
 
@@ -68,10 +70,11 @@ class ConfigReader {
 
   tl::unexpected<Error> unsupported(std::string_view key, std::string_view value,
                                     std::string_view readable) const {
-    return fail(Code::kUnsupported,
-                "{}: {}{} of its packed matrices is {}, where Hachi reads {}; publish the model in "
-                "one of these, or as GGUF",
-                checkpoint_.path().string(), prefix_, key, value, readable);
+    return fail(
+        Code::kUnsupported,
+        "{}: its packed matrices have {}{} {}, and Hachi reads {}; take the model packed so, "
+        "or a GGUF file",
+        checkpoint_.path().string(), prefix_, key, value, readable);
   }
 
   Result<int64_t> group() const {
@@ -85,7 +88,7 @@ class ConfigReader {
       TRY(format, string("format"));
     }
     if (format && *format != "gptq" && *format != "gptq_v2") {
-      return unsupported("checkpoint_format", *format, "'gptq' and 'gptq_v2'");
+      return unsupported("checkpoint_format", printable(*format), "'gptq' and 'gptq_v2'");
     }
     TRY(const int64_t size, group());
     return PackedConfig{Packing::kGptq, format != "gptq_v2", size};
@@ -95,7 +98,7 @@ class ConfigReader {
     for (const std::string_view key : {"version", "checkpoint_format", "format"}) {
       TRY(const auto version, string(key));
       if (version && *version != "gemm" && *version != "GEMM") {
-        return unsupported(key, *version, "'gemm'");
+        return unsupported(key, printable(*version), "'gemm'");
       }
     }
     TRY(const int64_t size, group());
@@ -105,7 +108,7 @@ class ConfigReader {
   Result<PackedConfig> compressed_tensors() const {
     TRY(const auto format, string("format"));
     if (format && *format != "pack-quantized" && *format != "mixed-precision") {
-      return unsupported("format", *format, "'pack-quantized'");
+      return unsupported("format", printable(*format), "'pack-quantized'");
     }
     // Rotations that activations have to go through as well.
     const std::string transforms = prefix_ + "transform_config.config_groups.";
@@ -286,7 +289,7 @@ class Finder {
         middle = middle && zero == matrix_.middle();
         if (!fits_f16(scale) || !fits_f16(static_cast<float>(zero) * scale)) {
           return wrong(Code::kUnsupported, compressed() ? ".weight_scale" : ".scales",
-                       "has {} for row {}, which is too large for 16 bits", scale, row);
+                       "has {} for row {}, which no float of 16 bits is near", scale, row);
         }
       }
     }

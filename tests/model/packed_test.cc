@@ -264,6 +264,23 @@ TEST(Packed, UnpacksEachPackingAsItsFormulaSays) {
   }
 }
 
+// compressed-tensors calls the scales of FP8 blocks otherwise than DeepSeek, and their sides too.
+TEST(FloatQuantized, ReadsBlocks) {
+  EditedFolder folder("qwen3-fp8-blocks");
+  std::map<std::string, EditedFolder::Entry> renamed;
+  for (const auto& [name, entry] : folder.tensors) {
+    const bool scales = name.ends_with("_scale_inv");
+    renamed[scales ? name.substr(0, name.size() - 4) : name] = entry;
+  }
+  folder.tensors = renamed;
+  folder.quantization() = {
+      {"quant_method", "compressed-tensors"},
+      {"config_groups", {{"group_0", {{"weights", {{"block_structure", json::array{32, 32}}}}}}}}};
+  const auto golden = testing::open_golden("qwen3-fp8-blocks", folder.write());
+  ASSERT_TRUE(golden.model);
+  testing::expect_golden_logits(golden, testing::run_prompt(golden, ops::Device::kCpu));
+}
+
 TEST(Packed, MissingTensorsAreNamed) {
   for (const std::string suffix : {"qzeros", "scales"}) {
     const Error error = error_of("qwen3-gptq", [&](EditedFolder& folder) {
@@ -352,7 +369,7 @@ TEST(Packed, WhatBlocksCannotSayIsRefused) {
                           [](EditedFolder& folder) {
                             set(folder.down("weight_scale").bytes, 5, uint16_t{0x7f00});  // 1.7e38
                           }),
-                 Code::kUnsupported, "too large for 16 bits");
+                 Code::kUnsupported, "which no float of 16 bits is near");
   expect_refusal(error_of("qwen3-gptq-8",
                           [](EditedFolder& folder) { set(folder.down("qzeros").bytes, 0, 0); }),
                  Code::kUnsupported, "down_proj.qzeros has zero points besides 128");
@@ -362,8 +379,10 @@ TEST(Packed, OtherPackingsAreRefused) {
   const auto with = [](const char* golden, const char* key, const json::value& value) {
     return error_of(golden, [&](EditedFolder& folder) { folder.quantization()[key] = value; });
   };
-  expect_refusal(with("qwen3-gptq", "quant_method", "exl3"), Code::kUnsupported, "is exl3");
-  expect_refusal(with("qwen3-gptq", "quant_method", nullptr), Code::kUnsupported, "is missing");
+  expect_refusal(with("qwen3-gptq", "quant_method", "exl3"), Code::kUnsupported,
+                 "quant_method 'exl3'");
+  expect_refusal(with("qwen3-gptq", "quant_method", nullptr), Code::kUnsupported,
+                 "quant_method missing");
   expect_refusal(with("qwen3-gptq", "quant_method", 4), Code::kCorrupt, "quant_method");
   expect_refusal(with("qwen3-gptq", "quant_method", "awq"), Code::kUnsupported, "qweight");
   expect_refusal(with("qwen3-gptq", "quant_method", "compressed-tensors"), Code::kCorrupt,
