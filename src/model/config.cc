@@ -142,6 +142,14 @@ Result<void> refuse_other_switches(const Checkpoint& checkpoint, const Family& f
                   checkpoint.path().string(), key);
     }
   }
+  // Rotations that activations have to go through, of quantized models.
+  const std::string_view transforms = "quantization_config.transform_config.config_groups.";
+  const auto transform = meta.entries().lower_bound(transforms);
+  if (transform != meta.entries().end() && transform->first.starts_with(transforms)) {
+    return fail(Code::kUnsupported,
+                "{}: transform_config is not empty, and Hachi transforms no activations",
+                checkpoint.path().string());
+  }
   // Gemma's newer name comes before the one that all share.
   TRY(const auto activation, meta.string("hidden_activation"));
   TRY(const auto act, meta.string("hidden_act"));

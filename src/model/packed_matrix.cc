@@ -3,14 +3,13 @@
 #include <array>
 #include <cmath>
 
-#include "formats/printable.h"
 #include "kernels/half.h"
+#include "model/packed_config.h"
 
 namespace hachi::model {
 namespace {
 
 using formats::Checkpoint;
-using formats::printable;
 using formats::TensorEntry;
 
 constexpr int64_t kBlock = 32;  // columns of a block of all types that hold packed matrices
@@ -38,91 +37,6 @@ bool fits_f16(float value) { return std::isfinite(ops::f16_to_f32(ops::f32_to_f1
 bool has_shape(const ConstTensor& tensor, int64_t rows, int64_t columns) {
   return tensor.rank() == 2 && tensor.size(0) == rows && tensor.size(1) == columns;
 }
-
-// What config.json says of all packed matrices.
-struct PackedConfig {
-  Packing packing = Packing::kGptq;
-  bool less_one = false;  // GPTQ's first format
-  int64_t group = 0;      // 0: not said, or a whole row
-};
-
-class ConfigReader {
- public:
-  explicit ConfigReader(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
-
-  Result<PackedConfig> read() {
-    // compressed-tensors once had a section of its own.
-    if (checkpoint_.metadata().find("compression_config.quant_method") != nullptr) {
-      prefix_ = "compression_config.";
-    }
-    TRY(const auto method, string("quant_method"));
-    if (method == "gptq") return gptq();
-    if (method == "awq") return awq();
-    if (method == "compressed-tensors") return compressed_tensors();
-    return unsupported("quant_method", method ? printable(*method) : "missing",
-                       "'gptq', 'awq' and 'compressed-tensors'");
-  }
-
- private:
-  Result<std::optional<std::string_view>> string(std::string_view key) const {
-    return checkpoint_.metadata().string(prefix_ + std::string(key));
-  }
-
-  tl::unexpected<Error> unsupported(std::string_view key, std::string_view value,
-                                    std::string_view readable) const {
-    return fail(
-        Code::kUnsupported,
-        "{}: its packed matrices have {}{} {}, and Hachi reads {}; take the model packed so, "
-        "or a GGUF file",
-        checkpoint_.path().string(), prefix_, key, value, readable);
-  }
-
-  Result<int64_t> group() const {
-    TRY(const auto size, checkpoint_.metadata().integer(prefix_ + "group_size"));
-    return size.value_or(0) > 0 ? *size : int64_t{0};
-  }
-
-  Result<PackedConfig> gptq() const {
-    TRY(auto format, string("checkpoint_format"));
-    if (!format) {
-      TRY(format, string("format"));
-    }
-    if (format && *format != "gptq" && *format != "gptq_v2") {
-      return unsupported("checkpoint_format", printable(*format), "'gptq' and 'gptq_v2'");
-    }
-    TRY(const int64_t size, group());
-    return PackedConfig{Packing::kGptq, format != "gptq_v2", size};
-  }
-
-  Result<PackedConfig> awq() const {
-    for (const std::string_view key : {"version", "checkpoint_format", "format"}) {
-      TRY(const auto version, string(key));
-      if (version && *version != "gemm" && *version != "GEMM") {
-        return unsupported(key, printable(*version), "'gemm'");
-      }
-    }
-    TRY(const int64_t size, group());
-    return PackedConfig{Packing::kAwq, false, size};
-  }
-
-  Result<PackedConfig> compressed_tensors() const {
-    TRY(const auto format, string("format"));
-    if (format && *format != "pack-quantized" && *format != "mixed-precision") {
-      return unsupported("format", printable(*format), "'pack-quantized'");
-    }
-    // Rotations that activations have to go through as well.
-    const std::string transforms = prefix_ + "transform_config.config_groups.";
-    const auto& entries = checkpoint_.metadata().entries();
-    const auto found = entries.lower_bound(transforms);
-    if (found != entries.end() && found->first.starts_with(transforms)) {
-      return unsupported("transform_config", "not empty", "models without transforms");
-    }
-    return PackedConfig{Packing::kCompressedTensors, false, 0};
-  }
-
-  const Checkpoint& checkpoint_;
-  std::string prefix_ = "quantization_config.";
-};
 
 // Finds the tensors of one matrix and checks each against the others.
 class Finder {
@@ -353,7 +267,7 @@ Result<std::optional<PackedMatrix>> find_packed(const Checkpoint& checkpoint,
                                                 const std::string& name, int64_t rows,
                                                 int64_t columns) {
   if (!is_packed(checkpoint, name)) return std::nullopt;
-  TRY(const PackedConfig config, ConfigReader(checkpoint).read());
+  TRY(const PackedConfig config, read_packed_config(checkpoint));
   TRY(const PackedMatrix matrix, Finder(checkpoint, name, config).find(rows, columns));
   return matrix;
 }
