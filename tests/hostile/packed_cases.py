@@ -1,5 +1,5 @@
-"""Hostile Hugging Face folders of packed matrices (GPTQ, AWQ, compressed-tensors): one matrix of the
-right model is packed, and wrong. Each function yields (name, files, why), as in folder_cases.py."""
+"""Hostile Hugging Face folders of packed matrices (GPTQ, AWQ, compressed-tensors): one matrix of
+the right model is packed, and wrong. Functions yield (name, files, why), as in folder_cases.py."""
 import json
 import struct
 
