@@ -29,14 +29,18 @@ struct Shape {
   double rope_base;
   bool tied;
   int64_t window = 0;
+  double yarn_factor = 0;  // 0: none; the context is that of the positions it was trained with,
+                           // times this
 
   bool norms_heads() const { return family == "qwen3" || family == "gemma3"; }
 };
 
-// Sources: the config.json of Qwen3-8B, -32B and -0.6B, Meta-Llama-3-8B, Mistral-7B-v0.3, Gemma 7B,
-// Gemma 3 270M, Phi-3-mini-4k and SmolLM2-135M. The last is a model for the tests.
+// Sources: the config.json of Qwen3-8B, DeepSeek-R1-0528-Qwen3-8B, Qwen3-32B and -0.6B,
+// Meta-Llama-3-8B, Mistral-7B-v0.3, Gemma 7B, Gemma 3 270M, Phi-3-mini-4k and SmolLM2-135M. The
+// last is a model for the tests.
 constexpr Shape kShapes[] = {
     {"qwen3-8b", "qwen3", 4096, 36, 32, 8, 128, 12288, 151936, 40960, 1e6, false},
+    {"r1-qwen3-8b", "qwen3", 4096, 36, 32, 8, 128, 12288, 151936, 131072, 1e6, false, 0, 4},
     {"qwen3-0.6b", "qwen3", 1024, 28, 16, 8, 128, 3072, 151936, 40960, 1e6, true},
     {"qwen3-32b", "qwen3", 5120, 64, 64, 8, 128, 25600, 151936, 40960, 1e6, false},
     {"llama3-8b", "llama", 4096, 32, 32, 8, 128, 14336, 128256, 8192, 5e5, false},
@@ -151,6 +155,12 @@ formats::Metadata metadata_of(const Shape& shape) {
   add("attention.layer_norm_rms_epsilon", 1e-6);
   add("rope.freq_base", shape.rope_base);
   if (shape.window > 0) add("attention.sliding_window", shape.window);
+  if (shape.yarn_factor > 0) {
+    add("rope.scaling.type", "yarn");
+    add("rope.scaling.factor", shape.yarn_factor);
+    add("rope.scaling.original_context_length",
+        static_cast<int64_t>(static_cast<double>(shape.context) / shape.yarn_factor));
+  }
   return metadata;
 }
 

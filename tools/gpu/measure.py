@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks and measures the GPU backend on a machine that has CUDA and Python, and none of our libraries.
 
-    measure.py [--only tests|bench|table] [--shape qwen3-8b] [--types bf16,f8_e4m3,q4_0] [--out FOLDER]
+    measure.py [--only tests|bench] [--filter GTEST_FILTER] [--shape qwen3-8b] [--types bf16,f8_e4m3,q4_0] [--out FOLDER]
 
 Runs in the folder that pack.sh made: the tests, then `hachi bench` for each type of weights, and
 prints one table. What each run printed is kept in --out.
