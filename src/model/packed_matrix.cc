@@ -75,6 +75,12 @@ class Finder {
   Result<ConstTensor> tensor(std::string_view suffix) const {
     const TensorEntry* entry = lookup(suffix);
     if (entry == nullptr) return wrong(Code::kCorrupt, suffix, "is missing");
+    const auto bytes = static_cast<uintptr_t>(row_bytes(entry->data.dtype(), 1));
+    if (reinterpret_cast<uintptr_t>(entry->data.data()) % bytes != 0) {
+      return wrong(Code::kUnsupported, suffix,
+                   "does not begin at a multiple of its elements' {} bytes: write the file again",
+                   bytes);
+    }
     return entry->data;
   }
 
@@ -186,9 +192,11 @@ class Finder {
 
   // Some writers add biases of zeros to models that have none.
   Result<void> check_bias() const {
-    const TensorEntry* bias = lookup(".bias");
-    for (int64_t i = 0; bias != nullptr && i < bias->num_elements(); ++i) {
-      if (is_float(bias->data.dtype()) && float_at(bias->data, i) == 0) continue;
+    const TensorEntry* entry = lookup(".bias");
+    if (entry == nullptr) return {};
+    TRY(const ConstTensor bias, tensor(".bias"));
+    for (int64_t i = 0; i < entry->num_elements(); ++i) {
+      if (is_float(bias.dtype()) && float_at(bias, i) == 0) continue;
       return wrong(Code::kUnsupported, ".bias", "is there, and Hachi runs matrices without one");
     }
     return {};

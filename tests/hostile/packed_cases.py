@@ -43,8 +43,9 @@ METHODS = {"gptq": (gptq, {"bits": 4, "group_size": 32}),
            "compressed-tensors": (compressed, {"format": "pack-quantized"})}
 
 
-def folder(method, tensors=None, **config):
-    """The right model with that one matrix packed; `tensors` and `config` change what is said."""
+def folder(method, tensors=None, shift=0, **config):
+    """The right model with that one matrix packed; `tensors` and `config` change what is said.
+    `shift` bytes of another tensor stand before its tensors."""
     make, settings = METHODS[method]
     header, data = base_tensors()
     whole = header.pop(NAME + "weight")
@@ -54,6 +55,10 @@ def folder(method, tensors=None, **config):
         if "data_offsets" in entry and entry["data_offsets"][0] >= end:
             entry["data_offsets"] = [at - (end - begin) for at in entry["data_offsets"]]
     packed = {**make(), **(tensors or {})}
+    if shift:
+        header["before"] = {"dtype": "F8_E4M3", "shape": [shift],
+                            "data_offsets": [len(data), len(data) + shift]}
+        data += bytes(shift)
     for suffix, content in sorted(packed.items(), key=lambda one: -SIZES[(one[1] or ["F16"])[0]]):
         if content is None:
             continue
@@ -105,6 +110,8 @@ def cases():
     for label, index in (("negative", 0xffffffff), ("far", 1), ("least", 0x80000000)):
         yield f"g-idx-{label}", folder("gptq", {"g_idx": ("I32", [SIDE], words(SIDE, index))}), \
             "columns of groups that are not there"
+    for shift in (1, 2, 3):
+        yield f"shift-{shift}", folder("gptq", shift=shift), "words at no multiple of four"
     yield "bias", folder("gptq", {"bias": ("F16", [SIDE], halves(SIDE, 1))}), "a bias"
     for value in ("frobnicated", "", 4, None, ["gptq"], {"gptq": 1}, "awq"):
         yield f"method-{json.dumps(value)}", folder("gptq", quant_method=value), "another method"
