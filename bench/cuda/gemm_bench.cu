@@ -9,12 +9,10 @@
 
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/gemm.h"
-#include "kernels/cuda/small_device.cuh"
+#include "kernels/cuda/launch.cuh"
 
 namespace hachi::ops::cuda {
 namespace {
-
-using small::check_cuda;
 
 constexpr int kWarmUps = 5;
 constexpr int kReplays = 21;
@@ -46,44 +44,44 @@ __global__ void fill_floats_kernel(float* values, size_t count, float value) {
 template <class T>
 T* allocate(size_t count) {
   void* memory = nullptr;
-  check_cuda(cudaMalloc(&memory, count * sizeof(T)));
+  CHECK_CUDA(cudaMalloc(&memory, count * sizeof(T)));
   return static_cast<T*>(memory);
 }
 
 void fill(void* memory, size_t bytes, bool bf16) {
   fill_kernel<<<1024, 256>>>(static_cast<uint32_t*>(memory), bytes / 4, bf16);
-  check_cuda(cudaGetLastError());
+  CHECK_CUDA(cudaGetLastError());
 }
 
 // The median over replays of a graph of `copies` calls, in milliseconds of one call.
 double time(cudaStream_t stream, int copies, const std::function<void(int)>& call) {
   for (int i = 0; i < copies; ++i) call(i);
-  check_cuda(cudaStreamSynchronize(stream));
+  CHECK_CUDA(cudaStreamSynchronize(stream));
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t exec = nullptr;
-  check_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  CHECK_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
   for (int i = 0; i < copies; ++i) call(i);
-  check_cuda(cudaStreamEndCapture(stream, &graph));
-  check_cuda(cudaGraphInstantiate(&exec, graph, 0));
+  CHECK_CUDA(cudaStreamEndCapture(stream, &graph));
+  CHECK_CUDA(cudaGraphInstantiate(&exec, graph, 0));
   cudaEvent_t begin = nullptr;
   cudaEvent_t end = nullptr;
-  check_cuda(cudaEventCreate(&begin));
-  check_cuda(cudaEventCreate(&end));
+  CHECK_CUDA(cudaEventCreate(&begin));
+  CHECK_CUDA(cudaEventCreate(&end));
   std::vector<float> times;
   for (int i = 0; i < kWarmUps + kReplays; ++i) {
-    check_cuda(cudaEventRecord(begin, stream));
-    check_cuda(cudaGraphLaunch(exec, stream));
-    check_cuda(cudaEventRecord(end, stream));
-    check_cuda(cudaEventSynchronize(end));
+    CHECK_CUDA(cudaEventRecord(begin, stream));
+    CHECK_CUDA(cudaGraphLaunch(exec, stream));
+    CHECK_CUDA(cudaEventRecord(end, stream));
+    CHECK_CUDA(cudaEventSynchronize(end));
     float ms = 0;
-    check_cuda(cudaEventElapsedTime(&ms, begin, end));
+    CHECK_CUDA(cudaEventElapsedTime(&ms, begin, end));
     if (i >= kWarmUps) times.push_back(ms);
   }
   std::nth_element(times.begin(), times.begin() + kReplays / 2, times.end());
-  check_cuda(cudaEventDestroy(begin));
-  check_cuda(cudaEventDestroy(end));
-  check_cuda(cudaGraphExecDestroy(exec));
-  check_cuda(cudaGraphDestroy(graph));
+  CHECK_CUDA(cudaEventDestroy(begin));
+  CHECK_CUDA(cudaEventDestroy(end));
+  CHECK_CUDA(cudaGraphExecDestroy(exec));
+  CHECK_CUDA(cudaGraphDestroy(graph));
   return times[kReplays / 2] / copies;
 }
 
@@ -121,9 +119,9 @@ class Bench {
         x_(allocate<uint8_t>(kActivationPool)),
         y_(allocate<uint8_t>(kActivationPool)),
         ones_(allocate<float>(kOnes)) {
-    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    CHECK_CUDA(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
     fill_floats_kernel<<<(kOnes + 255) / 256, 256>>>(ones_, kOnes, 0.01f);
-    check_cuda(cudaMemset(y_, 0, kActivationPool));
+    CHECK_CUDA(cudaMemset(y_, 0, kActivationPool));
   }
 
   void products(bool whole_sums) {
@@ -140,14 +138,14 @@ class Bench {
     for (const Kind& kind : kKinds) {
       fill(weights_, kWeightPool, kind.layout == Layout::kBF16);
       fill(x_, kActivationPool, kind.layout == Layout::kBF16);
-      check_cuda(cudaDeviceSynchronize());
+      CHECK_CUDA(cudaDeviceSynchronize());
       for (const int64_t rows : {8, 16, 64, 512, 4096}) step(kind, rows);
     }
   }
 
   void small_ops() {
     fill(x_, kActivationPool, true);
-    check_cuda(cudaDeviceSynchronize());
+    CHECK_CUDA(cudaDeviceSynchronize());
     std::printf("%-24s %5s %9s %9s\n", "op", "T", "us", "GB/s");
     for (const int64_t rows : {8, 64, 4096}) {
       norms(rows);
@@ -271,7 +269,7 @@ class Bench {
     std::vector<int32_t> ids(static_cast<size_t>(rows));
     for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i * 7919 % 150000);
     auto* device_ids = allocate<int32_t>(ids.size());
-    check_cuda(cudaMemcpy(device_ids, ids.data(), ids.size() * 4, cudaMemcpyDefault));
+    CHECK_CUDA(cudaMemcpy(device_ids, ids.data(), ids.size() * 4, cudaMemcpyDefault));
     op("embed bf16 f32", rows, kWidth * 6, [&](int i) {
       embed(stream_, y(i, DType::kF32, kWidth), device_ids, weights_, DType::kBF16, 1, rows,
             kWidth);
@@ -279,8 +277,8 @@ class Bench {
     op("rope_angles", rows, 128 * 4, [&](int i) {
       rope_angles(stream_, reinterpret_cast<float*>(part(y_, i)), device_ids, ones_, 1, rows, 128);
     });
-    check_cuda(cudaStreamSynchronize(stream_));
-    check_cuda(cudaFree(device_ids));
+    CHECK_CUDA(cudaStreamSynchronize(stream_));
+    CHECK_CUDA(cudaFree(device_ids));
   }
 
   void plain() {

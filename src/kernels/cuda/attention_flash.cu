@@ -7,8 +7,8 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention_flash.cuh"
-#include "kernels/cuda/attention_launch.cuh"
 #include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/launch.cuh"
 
 namespace hachi::ops::cuda::attend {
 namespace {
@@ -256,7 +256,7 @@ template <class Cache, int kHeadDim>
 __global__ void __launch_bounds__(kThreads, 1)
     flash_kernel(const __grid_constant__ Attention args) {
   extern __shared__ char memory[];
-  allow_next_kernel();
+  launch_dependents();
   auto& shared = *reinterpret_cast<FlashShared<kHeadDim>*>(
       memory + (1024 - shared_address(memory) % 1024) % 1024);
   if (threadIdx.x == 0) {
@@ -293,13 +293,16 @@ template <class Cache, int kHeadDim>
 void run_many(Stream stream, const Attention& args) {
   constexpr int kShared = sizeof(FlashShared<kHeadDim>) + 1024;  // and room to align it
   auto* kernel = flash_kernel<Cache, kHeadDim>;
-  static const bool allowed = (allow_shared(kernel, kShared), true);
-  (void)allowed;
+  static const bool allowed = [&] {
+    CHECK_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
+    return true;
+  }();
+  static_cast<void>(allowed);
   // At most so many blocks: each sequence may have one that is not full.
   const int64_t tokens = kRows / (args.num_heads / args.num_kv_heads);
   const int64_t blocks =
       args.batch.num_tokens / tokens + std::min(args.batch.num_sequences, args.batch.num_tokens);
-  launch(kernel, dim3(static_cast<unsigned>(blocks * args.num_kv_heads)), kThreads, kShared, stream,
+  launch(stream, kernel, dim3(static_cast<unsigned>(blocks * args.num_kv_heads)), kThreads, kShared,
          args);
 }
 

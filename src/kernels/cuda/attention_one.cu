@@ -9,9 +9,9 @@
 // the one after it, which begin to read their weights meanwhile.
 #include <algorithm>
 
-#include "kernels/cuda/attention_launch.cuh"
 #include "kernels/cuda/attention_parts.h"
 #include "kernels/cuda/attention_worker.cuh"
+#include "kernels/cuda/launch.cuh"
 
 namespace hachi::ops::cuda::attend {
 namespace {
@@ -23,7 +23,7 @@ constexpr int kBlocks = 2;  // of a multiprocessor
 template <class Cache, int kHeadDim>
 __global__ void __launch_bounds__(kWorkerThreads, kBlocks)
     one_kernel(const __grid_constant__ Attention args, int first_row, int rows, int max_parts) {
-  allow_next_kernel();
+  launch_dependents();
   extern __shared__ __align__(128) char memory[];
   auto& shared = *reinterpret_cast<Shared<Cache, kHeadDim>*>(memory);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -50,27 +50,14 @@ __global__ void __launch_bounds__(kWorkerThreads, kBlocks)
   }
 }
 
-int multiprocessors() {
-  static const int count = [] {
-    int device = 0, found = 0;
-    HACHI_ATTEND_CHECK(cudaGetDevice(&device));
-    HACHI_ATTEND_CHECK(cudaDeviceGetAttribute(&found, cudaDevAttrMultiProcessorCount, device));
-    return found;
-  }();
-  return count;
-}
-
 // How many blocks run at once.
 template <class Kernel>
 int room_for(Kernel* kernel, int shared_bytes) {
-  allow_shared(kernel, shared_bytes);
-  // What is left beside the products' shared memory must not be made small for this kernel.
-  HACHI_ATTEND_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                          cudaSharedmemCarveoutMaxShared));
+  allow_shared_bytes(kernel, shared_bytes);
   int blocks = 0;
-  HACHI_ATTEND_CHECK(
+  CHECK_CUDA(
       cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, kWorkerThreads, shared_bytes));
-  return std::min(blocks, kBlocks) * multiprocessors();
+  return std::min(blocks, kBlocks) * num_multiprocessors();
 }
 
 template <class Cache, int kHeadDim>
@@ -82,7 +69,7 @@ void run_one(Stream stream, const Attention& args) {
   const int max_parts = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMaxParts));
   for (int64_t first = 0; first < args.batch.num_tokens; first += kRowsALaunch) {
     const int64_t left = args.batch.num_tokens - first;
-    launch(kernel, dim3(static_cast<unsigned>(blocks)), kWorkerThreads, kShared, stream, args,
+    launch(stream, kernel, dim3(static_cast<unsigned>(blocks)), kWorkerThreads, kShared, args,
            static_cast<int>(first), static_cast<int>(std::min(left, kRowsALaunch)), max_parts);
   }
 }

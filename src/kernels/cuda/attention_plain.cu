@@ -1,8 +1,8 @@
 // Attention for the shapes and types that no fast kernel takes: a block of four warps has one head
 // of one token, 128 positions at a time.
 #include "kernels/cuda/attention_device.cuh"
-#include "kernels/cuda/attention_launch.cuh"
 #include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/launch.cuh"
 
 namespace hachi::ops::cuda::attend {
 namespace {
@@ -39,7 +39,7 @@ struct Sequence {
 template <class Element, class Cached>
 __global__ void __launch_bounds__(kThreads)
     plain_kernel(const __grid_constant__ Attention args, Element* y, int64_t first) {
-  allow_next_kernel();
+  launch_dependents();
   wait_for_earlier_kernels();
   __shared__ float q[kWidest], p[kThreads], shared[kThreads / 32];
   const int width = static_cast<int>(args.head_dim), thread = threadIdx.x;
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kThreads)
 template <class Element>
 __global__ void stage_kernel(const __grid_constant__ Attention args, const Element* y,
                              int64_t first, int64_t count) {
-  allow_next_kernel();
+  launch_dependents();
   wait_for_earlier_kernels();
   const int64_t from = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (from >= count) return;  // a multiple of 32
@@ -116,7 +116,7 @@ template <class Element>
 void plain_of(Stream stream, const Attention& args, void* y, int64_t first, int64_t count) {
   const dim3 grid(static_cast<unsigned>(count), static_cast<unsigned>(args.num_heads));
   auto run = [&](auto* kernel) {
-    launch(kernel, grid, kThreads, 0, stream, args, static_cast<Element*>(y), first);
+    launch(stream, kernel, grid, kThreads, 0, args, static_cast<Element*>(y), first);
   };
   switch (args.kv.dtype) {
     case DType::kF32:
@@ -142,7 +142,7 @@ void stage_operand(Stream stream, const Attention& args, const void* y, int64_t 
   const int64_t width = args.num_heads * args.head_dim;
   auto run = [&](auto* kernel, auto* from) {
     const dim3 grid(static_cast<unsigned>((count * width + 255) / 256));
-    launch(kernel, grid, 256, 0, stream, args, from, first * width, count * width);
+    launch(stream, kernel, grid, 256, 0, args, from, first * width, count * width);
   };
   if (args.type == DType::kF32) {
     run(stage_kernel<float>, static_cast<const float*>(y));

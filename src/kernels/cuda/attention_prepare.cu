@@ -1,8 +1,8 @@
 // Norm and rotation of q and k, and the new positions into the cache: a warp takes a head of a
 // token. A lane holds pairs of elements that turn together.
 #include "kernels/cuda/attention_device.cuh"
-#include "kernels/cuda/attention_launch.cuh"
 #include "kernels/cuda/attention_parts.h"
+#include "kernels/cuda/launch.cuh"
 
 namespace hachi::ops::cuda::attend {
 namespace {
@@ -106,7 +106,7 @@ __device__ Cached* place(const Attention& args, void* cache, int64_t token, int6
 template <class Element, class Cached>
 __global__ void __launch_bounds__(32 * kWarps)
     prepare_kernel(const __grid_constant__ Attention args) {
-  allow_next_kernel();
+  launch_dependents();
   wait_for_earlier_kernels();
   const int width = static_cast<int>(args.head_dim), lane = threadIdx.x % 32;
   const int64_t token = blockIdx.x;
@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(32 * kWarps)
 template <class Element>
 void prepare_from(Stream stream, const Attention& args) {
   auto run = [&](auto* kernel) {
-    launch(kernel, dim3(static_cast<unsigned>(args.batch.num_tokens)), 32 * kWarps, 0, stream,
+    launch(stream, kernel, dim3(static_cast<unsigned>(args.batch.num_tokens)), 32 * kWarps, 0,
            args);
   };
   switch (args.kv.dtype) {

@@ -1,8 +1,8 @@
 // The new keys and values of many tokens into the cache, in the same arithmetic as those of single
 // tokens: four lanes have a head of a token.
-#include "kernels/cuda/attention_launch.cuh"
 #include "kernels/cuda/attention_parts.h"
 #include "kernels/cuda/attention_rows.cuh"
+#include "kernels/cuda/launch.cuh"
 
 namespace hachi::ops::cuda::attend {
 namespace {
@@ -11,7 +11,7 @@ constexpr int kThreads = 256;
 
 template <class Cache, int kHeadDim>
 __global__ void __launch_bounds__(kThreads) store_kernel(const __grid_constant__ Attention args) {
-  allow_next_kernel();
+  launch_dependents();
   wait_for_earlier_kernels();
   const int64_t kv_heads = args.num_kv_heads, count = args.batch.num_tokens * kv_heads;
   const int64_t quad = int64_t{blockIdx.x} * (kThreads / 4) + threadIdx.x / 4;
@@ -50,8 +50,8 @@ void store_in(Stream stream, const Attention& args) {
   constexpr int64_t kQuads = kThreads / 4;
   const int64_t quads = args.batch.num_tokens * args.num_kv_heads;
   const dim3 grid(static_cast<unsigned>((quads + kQuads - 1) / kQuads));
-  launch(args.head_dim == 64 ? store_kernel<Cache, 64> : store_kernel<Cache, 128>, grid, kThreads,
-         0, stream, args);
+  launch(stream, args.head_dim == 64 ? store_kernel<Cache, 64> : store_kernel<Cache, 128>, grid,
+         kThreads, 0, args);
 }
 
 }  // namespace

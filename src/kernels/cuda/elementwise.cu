@@ -28,7 +28,7 @@ void map_rows(Stream stream, const Op& op, int64_t rows, int64_t width) {
   const int threads = small::row_threads(width, kMapThreads);
   const int64_t block = static_cast<int64_t>(threads) * kVector;
   const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>((width + block - 1) / block));
-  small::launch(map_rows_kernel<Op>, {grid, threads}, stream, op, static_cast<int>(width));
+  launch(stream, map_rows_kernel<Op>, grid, threads, 0, op, static_cast<int>(width));
 }
 
 struct Embed {
@@ -154,7 +154,7 @@ __global__ void rope_angles_f32_kernel(float* cos_sin, const int32_t* positions,
 
 bool on_gpu(const void* pointer) {
   cudaPointerAttributes attributes{};
-  small::check_cuda(cudaPointerGetAttributes(&attributes, pointer));
+  CHECK_CUDA(cudaPointerGetAttributes(&attributes, pointer));
   return attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
 }
 
@@ -174,9 +174,8 @@ void rope_angles(Stream stream, float* cos_sin, const int32_t* positions, const 
   CHECK_EQ(head_dim % 2, 0);
   if (rows == 0) return;
   const auto half = static_cast<int>(head_dim / 2);
-  small::launch(rope_angles_f32_kernel,
-                {dim3(static_cast<unsigned>(rows)), std::clamp(half, 1, kMapThreads)}, stream,
-                cos_sin, positions, inv_freq, magnitude, half);
+  launch(stream, rope_angles_f32_kernel, dim3(static_cast<unsigned>(rows)),
+         std::clamp(half, 1, kMapThreads), 0, cos_sin, positions, inv_freq, magnitude, half);
 }
 
 void add(Stream stream, Rows y, Rows x, int64_t rows, int64_t width) {

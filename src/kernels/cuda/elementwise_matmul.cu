@@ -84,7 +84,7 @@ void launch_product(Stream stream, const Product& p) {
   const int64_t blocks = (warps * kWarp + kThreads - 1) / kThreads;
   const dim3 grid(static_cast<unsigned>(blocks),
                   static_cast<unsigned>((p.rows + kRows - 1) / kRows));
-  small::launch(plain_matmul_f32_warp_per_sum_kernel<kRows, kOutputs>, {grid, kThreads}, stream, p);
+  launch(stream, plain_matmul_f32_warp_per_sum_kernel<kRows, kOutputs>, grid, kThreads, 0, p);
 }
 
 }  // namespace

@@ -301,18 +301,16 @@ void quantize(Stream stream, const Source& source, const Quantized& to, float ep
   const Target target{to.rows, to.scales, to.scale_stride, to.span, wide};
   const auto vectors = static_cast<int>((width + kVector - 1) / kVector);
   const int capacity = std::min(vectors, kMaxKeptVectors);
-  small::launch(quantize_e4m3_block_per_row_kernel<Source>,
-                {.grid = dim3(static_cast<unsigned>(rows)),
-                 .threads = small::row_threads(width, kQuantizeThreads),
-                 .shared_bytes = static_cast<size_t>(capacity) * kVectorBytes},
-                stream, source, target, eps, static_cast<int>(width), capacity);
+  launch(stream, quantize_e4m3_block_per_row_kernel<Source>, dim3(static_cast<unsigned>(rows)),
+         small::row_threads(width, kQuantizeThreads), static_cast<size_t>(capacity) * kVectorBytes,
+         source, target, eps, static_cast<int>(width), capacity);
 }
 
 template <int kLanes>
 void launch_lanes(Stream stream, const Norm& norm) {
   constexpr unsigned kRows = kLanesRowThreads / kLanes;
-  small::launch(rms_norm_lanes_per_row_kernel<kLanes>,
-                {dim3((norm.groups + kRows - 1) / kRows), kLanesRowThreads}, stream, norm);
+  launch(stream, rms_norm_lanes_per_row_kernel<kLanes>, dim3((norm.groups + kRows - 1) / kRows),
+         kLanesRowThreads, 0, norm);
 }
 
 bool wide_weights(const float* weight, int64_t width) {
@@ -339,8 +337,8 @@ void rms_norm(Stream stream, Rows y, Rows x, const float* weight, float eps, int
   } else if (width <= kWarp * kVector) {
     launch_lanes<kWarp>(stream, norm);
   } else {
-    small::launch(rms_norm_block_per_row_kernel,
-                  {dim3(norm.groups), small::row_threads(width, kMaxRowThreads)}, stream, norm);
+    launch(stream, rms_norm_block_per_row_kernel, dim3(norm.groups),
+           small::row_threads(width, kMaxRowThreads), 0, norm);
   }
 }
 

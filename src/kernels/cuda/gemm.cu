@@ -6,6 +6,7 @@
 #include <compare>
 #include <limits>
 #include <map>
+#include <source_location>
 
 #include "kernels/cuda/cublaslt.cuh"
 #include "kernels/cuda/gemm.h"
@@ -281,17 +282,17 @@ class CublasLtGemm : public GemmLibrary {
              const cublasLtMatmulAlgo_t& algorithm) const {
     cudaEvent_t begin = nullptr;
     cudaEvent_t end = nullptr;
-    small::check_cuda(cudaEventCreate(&begin));
-    small::check_cuda(cudaEventCreate(&end));
+    CHECK_CUDA(cudaEventCreate(&begin));
+    CHECK_CUDA(cudaEventCreate(&end));
     check(multiply(stream, gemm, plan, algorithm));
-    small::check_cuda(cudaEventRecord(begin, stream));
+    CHECK_CUDA(cudaEventRecord(begin, stream));
     for (int i = 0; i < kTimedRuns; ++i) check(multiply(stream, gemm, plan, algorithm));
-    small::check_cuda(cudaEventRecord(end, stream));
-    small::check_cuda(cudaEventSynchronize(end));
+    CHECK_CUDA(cudaEventRecord(end, stream));
+    CHECK_CUDA(cudaEventSynchronize(end));
     float ms = 0;
-    small::check_cuda(cudaEventElapsedTime(&ms, begin, end));
-    small::check_cuda(cudaEventDestroy(begin));
-    small::check_cuda(cudaEventDestroy(end));
+    CHECK_CUDA(cudaEventElapsedTime(&ms, begin, end));
+    CHECK_CUDA(cudaEventDestroy(begin));
+    CHECK_CUDA(cudaEventDestroy(end));
     return ms / kTimedRuns;
   }
 

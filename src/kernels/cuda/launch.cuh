@@ -4,14 +4,9 @@
 #pragma once
 
 #include <cuda_runtime.h>
-#include <string_view>
 
+#include "core/check.h"
 #include "kernels/cuda/types.h"
-
-namespace hachi::inline core {
-// Of core/check.h, which nvcc cannot read: it stumbles over fmt's constexpr functions.
-[[noreturn]] void check_failed(const char* file, int line, std::string_view what);
-}  // namespace hachi::inline core
 
 namespace hachi::ops::cuda {
 
@@ -20,8 +15,6 @@ inline void check_cuda(cudaError_t error, const char* file, int line) {
   if (error != cudaSuccess) check_failed(file, line, cudaGetErrorString(error));
 }
 
-#define CHECK(condition) \
-  ((condition) ? (void)0 : ::hachi::core::check_failed(__FILE__, __LINE__, #condition))
 #define CHECK_CUDA(call) ::hachi::ops::cuda::check_cuda((call), __FILE__, __LINE__)
 
 template <class... Parameters, class... Arguments>

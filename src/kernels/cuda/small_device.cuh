@@ -1,69 +1,27 @@
-// What the small ops and the products by cuBLASLt share: checks of CUDA's answers, the launch
-// beside the kernel before it, and rows that are read and written eight elements at a time.
+// What the small ops and the products by cuBLASLt share: how a kernel
+// begins, and rows that are read and written eight elements at a time.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <cuda_runtime.h>
-#include <source_location>
 
 #include <cuda_bf16.h>
 
-#include "core/check.h"
 #include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/ptx.cuh"
 
 namespace hachi::ops::cuda::small {
 
 inline constexpr int kVector = 8;  // elements that a thread takes at once: 16 bytes of bf16
 inline constexpr int kWarp = 32;
 
-// A call that cannot fail in correct code.
-inline void check_cuda(cudaError_t error,
-                       std::source_location at = std::source_location::current()) {
-  if (error == cudaSuccess) return;
-  check_failed(at.file_name(), static_cast<int>(at.line()),
-               fmt::format("a call of CUDA ({})", cudaGetErrorString(error)));
-}
-
-struct Launch {
-  dim3 grid;
-  int threads;
-  size_t shared_bytes = 0;
-};
-
-// Launches a kernel that may begin while the one before it ends; it has to call begin() first.
-template <class... Params, class... Args>
-void launch(void (*kernel)(Params...), const Launch& shape, Stream stream, const Args&... args) {
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = shape.grid;
-  config.blockDim = dim3(static_cast<unsigned>(shape.threads));
-  config.dynamicSmemBytes = shape.shared_bytes;
-  config.stream = stream;
-  config.attrs = &overlap;
-  config.numAttrs = 1;
-  check_cuda(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
-}
-
-// Lets the next kernel be launched. It waits by itself for what this one writes.
-__device__ __forceinline__ void launch_next() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-// Waits for the kernels before this one. No activation is read or written earlier.
-__device__ __forceinline__ void wait_for_previous() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
+// Lets the next kernel be launched, and waits for those before: no activation is read or written
+// earlier.
 __device__ __forceinline__ void begin() {
-  launch_next();
-  wait_for_previous();
+  launch_dependents();
+  wait_for_earlier_kernels();
 }
 
 // Rows as a kernel takes them.
