@@ -315,17 +315,21 @@ void launch_stream(Stream stream, StreamParams params) {
          static_cast<size_t>(std::max(shared_bytes, kMinStreamShared)), params);
 }
 
-// Rows of x for which there is no room beside the ring go to a launch of their own.
+// Rows of x that a launch takes at most: half of the columns of the matrix unit's tiles, so that
+// x has room beside the ring.
+inline constexpr int kRowsAtOnce = 4;
+
+// Rows of x for which there is no room go to a launch of their own.
 template <template <int> class Format>
 void stream_format(Stream stream, const StreamParams& all) {
-  int most = all.rows;
-  while (most > 1 && ring_stages<Format<kMaxStreamRows>>(most, all.inputs) < kMinRingStages) --most;
+  int most = std::min(all.rows, kRowsAtOnce);
+  while (most > 1 && ring_stages<Format<kRowsAtOnce>>(most, all.inputs) < kMinRingStages) --most;
   for (int first = 0; first < all.rows; first += most) {
     const StreamParams part = rows_of(all, first, std::min(most, all.rows - first));
     if (part.rows == 1) {
       launch_stream<Format<1>, 1>(stream, part);
     } else {
-      launch_stream<Format<kMaxStreamRows>, kMaxStreamRows>(stream, part);
+      launch_stream<Format<kRowsAtOnce>, kRowsAtOnce>(stream, part);
     }
   }
 }
