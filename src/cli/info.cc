@@ -1,8 +1,10 @@
 // `hachi info`: what a model is, what its tensors take, and what memory it would need.
 #include <map>
+#include <set>
 
 #include <boost/json.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cli/command.h"
 #include "cli/cpu_info.h"
@@ -11,6 +13,7 @@
 #include "cli/store.h"
 #include "cli/terminal.h"
 #include "model/layer.h"
+#include "model/weights.h"
 
 namespace hachi::cli {
 namespace {
@@ -31,10 +34,24 @@ struct MemoryPlan {
   uint64_t total() const { return weights + kv_cache + activations; }
 };
 
-std::map<DType, TypeUse> uses_by_type(const formats::Checkpoint& checkpoint) {
+using Packed = std::vector<model::UnpackedMatrix>;
+
+// Packed matrices count as what they become, and nothing else is of whole numbers there.
+std::map<DType, TypeUse> uses_by_type(const formats::Checkpoint& checkpoint, const Packed& packed) {
   std::map<DType, TypeUse> uses;
+  std::set<const std::byte*> scales;
+  for (const model::UnpackedMatrix& matrix : packed) {
+    const model::PackedMatrix& source = matrix.source;
+    TypeUse& use = uses[source.type];
+    ++use.tensors;
+    use.elements += source.rows * source.columns;
+    use.bytes += static_cast<uint64_t>(source.rows * row_bytes(source.type, source.columns));
+    scales.insert(source.scales.data());
+  }
   for (const formats::TensorEntry& tensor : checkpoint.tensors()) {
-    TypeUse& use = uses[tensor.data.dtype()];
+    const DType type = tensor.data.dtype();
+    if (!packed.empty() && (type == DType::kI32 || scales.contains(tensor.data.data()))) continue;
+    TypeUse& use = uses[type];
     ++use.tensors;
     use.in_panels += tensor.panels != nullptr ? 1 : 0;
     use.elements += tensor.num_elements();
@@ -60,6 +77,25 @@ MemoryPlan plan(const model::ModelConfig& config, const ModelOptions& options, u
   const DType kv_type = *dtype_from_name(options.kv_type);
   return {context, weights, static_cast<uint64_t>(config.kv_bytes_per_token(kv_type) * context),
           model::Activations::bytes(config, engine::kChunk)};
+}
+
+// "GPTQ, 4 bits in groups of 128, with zero points": what all packed matrices share.
+std::string packed_text(const Packed& packed) {
+  std::set<int> bits;
+  std::set<int64_t> groups;
+  bool rows = true;
+  bool zeros = false;
+  for (const model::UnpackedMatrix& matrix : packed) {
+    const model::PackedMatrix& source = matrix.source;
+    bits.insert(source.bits);
+    groups.insert(source.group);
+    rows = rows && source.group == source.columns;
+    zeros = zeros || source.type == DType::kQ4_1;
+  }
+  return fmt::format(
+      "{}, {} bits {}{}", name(packed.front().source.packing), fmt::join(bits, " and "),
+      rows ? "with a scale a row" : fmt::format("in groups of {}", fmt::join(groups, " and ")),
+      zeros ? ", with zero points" : "");
 }
 
 std::string rope_text(const model::RopeConfig& rope) {
@@ -100,12 +136,13 @@ struct WindowUse {
 };
 
 void print_text(const formats::Checkpoint& checkpoint, const model::ModelConfig& config,
-                const ModelOptions& options) {
-  const auto uses = uses_by_type(checkpoint);
+                const Packed& packed, const ModelOptions& options) {
+  const auto uses = uses_by_type(checkpoint, packed);
   const TypeUse all = total(uses);
   const bool gguf = checkpoint.kind() == formats::Kind::kGguf;
   fmt::print("{}\n", printable(checkpoint.path().string()));
   fmt::print("  format          {}\n", gguf ? "GGUF" : "Hugging Face folder");
+  if (!packed.empty()) fmt::print("  packed          {}\n", packed_text(packed));
   if (!config.name.empty()) fmt::print("  name            {}\n", printable(config.name));
   fmt::print("  architecture    {}, {} layers, width {}, feed-forward {}\n", config.family,
              config.num_layers, config.hidden_size, config.ffn_size);
@@ -127,15 +164,16 @@ void print_text(const formats::Checkpoint& checkpoint, const model::ModelConfig&
   }
   const MemoryPlan memory = plan(config, options, all.bytes);
   fmt::print("  memory for a context of {} ({} cache)\n", memory.context, options.kv_type);
-  fmt::print("    weights       {} (mapped from the file)\n", human_bytes(memory.weights));
+  fmt::print("    weights       {} ({})\n", human_bytes(memory.weights),
+             packed.empty() ? "mapped from the file" : "packed ones as blocks of their own");
   fmt::print("    KV cache      {} when full\n", human_bytes(memory.kv_cache));
   fmt::print("    activations   {}\n", human_bytes(memory.activations));
   fmt::print("    total         {}\n", human_bytes(memory.total()));
 }
 
 void print_json(const formats::Checkpoint& checkpoint, const model::ModelConfig& config,
-                const ModelOptions& options) {
-  const auto uses = uses_by_type(checkpoint);
+                const Packed& packed, const ModelOptions& options) {
+  const auto uses = uses_by_type(checkpoint, packed);
   const TypeUse all = total(uses);
   boost::json::object types;
   for (const auto& [type, use] : uses) {
@@ -148,6 +186,7 @@ void print_json(const formats::Checkpoint& checkpoint, const model::ModelConfig&
   const boost::json::object json = {
       {"path", checkpoint.path().string()},
       {"format", checkpoint.kind() == formats::Kind::kGguf ? "gguf" : "huggingface"},
+      {"packed", boost::json::value_from(packed.empty() ? std::string() : packed_text(packed))},
       {"name", config.name},
       {"architecture", config.family},
       {"layers", config.num_layers},
@@ -194,9 +233,10 @@ Result<int> run_info(const InfoOptions& info) {
   if (info.gpu) return run_gpu_info({info.measure, info.json});
   if (info.cpu) return run_cpu_info({info.measure, options.threads, info.json});
   TRY(const auto checkpoint, open_checkpoint(options.model));
-  TRY(const auto model, model::Model::load(checkpoint, config_options(options)));
-  info.json ? print_json(*checkpoint, model.config(), options)
-            : print_text(*checkpoint, model.config(), options);
+  TRY(const auto config, model::read_config(*checkpoint, config_options(options)));
+  TRY(const auto weights, model::find_weights(*checkpoint, config));
+  info.json ? print_json(*checkpoint, config, weights.unpacked, options)
+            : print_text(*checkpoint, config, weights.unpacked, options);
   return 0;
 }
 

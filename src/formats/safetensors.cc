@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/checked.h"
 #include "formats/byte_reader.h"
 #include "formats/json.h"
 #include "formats/printable.h"
@@ -19,13 +20,17 @@ constexpr uint64_t kMaxHeaderBytes = 32 << 20;  // 100 to 200 bytes a tensor
 struct NamedType {
   std::string_view name;
   DType dtype;
+  uint64_t parts = 1;  // elements of `dtype` that one of the file is
 };
 
-constexpr std::array<NamedType, 5> kTypes = {{{"F32", DType::kF32},
+// A whole number of 64 bits is two of 32, the low one first: compressed-tensors writes the shapes
+// of packed matrices so, which the model's own numbers say too.
+constexpr std::array<NamedType, 6> kTypes = {{{"F32", DType::kF32},
                                               {"F16", DType::kF16},
                                               {"BF16", DType::kBF16},
                                               {"F8_E4M3", DType::kF8E4M3},
-                                              {"I32", DType::kI32}}};
+                                              {"I32", DType::kI32},
+                                              {"I64", DType::kI32, 2}}};
 
 struct Placed {
   TensorClaim claim;
@@ -33,18 +38,20 @@ struct Placed {
   uint64_t end = 0;
 };
 
-Result<DType> read_type(const json::object& fields, std::string_view name, std::string_view file) {
+Result<NamedType> read_type(const json::object& fields, std::string_view name,
+                            std::string_view file) {
   const json::value* dtype = fields.if_contains("dtype");
   if (dtype == nullptr || !dtype->is_string()) {
     return fail(Code::kCorrupt, "{}: tensor {} has no dtype", file, printable(name));
   }
   const std::string_view wanted = dtype->get_string();
   for (const NamedType& type : kTypes) {
-    if (type.name == wanted) return type.dtype;
+    if (type.name == wanted) return type;
   }
-  return fail(Code::kUnsupported,
-              "{}: tensor {} is of dtype {}, where Hachi reads F32, F16, BF16, F8_E4M3 and I32",
-              file, printable(name), printable(wanted));
+  return fail(
+      Code::kUnsupported,
+      "{}: tensor {} is of dtype {}, where Hachi reads F32, F16, BF16, F8_E4M3, I32 and I64", file,
+      printable(name), printable(wanted));
 }
 
 // The list of sizes or offsets under `key`.
@@ -74,9 +81,14 @@ Result<Placed> read_tensor(std::string_view name, const json::value& value, std:
   }
   Placed placed;
   placed.claim.name = name;
-  TRY(placed.claim.dtype, read_type(*fields, name, file));
+  TRY(const NamedType type, read_type(*fields, name, file));
+  placed.claim.dtype = type.dtype;
   TRY(placed.claim.sizes, read_list(*fields, "shape", name, file));
   if (placed.claim.sizes.empty()) placed.claim.sizes.push_back(1);
+  const auto last = checked_mul(placed.claim.sizes.back(), type.parts);
+  if (!last)
+    return fail(Code::kCorrupt, "{}: the sizes of tensor {} overflow", file, printable(name));
+  placed.claim.sizes.back() = *last;
   TRY(const auto offsets, read_list(*fields, "data_offsets", name, file));
   if (offsets.size() != 2 || offsets[0] > offsets[1]) {
     return fail(Code::kCorrupt, "{}: the data_offsets of tensor {} are not a begin and an end",

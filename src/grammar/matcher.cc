@@ -56,6 +56,15 @@ struct Matcher::State {
     remember(reached);
     return true;
   }
+  // Whether the text may end here: where it is whole, and where the limits of LazyDfa have left no
+  // way on. The mutex of dfa is held.
+  bool may_stop() {
+    const LazyDfa::StateId here = way.back();
+    if (dfa->states.can_end(here)) return true;
+    const std::span<const uint32_t> mask = dfa->states.mask(here);
+    return std::all_of(mask.begin(), mask.end(), [](uint32_t word) { return word == 0; });
+  }
+
   void remember(LazyDfa::StateId state) {
     if (way.size() > 2 * kMaxRollback) way.erase(way.begin(), way.end() - kMaxRollback - 1);
     way.push_back(state);
@@ -86,7 +95,10 @@ bool Matcher::accept(TokenId token) {
   const Vocabulary& tokens = vocabulary();
   if (token < 0 || token >= tokens.size()) return false;
   if (tokens.is_stop(token)) {
-    if (!can_end() || state_->is_stopped) return false;
+    if (state_->is_stopped) return false;
+    state_->renew();
+    const std::lock_guard lock(state_->dfa->mutex);
+    if (!state_->may_stop()) return false;
     state_->remember(state_->way.back());
     state_->is_stopped = true;
     return true;
@@ -105,11 +117,9 @@ void Matcher::fill_mask(std::span<uint32_t> words) {
   if (!state_->is_stopped) {
     state_->renew();
     const std::lock_guard lock(state_->dfa->mutex);
-    LazyDfa& states = state_->dfa->states;
-    const std::span<const uint32_t> mask = states.mask(state_->way.back());
+    const std::span<const uint32_t> mask = state_->dfa->states.mask(state_->way.back());
     std::copy(mask.begin(), mask.end(), words.begin());
-    may_stop = states.can_end(state_->way.back()) ||
-               std::all_of(mask.begin(), mask.end(), [](uint32_t word) { return word == 0; });
+    may_stop = state_->may_stop();
   }
   if (!may_stop) return;
   for (const TokenId id : tokens.stop_ids_) {

@@ -1,5 +1,6 @@
 #include "grammar/rules.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/check.h"
@@ -12,7 +13,27 @@ NodeId Rules::add(const Node& node) {
     return none();
   }
   nodes_.push_back(node);
+  nodes_.back().may_be_empty = may_be_empty(node);
   return static_cast<NodeId>(nodes_.size() - 1);
+}
+
+bool Rules::may_be_empty(const Node& node) const {
+  const auto is_empty = [this](NodeId id) { return this->node(id).may_be_empty; };
+  switch (node.kind) {
+    case Node::Kind::kLiteral:
+      return text(node).empty();
+    case Node::Kind::kSequence:
+      return std::all_of(parts(node).begin(), parts(node).end(), is_empty);
+    case Node::Kind::kOneOf:
+      return std::any_of(parts(node).begin(), parts(node).end(), is_empty);
+    case Node::Kind::kRepeat:
+      return node.b == 0 || is_empty(node.a);
+    case Node::Kind::kNone:
+    case Node::Kind::kChars:
+    case Node::Kind::kRule:
+      return false;
+  }
+  return false;
 }
 
 NodeId Rules::none() { return 0; }
@@ -61,6 +82,8 @@ NodeId Rules::one_of(std::span<const NodeId> parts) {
 NodeId Rules::repeat(NodeId part, int min, int max) {
   CHECK(min >= 0 && min <= kMaxRepeat && max <= kMaxRepeat);
   CHECK(max == kUnbounded || min <= max);
+  // What may be empty is there any number of times already: no long way of empty steps.
+  if (node(part).may_be_empty) min = 0;
   return add({Node::Kind::kRepeat, part, min, max});
 }
 

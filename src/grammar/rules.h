@@ -28,6 +28,7 @@ struct Node {
                   // begin; kRepeat: what is repeated; kRule: the rule
   int32_t b = 0;  // kSequence, kOneOf: how many parts; kRepeat: the least count
   int32_t c = 0;  // kRepeat: the greatest count, or kUnbounded
+  bool may_be_empty = false;  // it matches the empty text, as far as is known without other rules
 };
 
 // Nothing here fails: what does not fit any more is left out, and is_full() says so at the end.
@@ -72,6 +73,7 @@ class Rules {
 
  private:
   NodeId add(const Node& node);
+  bool may_be_empty(const Node& node) const;
   NodeId list(Node::Kind kind, std::span<const NodeId> parts);
 
   std::vector<Node> nodes_ = {{Node::Kind::kNone}};  // the first is none()

@@ -8,6 +8,7 @@
 #include "kernels/kv_page.h"
 #include "model/end_tokens.h"
 #include "model/family.h"
+#include "model/packed_matrix.h"
 #include "model/rope_config.h"
 #include "model/windows.h"
 
@@ -141,6 +142,14 @@ Result<void> refuse_other_switches(const Checkpoint& checkpoint, const Family& f
                   checkpoint.path().string(), key);
     }
   }
+  // Rotations that activations have to go through, of quantized models.
+  const std::string_view transforms = "quantization_config.transform_config.config_groups.";
+  const auto transform = meta.entries().lower_bound(transforms);
+  if (transform != meta.entries().end() && transform->first.starts_with(transforms)) {
+    return fail(Code::kUnsupported,
+                "{}: transform_config is not empty, and Hachi transforms no activations",
+                checkpoint.path().string());
+  }
   // Gemma's newer name comes before the one that all share.
   TRY(const auto activation, meta.string("hidden_activation"));
   TRY(const auto act, meta.string("hidden_act"));
@@ -157,7 +166,9 @@ Result<bool> has_tied_head(const Checkpoint& checkpoint) {
   if (checkpoint.kind() == Kind::kGguf) return checkpoint.find("output.weight") == nullptr;
   // Some folders of tied models hold the embedding twice.
   TRY(const auto tied, checkpoint.metadata().boolean("tie_word_embeddings"));
-  return tied.value_or(false) || checkpoint.find("lm_head.weight") == nullptr;
+  const bool has_head =
+      checkpoint.find("lm_head.weight") != nullptr || is_packed(checkpoint, "lm_head");
+  return tied.value_or(false) || !has_head;
 }
 
 // The largest Gemma 3 divides by the root of hidden_size / num_heads. GGUF has no key for that;
@@ -216,12 +227,16 @@ Result<void> read_sampling(const Checkpoint& checkpoint, SamplingDefaults& sampl
 
 // Hugging Face writes the sides of a block as a list; blocks are square in all models so far.
 Result<int64_t> read_fp8_block(const Checkpoint& checkpoint) {
-  TRY(const auto sides, checkpoint.metadata().integers("quantization_config.weight_block_size"));
+  const std::string key = "quantization_config.weight_block_size";
+  const std::string compressed_tensors =
+      "quantization_config.config_groups.group_0.weights.block_structure";
+  const Metadata& meta = checkpoint.metadata();
+  TRY(const auto sides, meta.integers(meta.find(key) != nullptr ? key : compressed_tensors));
   if (sides.empty()) return int64_t{128};
   if (sides.size() == 2 && sides[0] == sides[1] && sides[0] >= 1 && sides[0] <= kMaxWidth) {
     return sides[0];
   }
-  return fail(Code::kUnsupported, "{}: quantization_config.weight_block_size is not a square",
+  return fail(Code::kUnsupported, "{}: the blocks of its FP8 matrices are not squares",
               checkpoint.path().string());
 }
 

@@ -3,6 +3,8 @@
 #include <initializer_list>
 #include <string>
 
+#include "core/files.h"
+#include "core/processors.h"
 #include "kernels/dequantize.h"
 #include "kernels/panels.h"
 
@@ -129,6 +131,10 @@ class Loader {
   }
 
   Result<ops::Weight> matrix(const TensorName& name, int64_t rows, int64_t columns) {
+    if (checkpoint_.kind() == Kind::kHuggingFace && checkpoint_.find(full_name(name)) == nullptr) {
+      TRY(const auto packed, find_packed(checkpoint_, full_name(name, ""), rows, columns));
+      if (packed) return room_for(*packed);
+    }
     TRY(const TensorEntry entry, tensor(name));
     const ConstTensor& values = entry.data;
     if (values.rank() != 2 || values.size(0) != rows || values.size(1) != columns) {
@@ -149,6 +155,18 @@ class Loader {
     if (values.dtype() == DType::kF8E4M3) {
       TRY(find_scales(name, weight));
     }
+    return weight;
+  }
+
+  // The rows that the matrix will have. The checkpoint holds as many words, so their bytes are few
+  // enough to count.
+  Result<ops::Weight> room_for(const PackedMatrix& packed) {
+    const int64_t bytes = packed.rows * row_bytes(packed.type, packed.columns);
+    TRY(Buffer rows, Buffer::allocate(static_cast<uint64_t>(bytes)));
+    ops::Weight weight;
+    weight.values = ConstTensor(rows.data(), packed.type, {packed.rows, packed.columns});
+    weights_.unpacked.push_back({packed, rows.data()});
+    weights_.owned.push_back(std::move(rows));
     return weight;
   }
 
@@ -184,8 +202,9 @@ class Loader {
     return {};
   }
 
-  // FP8 matrices have their scales in a tensor of their own: one a block of fp8_block x fp8_block
-  // ("weight_scale_inv", DeepSeek and Qwen3), one a row or one for all ("weight_scale").
+  // FP8 matrices have their scales in a tensor of their own, for a block of fp8_block x fp8_block,
+  // a row or the whole: "weight_scale_inv" (DeepSeek and Qwen3) or "weight_scale"
+  // (compressed-tensors).
   Result<void> find_scales(const TensorName& name, ops::Weight& weight) {
     const int64_t rows = weight.values.size(0);
     const int64_t columns = weight.values.size(1);
@@ -207,7 +226,7 @@ class Loader {
     } else if (scale_rows == rows && scale_columns == 1) {
       weight.block_rows = 1;
       weight.block_cols = static_cast<int>(columns);
-    } else if (blocks != nullptr && scale_rows == (rows + block - 1) / block &&
+    } else if (scale_rows == (rows + block - 1) / block &&
                scale_columns == (columns + block - 1) / block) {
       weight.block_rows = weight.block_cols = static_cast<int>(block);
     } else {
@@ -257,9 +276,21 @@ class Loader {
 
 }  // namespace
 
-Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& config) {
+Result<Weights> find_weights(const Checkpoint& checkpoint, const ModelConfig& config) {
   Weights weights;
   TRY(Loader(checkpoint, config, weights).load());
+  return weights;
+}
+
+Result<Weights> load_weights(const Checkpoint& checkpoint, const ModelConfig& config) {
+  TRY(Weights weights, find_weights(checkpoint, config));
+  if (weights.unpacked.empty()) return weights;
+  ThreadPool pool(usable_cpus());
+  for (const UnpackedMatrix& matrix : weights.unpacked) {
+    unpack(matrix.source, pool, matrix.rows);
+    const ConstTensor& words = matrix.source.words;
+    release_pages({words.data(), static_cast<size_t>(words.size(0) * words.stride_bytes(0))});
+  }
   return weights;
 }
 

@@ -1,6 +1,7 @@
 // The weights of a decoder, under the names of the paper rather than of a file format. Matrices are
 // views into the mapped checkpoint, in the type and order that they have there, until repack.h
-// copies rows into panels; only the norms, a few kilobytes, are copied.
+// copies rows into panels. Copied are the norms, a few kilobytes, and packed matrices
+// (packed_matrix.h), which become blocks.
 #pragma once
 
 #include <vector>
@@ -11,6 +12,7 @@
 #include "kernels/context.h"
 #include "kernels/memory.h"
 #include "model/config.h"
+#include "model/packed_matrix.h"
 
 namespace hachi::model {
 
@@ -28,11 +30,18 @@ struct LayerWeights {
   ops::Weight down;                 // [C, F]
 };
 
+// A matrix of the checkpoint that became blocks.
+struct UnpackedMatrix {
+  PackedMatrix source;
+  std::byte* rows;  // in a buffer of Weights::owned
+};
+
 struct Weights {
   ops::Weight embedding;  // [V, C]
   std::vector<LayerWeights> layers;
   ConstTensor final_norm;  // [C] f32
   ops::Weight head;        // [V, C]; the embedding if the two are tied
+  std::vector<UnpackedMatrix> unpacked;
   std::vector<Buffer> owned;
   std::vector<ops::Memory> placed;  // on a GPU
 };
@@ -41,5 +50,9 @@ struct Weights {
 // views live as long as `checkpoint`. Fails with kCorrupt, naming the tensor, if one is missing
 // or has another shape than the config says.
 Result<Weights> load_weights(const formats::Checkpoint& checkpoint, const ModelConfig& config);
+
+// The same, with the same checks, but the rows of unpacked matrices are left zero: to see what a
+// model is made of.
+Result<Weights> find_weights(const formats::Checkpoint& checkpoint, const ModelConfig& config);
 
 }  // namespace hachi::model

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 
 #include "model/config.h"
@@ -41,7 +42,7 @@ class Converter {
   Result<void> add_floats(const std::string& name, std::span<const float> values);
   void add_vector(const std::string& name, ConstTensor values);
   void add_matrix(const std::string& name, const ops::Weight& weight, int64_t heads = 0);
-  void add_fused(const std::string& name, const std::string& source);
+  void add_fused(const std::string& name, std::initializer_list<ConstTensor> parts);
   void add_layer(size_t index, const model::LayerWeights& layer);
   void add_tensors(const model::Weights& weights);
 
@@ -195,17 +196,20 @@ void Converter::add_matrix(const std::string& name, const ops::Weight& weight, i
   source_.tensors.push_back(std::move(tensor));
 }
 
-// A matrix that the file has as it is, and the model only in parts.
-void Converter::add_fused(const std::string& name, const std::string& source) {
-  add_matrix(name, {.values = checkpoint_.find(source)->data});  // load_weights() has found it
+// A matrix that the model has in parts, one under the other in memory as they were in the file.
+void Converter::add_fused(const std::string& name, std::initializer_list<ConstTensor> parts) {
+  const ConstTensor& first = *parts.begin();
+  int64_t rows = 0;
+  for (const ConstTensor& part : parts) rows += part.size(0);
+  add_matrix(name, {.values = ConstTensor(first.data(), first.dtype(), {rows, first.size(1)})});
 }
 
 void Converter::add_layer(size_t index, const model::LayerWeights& layer) {
   const std::string prefix = fmt::format("blk.{}.", index);
-  const std::string source = fmt::format("model.layers.{}.", index);
   add_vector(prefix + "attn_norm.weight", layer.attention_norm);
   if (config_.fused) {
-    add_fused(prefix + "attn_qkv.weight", source + "self_attn.qkv_proj.weight");
+    add_fused(prefix + "attn_qkv.weight",
+              {layer.query.values, layer.key.values, layer.value.values});
   } else {
     add_matrix(prefix + "attn_q.weight", layer.query, config_.num_heads);
     add_matrix(prefix + "attn_k.weight", layer.key, config_.num_kv_heads);
@@ -222,7 +226,7 @@ void Converter::add_layer(size_t index, const model::LayerWeights& layer) {
     add_vector(prefix + "post_ffw_norm.weight", layer.ffn_post_norm);
   }
   if (config_.fused) {
-    add_fused(prefix + "ffn_up.weight", source + "mlp.gate_up_proj.weight");
+    add_fused(prefix + "ffn_up.weight", {layer.gate.values, layer.up.values});
   } else {
     add_matrix(prefix + "ffn_gate.weight", layer.gate);
     add_matrix(prefix + "ffn_up.weight", layer.up);

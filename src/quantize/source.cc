@@ -118,7 +118,8 @@ void copy_rows(const SourceTensor& tensor, int64_t first, int64_t count, std::by
   CHECK(tensor.is_stored_as(tensor.weight.values.dtype()));
   const auto bytes = static_cast<size_t>(row_bytes(tensor.weight.values.dtype(), tensor.columns()));
   for (int64_t r = 0; r < count; ++r, out += bytes) {
-    const std::byte* row = ops::weight_blocks(tensor.weight, first + r, 0, tensor.columns(), out);
+    const std::byte* row =
+        ops::weight_blocks(tensor.weight, stored_row(tensor, first + r), 0, tensor.columns(), out);
     if (row != out) std::memcpy(out, row, bytes);
   }
 }

@@ -26,10 +26,9 @@ struct SourceTensor {
   int64_t rows() const { return weight.values.size(0); }
   int64_t columns() const { return weight.values.size(1); }
   int64_t elements() const { return rows() * columns(); }
-  // Its rows as they are can be those of the file, in panels or not.
-  bool is_stored_as(DType type) const {
-    return weight.values.dtype() == type && interleaved_heads == 0 && !weight.scales;
-  }
+  bool in_order() const { return interleaved_heads == 0; }  // of the source
+  // Its rows as they are can be those of the file, in panels or not, in whatever order.
+  bool is_stored_as(DType type) const { return weight.values.dtype() == type && !weight.scales; }
 };
 
 struct Source {
@@ -46,11 +45,11 @@ struct Source {
 // cannot say.
 Result<Source> open_source(std::shared_ptr<const formats::Checkpoint> checkpoint);
 
-// The same rows as the source has them, whether they lie in panels there or not. For a tensor that
-// is stored as the type that it has.
+// Rows [first, first + count) of the tensor, in its order, as the source has them, whether they lie
+// in panels there or not. For a tensor that is stored as the type that it has.
 void copy_rows(const SourceTensor& tensor, int64_t first, int64_t count, std::byte* out);
 
-// Rows [first, first + count) of the tensor, in its order, as f32 [count, columns].
+// The same rows as f32 [count, columns].
 void read_rows(const SourceTensor& tensor, int64_t first, int64_t count, float* out);
 
 }  // namespace hachi::quantize

@@ -63,7 +63,7 @@ Result<const std::byte*> ModelWriter::rows(const PlannedTensor& planned, int64_t
                                            int64_t count) {
   const SourceTensor& tensor = *planned.tensor;
   const bool stored = tensor.is_stored_as(planned.type);
-  if (stored && tensor.weight.values) return tensor.weight.values.row(first);
+  if (stored && tensor.in_order() && tensor.weight.values) return tensor.weight.values.row(first);
   rows_.resize(static_cast<size_t>(count * row_bytes(planned.type, tensor.columns())));
   if (stored) {
     copy_rows(tensor, first, count, rows_.data());
@@ -107,8 +107,8 @@ Result<void> ModelWriter::write(const PlannedTensor& planned) {
     TRY(chosen, options_.gptq->blocks_of(planned));
   }
   const SourceTensor& tensor = *planned.tensor;
-  const bool in_place =
-      tensor.is_stored_as(planned.type) && (tensor.weight.panels != nullptr) == planned.panels;
+  const bool in_place = tensor.is_stored_as(planned.type) && tensor.in_order() &&
+                        (tensor.weight.panels != nullptr) == planned.panels;
   return chosen == nullptr && in_place ? copy(planned) : convert(planned, chosen);
 }
 

@@ -4,6 +4,7 @@ with which status it ends.
     program_test.py PATH/hachi
 """
 import json
+import pathlib
 import signal
 import subprocess
 import time
@@ -78,6 +79,14 @@ class ProgramTest(ProgramCase):
                          ("qwen3", 2, True))
         self.assertEqual(info["memory"]["kv_cache"], 100 * 2 * 2 * 2 * 8 * 2)
         self.assertIn("QK-norm", self.run_program("info", self.hf))
+
+    def test_info_of_a_packed_folder(self):
+        folder = pathlib.Path(__file__).parent.parent / "golden/models/qwen3-awq"
+        info = json.loads(self.run_program("info", folder, "--json"))
+        self.assertEqual(info["packed"], "AWQ, 4 bits in groups of 32, with zero points")
+        self.assertEqual(info["types"]["Q4_1"]["tensors"], 7)
+        self.assertNotIn("I32", info["types"])
+        self.assertIn("packed          AWQ", self.run_program("info", folder))
 
     def test_info_of_the_processor(self):
         info = json.loads(self.run_program("info", "--cpu", "--json"))

@@ -47,6 +47,19 @@ TEST(Safetensors, AScalarHasOneElement) {
   EXPECT_EQ(parsed->tensors[0].data.size(0), 1);
 }
 
+TEST(Safetensors, AWideWholeNumberIsTwo) {
+  const auto bytes = safetensors_bytes(R"({"s":{"dtype":"I64","shape":[2],"data_offsets":[0,16]}})",
+                                       bytes_of(int64_t{7} << 32 | 5) + bytes_of(int64_t{-1}));
+  const auto parsed = parse_safetensors(as_bytes(bytes), "f");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  const ConstTensor wide = parsed->tensors[0].data;
+  EXPECT_EQ(wide.dtype(), DType::kI32);
+  ASSERT_EQ(wide.size(0), 4);
+  EXPECT_EQ(wide.as<int32_t>()[0], 5);
+  EXPECT_EQ(wide.as<int32_t>()[1], 7);
+  EXPECT_EQ(wide.as<int32_t>()[3], -1);
+}
+
 TEST(Safetensors, EachTruncationIsAnError) {
   const std::string whole = safetensors_bytes(std::string(kTwo), std::string(16, 'x'));
   ASSERT_EQ(error_of(whole), "no error");
@@ -97,8 +110,11 @@ TEST(Safetensors, ShapesAreChecked) {
 }
 
 TEST(Safetensors, TypesAreChecked) {
-  EXPECT_ERROR(error_of_entry(R"("dtype":"I64","shape":[1],"data_offsets":[0,8])", 8),
-               "tensor 't' is of dtype 'I64'");
+  EXPECT_ERROR(error_of_entry(R"("dtype":"U64","shape":[1],"data_offsets":[0,8])", 8),
+               "tensor 't' is of dtype 'U64'");
+  EXPECT_ERROR(
+      error_of_entry(R"("dtype":"I64","shape":[9223372036854775808],"data_offsets":[0,8])", 8),
+      "the sizes of tensor 't' overflow");
   EXPECT_ERROR(error_of_entry(R"("dtype":1,"shape":[1],"data_offsets":[0,8])", 8), "no dtype");
   EXPECT_ERROR(error_of_entry(R"("shape":[1],"data_offsets":[0,8])", 8), "no dtype");
   EXPECT_ERROR(error_of(safetensors_bytes(R"({"t":[]})", "")), "not an object");

@@ -178,7 +178,11 @@ def make(name, dtype, shards, config):
             state |= {key: tensor.contiguous() for key, tensor in tensors.items()}
             parameter.copy_(value)
     write_weights(folder, state, shards)
+    write_answers(folder, model)
 
+
+def write_answers(folder, model):
+    """prompt.json and logits.f32 of a model of float32 weights."""
     prompt = torch.randint(3, COMMON["vocab_size"], (1, PROMPT_TOKENS))
     ids = prompt
     with torch.no_grad():
@@ -190,9 +194,9 @@ def make(name, dtype, shards, config):
     greedy = ids[0, PROMPT_TOKENS:].tolist()
     (folder / "prompt.json").write_text(
         json.dumps({"prompt": prompt[0].tolist(), "greedy": greedy}) + "\n")
-    print(name, "logits", float(logits.abs().max()), "greedy", len(set(greedy)), "distinct")
+    print(folder.name, "logits", float(logits.abs().max()), "greedy", len(set(greedy)), "distinct")
 
 
-for model_name in sys.argv[1:] or MODELS:
-    model_dtype, model_shards, model_config = MODELS[model_name]
-    make(model_name, model_dtype, model_shards, model_config)
+if __name__ == "__main__":
+    for model_name in sys.argv[1:] or MODELS:
+        make(model_name, *MODELS[model_name])

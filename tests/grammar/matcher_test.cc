@@ -91,6 +91,29 @@ TEST(Matcher, MasksAreWhatItAccepts) {
   }
 }
 
+TEST(Matcher, RepeatsWhatMayBeEmpty) {
+  for (const char* text : {"root ::= \"a\" ( ){9023,}", "root ::= \"a\" (\"\" | \"b\"?){9023,}",
+                           "root ::= \"a\" ((\"b\"* ){2000,9000} \"\"){5,}"}) {
+    Matcher matcher(compile(Spec::ebnf(text)));
+    EXPECT_FALSE(matcher.accept(kStop)) << text;
+    ASSERT_TRUE(matcher.accept('a')) << text;
+    EXPECT_TRUE(matcher.accept(kStop)) << text;
+  }
+}
+
+// An empty way that is longer than the limits of a state ends the text there; what the mask says of
+// it holds.
+TEST(Matcher, StopsWhereItsLimitsLeaveNoWay) {
+  Matcher matcher(compile(Spec::ebnf("root ::= \"a\" nothing{9023}\nnothing ::= \"\"")));
+  std::vector<uint32_t> mask(matcher.vocabulary().mask_words());
+  matcher.fill_mask(mask);
+  for (TokenId id = 0; id < matcher.vocabulary().size(); ++id) {
+    const bool allowed = (mask[static_cast<size_t>(id) / 32] >> (id % 32) & 1) != 0;
+    EXPECT_EQ(allowed, id == kStop) << "token " << id;
+    EXPECT_EQ(allowed, matcher.accept(id)) << "token " << id;
+  }
+}
+
 TEST(Matcher, ThreadsShareAGrammar) {
   Compiler compiler(byte_vocabulary(mixed_words()));
   const auto grammar = compiler.compile(mixed_specs()[4]);

@@ -15,6 +15,7 @@ import sys
 
 import folder_cases
 import gguf_cases
+import packed_cases
 from model_files import base_folder, base_gguf, base_tensors, safetensors
 
 
@@ -82,6 +83,9 @@ def main():
     add_folder("valid-folder", base_folder(), "the right model as a Hugging Face folder")
     add_folder("valid-shards", sharded_folder(), "the same with its tensors in two shards")
 
+    for name, files, why in packed_cases.valid_folders():
+        add_folder(f"valid-packed-{name}", files, why)
+
     for group, cases in gguf_cases.GROUPS.items():
         for name, data, why in cases():
             add_gguf(f"gguf-{group}-{name}", data, why)
@@ -90,6 +94,8 @@ def main():
     for group, cases in folder_cases.GROUPS.items():
         for name, files, why in cases():
             add_folder(f"folder-{group}-{name}", files, why)
+    for name, files, why in packed_cases.cases():
+        add_folder(f"folder-packed-{name}", files, why)
 
     names = [case["name"] for case in manifest]
     assert len(set(names)) == len(names), sorted(n for n in names if names.count(n) > 1)

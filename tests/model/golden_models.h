@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -33,18 +34,29 @@ inline constexpr const char* kGoldenModels[] = {
     "qwen3-fp8-blocks", "llama-fp8",        "mistral-window-bf16", "gemma-bf16",
     "gemma3-bf16",      "phi3-window-bf16", "phi3-long-bf16",      "phi3-short-bf16"};
 
+// In 4 and 8 bits (see make_quantized_goldens.py).
+inline constexpr const char* kPackedModels[] = {
+    "qwen3-gptq",   "qwen3-gptq-zeros",   "qwen3-gptq-8",   "qwen3-awq",
+    "qwen3-packed", "qwen3-packed-zeros", "qwen3-packed-8", "qwen3-float-quantized"};
+
 inline std::vector<int32_t> ids_of(const boost::json::value& list) {
   std::vector<int32_t> ids;
   for (const auto& id : list.as_array()) ids.push_back(static_cast<int32_t>(id.as_int64()));
   return ids;
 }
 
-// Transformers does not know DeepSeek's YaRN key, so the goldens are made without it.
-inline GoldenModel open_golden(const std::string& name) {
-  const std::filesystem::path folder =
-      std::filesystem::path(HACHI_TEST_DIR) / "golden/models" / name;
+inline std::filesystem::path golden_folder(const std::string& name) {
+  const char* said = std::getenv("HACHI_TEST_DIR");  // where the tests run away from the repository
+  const std::filesystem::path tests = said != nullptr ? said : HACHI_TEST_DIR;
+  return tests / "golden/models" / name;
+}
+
+// The answers of a golden folder, and a model that must give them. Transformers does not know
+// DeepSeek's YaRN key, so the goldens are made without it.
+inline GoldenModel open_golden(const std::string& name, const std::filesystem::path& weights) {
+  const std::filesystem::path folder = golden_folder(name);
   GoldenModel golden;
-  auto checkpoint = formats::Checkpoint::open(folder);
+  auto checkpoint = formats::Checkpoint::open(weights);
   EXPECT_TRUE(checkpoint) << checkpoint.error().message;
   if (!checkpoint) return golden;
   golden.checkpoint = std::make_shared<const formats::Checkpoint>(*std::move(checkpoint));
@@ -61,6 +73,10 @@ inline GoldenModel open_golden(const std::string& name) {
   golden.logits.resize(bytes.size() / sizeof(float));
   std::memcpy(golden.logits.data(), bytes.data(), bytes.size());
   return golden;
+}
+
+inline GoldenModel open_golden(const std::string& name) {
+  return open_golden(name, golden_folder(name));
 }
 
 // All logits of the golden prompt in one batch.
@@ -86,8 +102,9 @@ inline std::vector<float> run_prompt(const GoldenModel& golden, ops::Device devi
   return logits;
 }
 
-// Each row is within 1e-5 of Transformers' row, relative to its length.
-inline void expect_golden_logits(const GoldenModel& golden, const std::vector<float>& logits) {
+// Each row is within `tolerance` of Transformers' row, relative to its length.
+inline void expect_golden_logits(const GoldenModel& golden, const std::vector<float>& logits,
+                                 double tolerance = 1e-5) {
   const auto vocab = static_cast<size_t>(golden.model->config().vocab_size);
   ASSERT_EQ(logits.size(), golden.logits.size());
   for (size_t row = 0; row < golden.prompt.size(); ++row) {
@@ -97,7 +114,7 @@ inline void expect_golden_logits(const GoldenModel& golden, const std::vector<fl
       error += std::pow(static_cast<double>(logits[i] - golden.logits[i]), 2);
       norm += std::pow(static_cast<double>(golden.logits[i]), 2);
     }
-    EXPECT_LE(std::sqrt(error / norm), 1e-5) << "position " << row;
+    EXPECT_LE(std::sqrt(error / norm), tolerance) << "position " << row;
   }
 }
 

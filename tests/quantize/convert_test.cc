@@ -107,6 +107,40 @@ INSTANTIATE_TEST_SUITE_P(Golden, Convert, ::testing::ValuesIn(testing::kGoldenMo
                            return name;
                          });
 
+class ConvertPacked : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(ConvertPacked, ItsValuesGiveTheLogitsOfTransformers) {
+  const TempFolder folder;
+  const GoldenModel golden = testing::open_golden(GetParam());
+  ASSERT_TRUE(golden.model);
+  const GoldenModel gguf = converted(golden, folder.path() / "model.gguf", "F32");
+  ASSERT_TRUE(gguf.model);
+  testing::expect_golden_logits(gguf, testing::run_prompt(gguf, ops::Device::kRef));
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, ConvertPacked, ::testing::ValuesIn(testing::kPackedModels));
+
+// Rows are copied as they are, though GGUF has those of Llama's heads in another order.
+TEST(Convert, KeepsTheTypesOfTheSource) {
+  for (const std::string name :
+       {"qwen3-gptq", "qwen3-awq", "qwen3-packed-8", "llama-bf16", "phi3-window-bf16"}) {
+    const TempFolder folder;
+    const GoldenModel golden = testing::open_golden(name);
+    ASSERT_TRUE(golden.model);
+    const GoldenModel gguf = converted(golden, folder.path() / "model.gguf", "");
+    ASSERT_TRUE(gguf.model);
+    const auto type = [&](const char* tensor) {
+      return gguf.checkpoint->find(tensor)->data.dtype();
+    };
+    EXPECT_EQ(type("blk.0.ffn_down.weight"), name == "qwen3-gptq"       ? DType::kQ4_0
+                                             : name == "qwen3-awq"      ? DType::kQ4_1
+                                             : name == "qwen3-packed-8" ? DType::kQ8_0
+                                                                        : DType::kBF16);
+    const auto expected = testing::run_prompt(golden, ops::Device::kRef);
+    EXPECT_LT(relative_error(testing::run_prompt(gguf, ops::Device::kRef), expected), 1e-6) << name;
+  }
+}
+
 // A tokenizer.json of tests/tokenizer/data, with what its added tokens do to their surroundings or
 // without.
 std::string tokenizer_json(const std::string& name, bool keep_flags) {

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Checks and measures the GPU backend on a machine that has CUDA and Python, and none of our libraries.
 
-    measure.py [--only tests|bench|table] [--shape qwen3-8b] [--types bf16,f8_e4m3,q4_0] [--out FOLDER]
+    measure.py [--only tests|bench] [--filter GTEST_FILTER] [--sanitize memcheck] [--out FOLDER]
+               [--shape qwen3-8b] [--types bf16,f8_e4m3,q4_0]
 
-Runs in the folder that pack.sh made: the tests, then `hachi bench` for each type of weights, and
-prints one table. What each run printed is kept in --out.
+Runs in the folder that pack.sh made: the tests (with --sanitize below that tool of
+compute-sanitizer), then `hachi bench` for each type of weights, and prints one table. What each run
+printed is kept in --out.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ENVIRONMENT = dict(os.environ)
+ENVIRONMENT["HACHI_TEST_DIR"] = str(HERE / "tests")
 ENVIRONMENT["LD_LIBRARY_PATH"] = f"{HERE / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}"
 
 
@@ -55,6 +58,7 @@ def print_report(kind, report):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["tests", "bench"], default="")
+    parser.add_argument("--sanitize", choices=["memcheck", "racecheck", "initcheck", "synccheck"])
     parser.add_argument("--shape", default="qwen3-8b")
     parser.add_argument("--types", default="bf16,f8_e4m3,q4_0")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "out")
@@ -63,7 +67,9 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     failed = False
     if options.only != "bench":
-        code, text = run(options.out, "tests", "./gpu_test", f"--gtest_filter={options.filter}")
+        tool = ["compute-sanitizer", "--tool", options.sanitize, "--error-exitcode", "1"]
+        code, text = run(options.out, "tests", *(tool if options.sanitize else []), "./gpu_test",
+                         f"--gtest_filter={options.filter}")
         failed = code != 0
         lines = text.splitlines()
         print("\n".join(line for line in lines if line.startswith("  ") or "FAILED" in line))

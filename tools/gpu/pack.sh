@@ -8,7 +8,7 @@ build=${1:?BUILD}
 folder=${2:?FOLDER}
 here=$(dirname "${BASH_SOURCE[0]}")
 
-mkdir -p "$folder/lib" "$folder/models"
+mkdir -p "$folder/lib" "$folder/tests/golden"
 programs=("$build/hachi" "$build/tests/gpu/gpu_test")
 while read -r bench; do programs+=("$bench"); done < <(find "$build/bench/cuda" -maxdepth 1 -name 'bench_cuda_*' -type f 2>/dev/null)
 for program in "${programs[@]}"; do
@@ -18,6 +18,6 @@ for program in "${programs[@]}"; do
     grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*)\.so' |
     while read -r library; do cp -L "$library" "$folder/lib/"; done
 done
-cp -r "$here/../../tests/golden/models" "$folder/"
+cp -r "$here/../../tests/golden/models" "$folder/tests/golden/"
 cp "$here/measure.py" "$folder/"
 du -sh "$folder"
