@@ -7,7 +7,7 @@
 
 #include "core/random.h"
 #include "engine/model_runner.h"
-#include "kernels/gpu.h"
+#include "gpu/gpu_fixture.h"
 #include "model/golden_models.h"
 #include "model/synthetic.h"
 
@@ -25,24 +25,8 @@ double relative_error(std::span<const float> got, std::span<const float> expecte
   return std::sqrt(error / norm);
 }
 
-class GpuTest : public ::testing::Test {
+class GpuModelTest : public testing::GpuTest {
  protected:
-  void SetUp() override {
-    auto gpu = ops::Gpu::open({});
-    ASSERT_TRUE(gpu) << gpu.error().message;
-    gpu_ = *std::move(gpu);
-  }
-
-  void place(model::Model& model) {
-    ThreadPool pool(2);
-    ops::Context ctx;
-    ctx.device = ops::Device::kCuda;
-    ctx.gpu = gpu_.get();
-    ctx.pool = &pool;
-    const auto placed = model.repack(ctx);
-    ASSERT_TRUE(placed) << placed.error().message;
-  }
-
   static std::unique_ptr<ModelRunner> runner(const model::Model& model, ops::Gpu* gpu,
                                              DType kv_dtype) {
     auto made = ModelRunner::create(model, {.threads = 2,
@@ -72,11 +56,9 @@ class GpuTest : public ::testing::Test {
     }
     return all;
   }
-
-  std::unique_ptr<ops::Gpu> gpu_;
 };
 
-class GpuGolden : public GpuTest, public ::testing::WithParamInterface<const char*> {};
+class GpuGolden : public GpuModelTest, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(GpuGolden, LogitsAreThoseOfTransformers) {
   const std::string name = GetParam();
@@ -94,7 +76,7 @@ TEST_P(GpuGolden, LogitsAreThoseOfTransformers) {
 
 INSTANTIATE_TEST_SUITE_P(All, GpuGolden, ::testing::ValuesIn(testing::kGoldenModels));
 
-class GpuTypes : public GpuTest, public ::testing::WithParamInterface<const char*> {};
+class GpuTypes : public GpuModelTest, public ::testing::WithParamInterface<const char*> {};
 
 // Random weights of a real shape; what differs is the rounding of activations.
 TEST_P(GpuTypes, LogitsAreThoseOfTheProcessor) {

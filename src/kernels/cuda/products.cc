@@ -75,6 +75,13 @@ bool join(Gemm& a, const Gemm& b) {
   return true;
 }
 
+// Rows up to which reading the weights again for each four is faster than the way of many rows,
+// which unpacks tiles to bf16 (docs/kernels.md).
+int64_t most_streamed_rows(const Matrix& w) {
+  if (w.layout == Layout::kBF16) return 4;
+  return w.layout == Layout::kF8 ? 8 : kMaxStreamRows;
+}
+
 }  // namespace
 
 OperandType operand_type(const Matrix& w) {
@@ -83,11 +90,10 @@ OperandType operand_type(const Matrix& w) {
 }
 
 bool streams(std::span<const Product> products, int64_t rows) {
-  return rows <= kMaxStreamRows &&
-         std::all_of(products.begin(), products.end(), [](const Product& product) {
-           const Matrix& w = product.w->placed;
-           return w.inputs <= Device::kMaxOperandInputs && streams(w);
-         });
+  return std::all_of(products.begin(), products.end(), [&](const Product& product) {
+    const Matrix& w = product.w->placed;
+    return rows <= most_streamed_rows(w) && w.inputs <= Device::kMaxOperandInputs && streams(w);
+  });
 }
 
 Operand operand_of(Device& gpu, ConstTensor x, ConstTensor norm, const Matrix& w) {

@@ -267,9 +267,17 @@ __global__ void __launch_bounds__(32 * (kStreamWarps + kRows), 1)
   multiply_tiles(p, ring, x, partials, warp, lane);
 }
 
+// Rows of x that a launch takes at most: all columns of the matrix unit's tiles, or half of them
+// where x would leave no room for the ring.
+template <class Format>
+inline constexpr int kRowsAtOnce = Format::kOperand == OperandType::kInt8 ? 8 : 4;
+
 // Memory of a multiprocessor that one CTA may have, less what the kernel declares itself; and more
 // than half of it, so that no CTA of the next kernel comes beside one that has not ended.
-inline constexpr int kMaxStreamShared = 227 * 1024 - 11 * 1024;
+template <class Format>
+inline constexpr int kMaxStreamShared = 227 * 1024 -
+                                        static_cast<int>(sizeof(Partials<kRowsAtOnce<Format>>)) -
+                                        1024;
 inline constexpr int kMinStreamShared = 118 * 1024;
 inline constexpr int kMinRingStages = 2;
 
@@ -292,14 +300,14 @@ int staged_bytes(int rows, int inputs) {
 // The stages for which there is room beside x, up to what is worth while.
 template <class Format>
 int ring_stages(int rows, int inputs) {
-  const int room = kMaxStreamShared - staged_bytes<Format>(rows, inputs);
+  const int room = kMaxStreamShared<Format> - staged_bytes<Format>(rows, inputs);
   return std::min(Format::kRingStages, room / (kStreamWarps * Format::kStageBytes));
 }
 
 template <class Format, int kRows>
 void launch_stream(Stream stream, StreamParams params) {
   static const bool allowed = [] {
-    allow_shared_bytes(stream_matmul_kernel<Format, kRows>, kMaxStreamShared);
+    allow_shared_bytes(stream_matmul_kernel<Format, kRows>, kMaxStreamShared<Format>);
     return true;
   }();
   static_cast<void>(allowed);
@@ -315,17 +323,18 @@ void launch_stream(Stream stream, StreamParams params) {
          static_cast<size_t>(std::max(shared_bytes, kMinStreamShared)), params);
 }
 
-// Rows of x for which there is no room beside the ring go to a launch of their own.
+// Rows of x for which there is no room go to a launch of their own.
 template <template <int> class Format>
 void stream_format(Stream stream, const StreamParams& all) {
-  int most = all.rows;
-  while (most > 1 && ring_stages<Format<kMaxStreamRows>>(most, all.inputs) < kMinRingStages) --most;
+  constexpr int kAtOnce = kRowsAtOnce<Format<1>>;
+  int most = std::min(all.rows, kAtOnce);
+  while (most > 1 && ring_stages<Format<kAtOnce>>(most, all.inputs) < kMinRingStages) --most;
   for (int first = 0; first < all.rows; first += most) {
     const StreamParams part = rows_of(all, first, std::min(most, all.rows - first));
     if (part.rows == 1) {
       launch_stream<Format<1>, 1>(stream, part);
     } else {
-      launch_stream<Format<kMaxStreamRows>, kMaxStreamRows>(stream, part);
+      launch_stream<Format<kAtOnce>, kAtOnce>(stream, part);
     }
   }
 }

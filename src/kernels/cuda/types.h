@@ -12,8 +12,9 @@ namespace hachi::ops::cuda {
 
 using Stream = CUstream_st*;  // a cudaStream_t
 
-// Rows of activations up to which weights are streamed (stream_matmul.h); more go to gemm.h.
-inline constexpr int kMaxStreamRows = 4;
+// Rows of activations that stream_matmul() takes at most; it reads the weights once for every
+// eight, of kBF16 and kF8 for every four.
+inline constexpr int kMaxStreamRows = 32;
 
 // How a matrix [O,I] lies in memory.
 enum class Layout {
