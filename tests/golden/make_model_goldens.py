@@ -3,11 +3,16 @@
 
     pip install torch transformers safetensors
     tests/golden/make_model_goldens.py [NAME...]
+    tests/golden/make_model_goldens.py --wide FOLDER     models of real widths, 400 MB, into FOLDER
 
 Each folder is a Hugging Face model folder and holds besides:
-  prompt.json    {"prompt": [ids], "greedy": [64 ids that follow]}
+  prompt.json    {"prompt": [ids], "greedy": [64 ids that follow], "bf16_error": x, "e4m3_error": x}
   logits.f32     [len(prompt), vocab] float32, little endian: Transformers' logits in float32
+
+bf16_error is how far Transformers' own logits in bfloat16 are from those, and e4m3_error the same
+of FP8 models whose projections meet x in e4m3, a scale a row: |difference| / |logits|.
 """
+import copy
 import json
 import pathlib
 import shutil
@@ -116,6 +121,22 @@ MODELS = {
     }),
 }
 
+# For a GPU: random models of width 64 magnify what bf16 rounds away.
+WIDE = {
+    "qwen3-wide-bf16": (torch.bfloat16, 1, QWEN3 | {
+        "vocab_size": 4096, "hidden_size": 1024, "intermediate_size": 3072,
+        "num_hidden_layers": 8, "num_attention_heads": 16, "num_key_value_heads": 8,
+        "head_dim": 128, "rope_theta": 1000000.0, "rope_scaling": None,
+        "initializer_range": 0.02, "tie_word_embeddings": False,
+    }),
+    "llama-wide-bf16": (torch.bfloat16, 1, LLAMA | {
+        "vocab_size": 4096, "hidden_size": 2048, "intermediate_size": 5632,
+        "num_hidden_layers": 4, "num_attention_heads": 32, "num_key_value_heads": 4,
+        "rope_theta": 500000.0, "rope_scaling": None, "initializer_range": 0.02,
+        "tie_word_embeddings": False,
+    }),
+}
+
 
 def fp8(weight, block):
     """(e4m3 values, scales, the scale of each value): a scale for each block x block, 0 for one."""
@@ -155,12 +176,11 @@ def write_weights(folder, state, shards):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
-def make(name, dtype, shards, config):
-    folder = HERE / name
+def make(folder, dtype, shards, config):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(COMMON | config, indent=1) + "\n")
-    torch.manual_seed(len(name))
+    torch.manual_seed(len(folder.name))
     plain = AutoConfig.from_pretrained(folder)
     if hasattr(plain, "quantization_config"):
         del plain.quantization_config
@@ -178,12 +198,34 @@ def make(name, dtype, shards, config):
             state |= {key: tensor.contiguous() for key, tensor in tensors.items()}
             parameter.copy_(value)
     write_weights(folder, state, shards)
-    write_answers(folder, model)
+    write_answers(folder, model, dtype)
 
 
-def write_answers(folder, model):
+def e4m3_rows(_, inputs):
+    """For the input of a projection: as a GPU multiplies FP8 weights."""
+    scale = inputs[0].abs().amax(-1, keepdim=True) / 448
+    return ((inputs[0] / scale).to(torch.float8_e4m3fn).float() * scale,)
+
+
+def rounding_errors(model, prompt, logits, dtype):
+    """How far other roundings than float32's bring the logits."""
+    models = {"bf16_error": copy.deepcopy(model).bfloat16()}
+    if dtype == torch.float8_e4m3fn:
+        models["e4m3_error"] = rounded = copy.deepcopy(model)
+        for name, module in rounded.named_modules():
+            if name.endswith("_proj"):
+                module.register_forward_pre_hook(e4m3_rows)
+    errors = {}
+    for name, other in models.items():
+        with torch.no_grad():
+            difference = other(prompt).logits[0].float() - logits
+        errors[name] = float(f"{float(difference.norm() / logits.norm()):.3g}")
+    return errors
+
+
+def write_answers(folder, model, dtype):
     """prompt.json and logits.f32 of a model of float32 weights."""
-    prompt = torch.randint(3, COMMON["vocab_size"], (1, PROMPT_TOKENS))
+    prompt = torch.randint(3, model.config.vocab_size, (1, PROMPT_TOKENS))
     ids = prompt
     with torch.no_grad():
         logits = model(prompt).logits[0]
@@ -192,11 +234,16 @@ def write_answers(folder, model):
             ids = torch.cat([ids, model(ids).logits[:, -1].argmax(-1, keepdim=True)], dim=1)
     (folder / "logits.f32").write_bytes(logits.float().numpy().astype("<f4").tobytes())
     greedy = ids[0, PROMPT_TOKENS:].tolist()
+    errors = rounding_errors(model, prompt, logits, dtype)
     (folder / "prompt.json").write_text(
-        json.dumps({"prompt": prompt[0].tolist(), "greedy": greedy}) + "\n")
+        json.dumps({"prompt": prompt[0].tolist(), "greedy": greedy} | errors) + "\n")
     print(folder.name, "logits", float(logits.abs().max()), "greedy", len(set(greedy)), "distinct")
 
 
 if __name__ == "__main__":
-    for model_name in sys.argv[1:] or MODELS:
-        make(model_name, *MODELS[model_name])
+    if sys.argv[1:2] == ["--wide"]:
+        for model_name, parts in WIDE.items():
+            make(pathlib.Path(sys.argv[2]) / model_name, *parts)
+    else:
+        for model_name in sys.argv[1:] or MODELS:
+            make(HERE / model_name, *MODELS[model_name])

@@ -159,7 +159,7 @@ def make(name, packing, bits, group, has_zeros, kind, config):
             parameter.copy_(value)
     save_file({key: tensor.contiguous() for key, tensor in state.items()},
               folder / "model.safetensors", metadata={"format": "pt"})
-    write_answers(folder, model)
+    write_answers(folder, model, torch.float32)
 
 
 if __name__ == "__main__":

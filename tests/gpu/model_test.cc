@@ -1,6 +1,7 @@
 // Whole models on a GPU, against Transformers and against the processor.
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -56,25 +57,43 @@ class GpuModelTest : public testing::GpuTest {
     }
     return all;
   }
+
+  void compare(const std::string& name, testing::GoldenModel& golden, double most) {
+    place(*golden.model);
+    const bool f32 = name.ends_with("f32");
+    const auto made = runner(*golden.model, gpu_.get(), f32 ? DType::kF32 : DType::kBF16);
+    for (const size_t step : {golden.prompt.size(), size_t{1}, size_t{3}}) {
+      const double error = relative_error(logits(*made, golden.prompt, step), golden.logits);
+      EXPECT_LE(error, most) << step << " tokens a step";
+      printf("  %s, %zu tokens a step: %.2e\n", name.c_str(), step, error);
+    }
+  }
 };
 
 class GpuGolden : public GpuModelTest, public ::testing::WithParamInterface<const char*> {};
 
+// Models of width 64 magnify what bf16 rounds away: these may be a quarter farther off than
+// Transformers itself is with those roundings. The wide ones below must be closer.
 TEST_P(GpuGolden, LogitsAreThoseOfTransformers) {
   const std::string name = GetParam();
   testing::GoldenModel golden = testing::open_golden(name);
   ASSERT_TRUE(golden.model);
-  place(*golden.model);
-  const bool f32 = name.ends_with("f32");
-  const auto made = runner(*golden.model, gpu_.get(), f32 ? DType::kF32 : DType::kBF16);
-  for (const size_t step : {golden.prompt.size(), size_t{1}, size_t{3}}) {
-    const double error = relative_error(logits(*made, golden.prompt, step), golden.logits);
-    EXPECT_LE(error, f32 ? 1e-4 : 1e-2) << step << " tokens a step";
-    printf("  %s, %zu tokens a step: %.2e\n", name.c_str(), step, error);
-  }
+  const double rounded = 1.25 * std::max(golden.bf16_error, golden.e4m3_error);
+  compare(name, golden, name.ends_with("f32") ? 1e-4 : rounded);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GpuGolden, ::testing::ValuesIn(testing::kGoldenModels));
+
+// The folder that make_model_goldens.py --wide filled, as measure.py does.
+TEST_F(GpuModelTest, LogitsOfWideModelsAreThoseOfTransformers) {
+  const char* folder = std::getenv("HACHI_WIDE_GOLDENS");
+  if (folder == nullptr) GTEST_SKIP() << "skipped: HACHI_WIDE_GOLDENS does not name a folder";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    testing::GoldenModel golden = testing::open_golden(entry.path(), entry.path());
+    ASSERT_TRUE(golden.model);
+    compare(entry.path().filename(), golden, 1e-2);
+  }
+}
 
 class GpuTypes : public GpuModelTest, public ::testing::WithParamInterface<const char*> {};
 
@@ -95,9 +114,11 @@ TEST_P(GpuTypes, LogitsAreThoseOfTheProcessor) {
   const auto cpu = runner(*on_cpu, nullptr, DType::kF32);
   const auto gpu = runner(*on_gpu, gpu_.get(), DType::kBF16);
   const std::vector<float> expected = logits(*cpu, ids, 35);
+  // Products of many rows with FP8 weights take x in e4m3, whose fraction has 3 bits.
+  const double most = name.ends_with("f8_e4m3") ? 1e-1 : 4e-2;
   for (const size_t step : {size_t{1}, size_t{4}, size_t{35}}) {
     const double error = relative_error(logits(*gpu, ids, step), expected);
-    EXPECT_LE(error, 4e-2) << step << " tokens a step";
+    EXPECT_LE(error, step <= 4 ? 4e-2 : most) << step << " tokens a step";
     printf("  %s, %zu tokens a step: %.2e\n", name.c_str(), step, error);
   }
 }

@@ -24,6 +24,8 @@ struct GoldenModel {
   std::vector<int32_t> prompt;
   std::vector<int32_t> greedy;  // the 64 that follow
   std::vector<float> logits;    // [prompt, vocab] by Transformers, in float32
+  double bf16_error = 0;        // of Transformers' logits in bfloat16, relative to their length
+  double e4m3_error = 0;        // of FP8 models whose products take x in e4m3; 0: not known
 };
 
 // What one of the two Phi-3 with two lists was first made for, and the other was not.
@@ -66,9 +68,11 @@ inline GoldenModel open_golden(const std::string& name, const std::filesystem::p
   EXPECT_TRUE(model) << model.error().message;
   if (!model) return golden;
   golden.model = std::make_unique<model::Model>(*std::move(model));
-  const auto prompt = boost::json::parse(*read_file(folder / "prompt.json", 1 << 20));
+  const auto prompt = boost::json::parse(*read_file(folder / "prompt.json", 1 << 20)).as_object();
   golden.prompt = ids_of(prompt.at("prompt"));
   golden.greedy = ids_of(prompt.at("greedy"));
+  if (const auto* error = prompt.if_contains("bf16_error")) golden.bf16_error = error->as_double();
+  if (const auto* error = prompt.if_contains("e4m3_error")) golden.e4m3_error = error->as_double();
   const std::string bytes = *read_file(folder / "logits.f32", 1 << 20);
   golden.logits.resize(bytes.size() / sizeof(float));
   std::memcpy(golden.logits.data(), bytes.data(), bytes.size());

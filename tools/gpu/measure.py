@@ -6,10 +6,12 @@
 
 Runs in the folder that pack.sh made: the tests (with --sanitize below that tool of
 compute-sanitizer), then `hachi bench` for each type of weights, and prints one table. What each run
-printed is kept in --out.
+printed is kept in --out. If this Python has torch, Transformers and safetensors, the tests get
+models of real widths with their logits too.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import pathlib
@@ -32,6 +34,17 @@ def run(out, name, *command, timeout=500):
     if done.returncode != 0:
         print(f"{name} ended with {done.returncode}:\n{text[-3000:]}")
     return done.returncode, text
+
+
+def make_wide_goldens(out):
+    """Two models of some 100 million weights, and what Transformers says of them."""
+    missing = [name for name in ("torch", "transformers", "safetensors") if not importlib.util.find_spec(name)]
+    if missing:
+        return print(f"no models of real widths: this Python has no {', '.join(missing)}")
+    folder = out / "wide"
+    code, _ = run(out, "wide", sys.executable, "tests/golden/make_model_goldens.py", "--wide", str(folder))
+    if code == 0:
+        ENVIRONMENT["HACHI_WIDE_GOLDENS"] = str(folder)
 
 
 def bench(out, shape, kind, arguments):
@@ -67,6 +80,8 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     failed = False
     if options.only != "bench":
+        if not options.sanitize:
+            make_wide_goldens(options.out)
         tool = ["compute-sanitizer", "--tool", options.sanitize, "--error-exitcode", "1"]
         code, text = run(options.out, "tests", *(tool if options.sanitize else []), "./gpu_test",
                          f"--gtest_filter={options.filter}")

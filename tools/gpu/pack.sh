@@ -19,5 +19,6 @@ for program in "${programs[@]}"; do
     while read -r library; do cp -L "$library" "$folder/lib/"; done
 done
 cp -r "$here/../../tests/golden/models" "$folder/tests/golden/"
+cp "$here/../../tests/golden/make_model_goldens.py" "$folder/tests/golden/"
 cp "$here/measure.py" "$folder/"
 du -sh "$folder"
