@@ -36,6 +36,7 @@ struct BenchOptions {
   std::vector<int64_t> batches = {1};
   int repetitions = 5;
   std::string kv_type = "f16";
+  bool stages = false;
   bool json = false;
   bool quiet = false;
   DeviceOptions device;
@@ -128,7 +129,8 @@ bool measure(BenchRunner& runner, const BenchOptions& options, int threads, Benc
     if (!seconds) return false;
     row.seconds.push_back(*seconds);
   }
-  return true;
+  if (options.stages) row.stages = runner.stages(task, InterruptGuard::requested);
+  return !options.stages || row.stages;
 }
 
 Result<void> run_groups(BenchRunner& runner, ops::Gpu* gpu, const BenchOptions& options,
@@ -146,7 +148,7 @@ Result<void> run_groups(BenchRunner& runner, ops::Gpu* gpu, const BenchOptions& 
     }
     reset_peak_memory();
     for (const BenchTask& task : tasks) {
-      BenchRow row{task, work_of(report, task), {}};
+      BenchRow row{task, work_of(report, task), {}, {}};
       const bool whole = measure(runner, options, threads, row);
       if (!row.seconds.empty()) group.rows.push_back(std::move(row));
       if (!whole) return fail(Code::kCancelled, "interrupted");
@@ -219,6 +221,8 @@ void add_options(CLI::App& app, BenchOptions& options) {
       ->capture_default_str();
   add_kv_type_option(app, options.kv_type);
   add_device_options(app, options.device);
+  app.add_flag("--stages", options.stages,
+               "Also milliseconds of a step, or a prompt, by stage, in a run that does not count");
   app.add_flag("--json", options.json, "As one JSON object");
   app.add_flag("--quiet,-q", options.quiet, "No progress");
 }

@@ -98,6 +98,29 @@ boost::json::object limits_json(const BenchGroup& group) {
           {"float32", rate_json(group.limits.float32)}};
 }
 
+// Of one step, or of a whole prefill.
+double stage_milliseconds(const BenchRow& row, size_t stage) {
+  const bool prefill = row.task.kind == BenchTask::Kind::kPrefill;
+  const auto steps = static_cast<double>(prefill ? 1 : row.task.tokens);
+  return (*row.stages)[stage] / steps * 1e3;
+}
+
+std::string stage_line(const BenchRow& row) {
+  std::string line = "  ms:";
+  for (size_t i = 0; i < ops::kNumStages; ++i) {
+    line += fmt::format(" {} {:.3f}", ops::kStageNames[i], stage_milliseconds(row, i));
+  }
+  return line;
+}
+
+boost::json::object stages_json(const BenchRow& row) {
+  boost::json::object stages;
+  for (size_t i = 0; row.stages && i < ops::kNumStages; ++i) {
+    stages[ops::kStageNames[i]] = stage_milliseconds(row, i);
+  }
+  return stages;
+}
+
 boost::json::object row_json(const BenchReport& report, const BenchGroup& group,
                              const BenchRow& row) {
   const Summary rates = summarize(row);
@@ -109,6 +132,7 @@ boost::json::object row_json(const BenchReport& report, const BenchGroup& group,
           {"tokens_per_second", rates.median},
           {"low", rates.low},
           {"high", rates.high},
+          {"stage_milliseconds", stages_json(row)},
           {"bytes", row.work.bytes},
           {"operations", row.work.operations},
           {"share_of_read", share(row.work.bytes, row, read_limit(group))},
@@ -154,6 +178,7 @@ void print_table(const BenchReport& report) {
                  percent(share(row.work.bytes, row, read_limit(group))),
                  scaled(row.work.operations / seconds, 1e9),
                  percent(share(row.work.operations, row, arithmetic(report, group).best)));
+      if (row.stages) fmt::print("{}\n", stage_line(row));
     }
   }
   fmt::print("\npeak memory {}", human_bytes(report.peak_bytes));

@@ -21,7 +21,8 @@ struct BenchWork {
 struct BenchRow {
   BenchTask task;
   BenchWork work;
-  std::vector<double> seconds;  // of each repetition; empty if it was interrupted
+  std::vector<double> seconds;                // of each repetition; empty if it was interrupted
+  std::optional<BenchRunner::Stages> stages;  // of a repetition of its own, if asked for
 
   double tokens_per_second(double seconds_of_run) const;
 };

@@ -150,6 +150,19 @@ std::optional<double> BenchRunner::run(const BenchTask& task,
   return watch.seconds();
 }
 
+std::optional<BenchRunner::Stages> BenchRunner::stages(const BenchTask& task,
+                                                       const std::function<bool()>& should_stop) {
+  if (!fill_to(task.depth, task.sequences, should_stop)) return std::nullopt;
+  ops::Context& ctx = runner_->context();
+  ops::StageTimes times;
+  ctx.stages = &times;
+  times.begin(ctx);
+  const bool whole = run(task, should_stop).has_value();
+  const Stages seconds = times.end(ctx);
+  ctx.stages = nullptr;
+  return whole ? std::optional(seconds) : std::nullopt;
+}
+
 void BenchRunner::first_token() { step(0, 1); }
 
 }  // namespace hachi::cli

@@ -2,6 +2,7 @@
 // once, on a cache that holds any number of tokens.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "core/buffer.h"
 #include "core/result.h"
 #include "engine/model_runner.h"
+#include "kernels/stages.h"
 #include "model/model.h"
 
 namespace hachi::cli {
@@ -39,6 +41,10 @@ class BenchRunner {
   // Before the clock runs the cache is filled up to the task's depth: on processors with random
   // keys and values, as how long attention takes does not depend on what they are.
   std::optional<double> run(const BenchTask& task, const std::function<bool()>& should_stop);
+
+  // Where the time of run() goes, in seconds of all its steps.
+  using Stages = std::array<double, ops::kNumStages>;
+  std::optional<Stages> stages(const BenchTask& task, const std::function<bool()>& should_stop);
 
   // Runs one token on an empty cache and its logits.
   void first_token();

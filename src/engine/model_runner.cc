@@ -76,7 +76,8 @@ void ModelRunner::forward(const ops::BatchView& batch) {
   const auto count = static_cast<int64_t>(batch.ids.size());
   CHECK(count <= max_tokens_);
   ops::begin_step(ctx_, batch);
-  ops::replay(ctx_, {this, replay_shape(batch)},
+  const uint64_t shape = ctx_.stages == nullptr ? replay_shape(batch) : 0;
+  ops::replay(ctx_, {this, shape},
               [&] { model_->forward(ctx_, batch, cache_, activations_.first(count)); });
 }
 

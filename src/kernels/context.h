@@ -29,6 +29,7 @@
 namespace hachi::ops {
 
 class Gpu;
+class StageTimes;
 
 enum class Device {
   kRef,  // plain loops in double precision, one thread: the specification that others are held to
@@ -43,6 +44,7 @@ struct Context {
   CpuFeatures features = cpu_features();  // tests turn some off
   Workspace workspace;                    // of kCpu
   Gpu* gpu = nullptr;                     // of kCuda; not owned
+  StageTimes* stages = nullptr;           // of who measures (stages.h); not owned
 };
 
 // A matrix [O,I] in the types of checkpoints; y = x W^T. FP8 keeps its scales apart: the value of

@@ -76,6 +76,11 @@ class Gpu {
   // Takes a second and 3 GB of its memory; fails with kLimit without that.
   virtual Result<GpuLimits> measure_limits() = 0;
 
+  // For stages.h: seconds from each mark to the next one.
+  virtual void begin_marks() = 0;
+  virtual void mark() = 0;
+  virtual std::vector<double> end_marks() = 0;
+
   // For step.h.
   virtual void begin_step(const BatchView& batch) = 0;
   virtual void replay(const ReplayKey& key, const std::function<void()>& work) = 0;

@@ -22,6 +22,7 @@
 #include "kernels/fused.h"
 #include "kernels/matmul.h"
 #include "kernels/rms_norm.h"
+#include "kernels/stages.h"
 
 namespace hachi::model {
 namespace {
@@ -56,6 +57,7 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, size_t index,
   // Attention block: x += Wo . Attend(RoPE(QKNorm(Wqkv . RMSNorm(x))))
   ops::norm_matmul(ctx, {{q, &w.query}, {k, &w.key}, {v, &w.value}}, a.x, w.attention_norm,
                    config.norm_eps, a.normed);  // (1) (2) [T,(H+2G)*D]
+  ops::mark(ctx, ops::Stage::kQkv);
   show(LayerInput::kAttention, a.normed);
   ops::attend(ctx,  // (3) over D, (4), (5) before (6) [T,H*D]
               {.y = a.attended,
@@ -72,9 +74,11 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, size_t index,
                .window = window,
                .next = {.w = &w.out}},
               batch);
+  ops::mark(ctx, ops::Stage::kAttention);
   show(LayerInput::kOut, a.attended);
   add_to_stream(ctx, config, a, a.attended, w.out, w.attention_post_norm,
                 {w.ffn_norm, &w.gate});  // (7) [T,C]
+  ops::mark(ctx, ops::Stage::kOut);
 
   // Feed-forward block: x += Wdown . Gated(Wgate_up . RMSNorm(x))
   ops::norm_gated_matmul(
@@ -89,9 +93,11 @@ void layer_forward(ops::Context& ctx, const ModelConfig& config, size_t index,
        .up = &w.up,
        .activation = config.activation == Activation::kGelu ? ops::Gate::kGelu : ops::Gate::kSilu,
        .next = {.w = &w.down}});
+  ops::mark(ctx, ops::Stage::kGateUp);
   show(LayerInput::kFfn, a.normed);
   show(LayerInput::kDown, a.hidden);
   add_to_stream(ctx, config, a, a.hidden, w.down, w.ffn_post_norm, next);  //     [T,C]
+  ops::mark(ctx, ops::Stage::kDown);
 }
 
 }  // namespace hachi::model

@@ -4,6 +4,7 @@
 #include "kernels/fused.h"
 #include "kernels/place.h"
 #include "kernels/rms_norm.h"
+#include "kernels/stages.h"
 #include "model/repack.h"
 
 namespace hachi::model {
@@ -48,6 +49,7 @@ void Model::forward(ops::Context& ctx, const ops::BatchView& batch, const KvCach
                     const Activations& a) const {
   ops::embed(ctx, a.x, batch.ids, weights_.embedding, config_.embedding_scale);
   rotations_.compute(ctx, batch.positions, a);
+  ops::mark(ctx, ops::Stage::kEmbed);
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
     const bool last = i + 1 == weights_.layers.size();
     const ops::Reader next =
@@ -64,6 +66,7 @@ void Model::hidden(ops::Context& ctx, Tensor normed, ConstTensor x) const {
 void Model::logits(ops::Context& ctx, Tensor logits, ConstTensor x, Tensor normed) const {
   ops::norm_matmul(ctx, {{logits, &weights_.head}}, x, weights_.final_norm, config_.norm_eps,
                    normed);
+  ops::mark(ctx, ops::Stage::kHead);
 }
 
 }  // namespace hachi::model

@@ -38,6 +38,22 @@ TEST(BenchRunner, RunsTasksInAnyOrder) {
   }
 }
 
+TEST(BenchRunner, TellsStagesThatFillTheTime) {
+  const model::Model model = tiny_model();
+  auto runner = BenchRunner::create(model, nullptr, 1, 100, DType::kF16);
+  ASSERT_TRUE(runner) << runner.error().message;
+  ASSERT_TRUE(runner->set_threads(1, false));
+  const Stopwatch watch;
+  const auto stages = runner->stages({Kind::kDecode, 3, 40, 1}, kNever);
+  ASSERT_TRUE(stages);
+  double sum = 0;
+  for (const double seconds : *stages) {
+    EXPECT_GT(seconds, 0);
+    sum += seconds;
+  }
+  EXPECT_LT(sum, watch.seconds());
+}
+
 TEST(BenchRunner, StopsBetweenSteps) {
   const model::Model model = tiny_model();
   auto runner = BenchRunner::create(model, nullptr, 1, 400, DType::kF32);

@@ -134,9 +134,14 @@ class ProgramTest(ProgramCase):
     def test_bench_without_a_file(self):
         report = json.loads(self.run_program(
             "bench", "synthetic:tiny:q4_k_m", "-p", 8, "-n", 2, "-r", 1, "--kv-type", "q8_0",
-            "--json"))
+            "--stages", "--json"))
         self.assertEqual((report["arithmetic"], report["kv"]), ("int8", "Q8_0"))
-        self.assertEqual(len(report["groups"][0]["rows"]), 2)
+        rows = report["groups"][0]["rows"]
+        self.assertEqual(len(rows), 2)
+        for row in rows:
+            self.assertEqual(list(row["stage_milliseconds"]),
+                             ["embed", "q,k,v", "attention", "out", "gate,up", "down", "head"])
+            self.assertTrue(all(value > 0 for value in row["stage_milliseconds"].values()))
 
     def test_an_interrupted_bench_prints_what_there_is(self):
         process = subprocess.Popen(

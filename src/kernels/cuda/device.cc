@@ -284,6 +284,27 @@ void Device::drop_graphs() {
   graphs_.clear();
 }
 
+void Device::begin_marks() {
+  num_marks_ = 0;
+  mark();
+}
+
+void Device::mark() {
+  if (num_marks_ == marks_.size()) HACHI_CUDA(cudaEventCreate(&marks_.emplace_back()));
+  HACHI_CUDA(cudaEventRecord(marks_[num_marks_++], stream_));
+}
+
+std::vector<double> Device::end_marks() {
+  wait();
+  std::vector<double> seconds;
+  for (size_t i = 1; i < num_marks_; ++i) {
+    float milliseconds = 0;
+    HACHI_CUDA(cudaEventElapsedTime(&milliseconds, marks_[i - 1], marks_[i]));
+    seconds.push_back(static_cast<double>(milliseconds) / 1000);
+  }
+  return seconds;
+}
+
 std::optional<Operand> Device::staged(const void* source, const float* norm, int64_t rows,
                                       OperandType type) const {
   for (const Staged& slot : slots_) {

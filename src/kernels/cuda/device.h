@@ -53,6 +53,9 @@ class Device final : public Gpu {
   void replay(const ReplayKey& key, const std::function<void()>& work) override;
   void forget(const void* owner) override;
   Result<GpuLimits> measure_limits() override;
+  void begin_marks() override;
+  void mark() override;
+  std::vector<double> end_marks() override;
 
   Stream stream() const { return stream_; }
   GemmLibrary& gemm() { return *gemm_; }
@@ -142,6 +145,8 @@ class Device final : public Gpu {
   std::array<Pinned, kPinned> pinned_;
   size_t next_pinned_ = 0;
   std::vector<Graph> graphs_;
+  std::vector<cudaEvent_t> marks_;  // only grow
+  size_t num_marks_ = 0;
   std::map<std::vector<float>, std::byte*> constants_;
 };
 
