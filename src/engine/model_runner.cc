@@ -67,8 +67,15 @@ Result<void> ModelRunner::allocate(const RunnerOptions& options) {
   }
   logits_ = Tensor(at, DType::kF32, {options.max_rows, config.vocab_size});
   if (ctx_.gpu == nullptr) return {};
-  TRY(host_memory_, Buffer::allocate(std::max(vocab, hidden) * rows * sizeof(float)));
+  const uint64_t widest = std::max(vocab, hidden) * rows * sizeof(float);
+  TRY(host_memory_, Buffer::allocate(widest + rows * sizeof(int32_t)));
   pinned_ = ctx_.gpu->pin(host_memory_.data(), host_memory_.bytes());
+  if (!draws()) return {};
+  TRY(draw_memory_,
+      ops::Memory::allocate(ctx_, ops::draw_bytes(options.max_rows, config.vocab_size)));
+  drawn_ = {reinterpret_cast<int32_t*>(host_memory_.data() + widest), rows};
+  asked_.reserve(rows);
+  tokens_.resize(rows);
   return {};
 }
 
@@ -94,11 +101,40 @@ ConstTensor ModelRunner::on_host(ConstTensor x) {
   return ops::on_host(ctx_, x, host);
 }
 
-ConstTensor ModelRunner::logits(std::span<const int64_t> rows) {
+Tensor ModelRunner::run_head(std::span<const int64_t> rows) {
   const auto count = static_cast<int64_t>(rows.size());
   const Tensor logits = logits_.rows(0, count);
   model_->logits(ctx_, logits, gather(rows), normed_.rows(0, count));
-  return on_host(logits);
+  return logits;
+}
+
+ConstTensor ModelRunner::logits(std::span<const int64_t> rows) { return on_host(run_head(rows)); }
+
+bool ModelRunner::draws() const {
+  return ctx_.gpu != nullptr && vocab_size() <= ops::kMaxDrawVocab;
+}
+
+StepModel::Drawn ModelRunner::draw(std::span<const int64_t> rows,
+                                   std::span<const std::optional<ops::DrawRow>> how) {
+  if (!draws()) return {{}, logits(rows)};
+  const Tensor logits = run_head(rows);
+  asked_.clear();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (!how[i]) continue;
+    asked_.push_back(*how[i]);
+    asked_.back().row = static_cast<int64_t>(i);
+  }
+  const std::span<int32_t> drawn = drawn_.first(asked_.size());
+  ops::draw(ctx_, drawn, logits, asked_, draw_memory_.data());
+  for (size_t i = 0; i < asked_.size(); ++i) {
+    tokens_[static_cast<size_t>(asked_[i].row)] = drawn[i];
+  }
+  const Tensor host(host_memory_.data(), DType::kF32, {logits.size(0), logits.size(1)});
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    if (!how[i]) ops::on_host(ctx_, logits.rows(row, 1), host.rows(row, 1));
+  }
+  return {std::span(tokens_).first(rows.size()), host};
 }
 
 ConstTensor ModelRunner::hidden(std::span<const int64_t> rows) {

@@ -140,7 +140,8 @@ class ProgramTest(ProgramCase):
         self.assertEqual(len(rows), 2)
         for row in rows:
             self.assertEqual(list(row["stage_milliseconds"]),
-                             ["embed", "q,k,v", "attention", "out", "gate,up", "down", "head"])
+                             ["embed", "q,k,v", "attention", "out", "gate,up", "down", "head",
+                              "draw"])
             self.assertTrue(all(value > 0 for value in row["stage_milliseconds"].values()))
 
     def test_an_interrupted_bench_prints_what_there_is(self):

@@ -63,6 +63,7 @@ int32_t draw_one(const float* logits, size_t vocab_size, const DrawRow& how) {
     if (!is_allowed(how.mask, token)) continue;
     line.push_back({scores[token], 0, static_cast<int32_t>(token)});
   }
+  if (line.empty()) return 0;
   const auto by_logit = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
