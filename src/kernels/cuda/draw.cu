@@ -1,6 +1,7 @@
 // One cluster of blocks a row. Each block keeps its part of the row in shared memory, so the logits
 // are read once; the passes over it, and what the blocks tell each other between them, are
 // draw_line.cuh.
+#include <cfloat>
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/draw.h"
@@ -16,7 +17,9 @@ using line::ByLogit;
 using line::ByWeight;
 using line::kAll;
 using line::kBlocks;
+using line::kStride;
 using line::kThreads;
+using line::kVector;
 using line::kWarp;
 using line::kWarps;
 using line::Row;
@@ -24,31 +27,79 @@ using line::Shared;
 
 // Tokens of a warp: a part of the vocabulary that ends with a word of the mask.
 constexpr int chunk_of(int64_t vocab_size) {
-  constexpr int64_t kTokens = int64_t{kBlocks} * kWarps * kWarp;
-  return static_cast<int>((vocab_size + kTokens - 1) / kTokens * kWarp);
+  constexpr int64_t kTokens = int64_t{kBlocks} * kWarps * kStride;
+  return static_cast<int>((vocab_size + kTokens - 1) / kTokens * kStride);
 }
 
 constexpr int shared_bytes(int64_t vocab_size) {
   return static_cast<int>(sizeof(Shared) + sizeof(float) * kWarps * chunk_of(vocab_size));
 }
 
-// The warp's logits; NaN stands for tokens that may not be drawn.
-__device__ void load(const Row& row, const DrawParams& how, const float* logits, int vocab_size,
-                     const uint32_t* words) {
-  float* mine = row.own();
-#pragma unroll 8
-  for (int j = row.lane; j < row.chunk; j += kWarp) {
-    const int token = row.first + j;
-    float logit = token < vocab_size ? logits[token] : 0;
-    if (isnan(logit)) logit = -INFINITY;
-    bool is_allowed = token < vocab_size;
-    if (how.mask_words > 0) {
-      const int word = token / kWarp;
-      is_allowed =
-          is_allowed && word < how.mask_words && (words[how.mask_at + word] >> row.lane & 1) != 0;
-    }
-    mine[j] = is_allowed ? logit : ByLogit::none();
+// The logits of a row; `wide` if four that follow each other lie on 16 bytes.
+struct Logits {
+  const float* data;
+  int vocab_size;
+  bool wide;
+};
+
+__device__ __forceinline__ void load_vector(const Logits& logits, int token,
+                                            float (&parts)[kVector]) {
+  if (logits.wide && token < logits.vocab_size) {
+    const float4 vector = *reinterpret_cast<const float4*>(logits.data + token);
+    parts[0] = vector.x;
+    parts[1] = vector.y;
+    parts[2] = vector.z;
+    parts[3] = vector.w;
+    return;
   }
+#pragma unroll
+  for (int k = 0; k < kVector; ++k) {
+    parts[k] = token + k < logits.vocab_size ? logits.data[token + k] : 0;
+  }
+}
+
+// The greatest of a thread's tokens that may be drawn, the first of equals.
+struct Greatest {
+  float logit = -INFINITY;
+  int token = 0;
+
+  __device__ __forceinline__ void add(float other, int other_token) {
+    if (!(other > logit)) return;
+    logit = other;
+    token = other_token;
+  }
+  // Bits that grow with the logit and then fall with the token; 0: none.
+  __device__ __forceinline__ uint64_t bits() const {
+    if (!ByLogit::has(logit)) return 0;
+    return uint64_t{line::ordered(logit)} << 32 | ~static_cast<uint32_t>(token);
+  }
+};
+
+// Reads the warp's logits. Here and from here on -infinity stands for tokens that may not be drawn,
+// and the lowest number for NaN and -infinity.
+__device__ __forceinline__ Greatest load(const Row& row, const DrawParams& how,
+                                         const Logits& logits, const uint32_t* words) {
+  Greatest greatest;
+  float* mine = row.values + row.warp * row.chunk;
+#pragma unroll 5
+  for (int j = row.lane * kVector; j < row.chunk; j += kStride) {
+    const int token = row.first + j;
+    float parts[kVector];
+    load_vector(logits, token, parts);
+    uint32_t allowed = 0xf;
+    if (how.mask_words > 0) {
+      const int word = token / 32;
+      allowed = word < how.mask_words ? words[how.mask_at + word] >> (token % 32) : 0;
+    }
+#pragma unroll
+    for (int k = 0; k < kVector; ++k) {
+      const bool is_allowed = (allowed >> k & 1) != 0 && token + k < logits.vocab_size;
+      parts[k] = is_allowed ? fmaxf(parts[k], -FLT_MAX) : ByLogit::none();
+      greatest.add(parts[k], token + k);
+    }
+    *reinterpret_cast<float4*>(mine + j) = make_float4(parts[0], parts[1], parts[2], parts[3]);
+  }
+  return greatest;
 }
 
 // Changes the block's logits of `count` tokens, each `width` words after the one before.
@@ -61,13 +112,13 @@ __device__ void edit(const Row& row, const uint32_t* words, int count, int width
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
     const int at = static_cast<int>(words[i * width]) - first;
     if (at < 0 || at >= kWarps * row.chunk || !ByLogit::has(row.values[at])) continue;
-    row.values[at] = change(row.values[at], words[i * width + width - 1]);
+    row.values[at] = fmaxf(change(row.values[at], words[i * width + width - 1]), -FLT_MAX);
   }
   __syncthreads();
 }
 
 // Each rounding as the processor's.
-__device__ void edit_all(const Row& row, const DrawParams& how, const uint32_t* words) {
+__device__ Greatest edit_all(const Row& row, const DrawParams& how, const uint32_t* words) {
   const uint32_t* edits = words + how.edits_at;
   edit(row, edits, how.num_seen, 2, [&](float logit, uint32_t times) {
     logit = logit > 0 ? __fdiv_rn(logit, how.repetition) : __fmul_rn(logit, how.repetition);
@@ -79,18 +130,24 @@ __device__ void edit_all(const Row& row, const DrawParams& how, const uint32_t* 
   edit(row, edits, how.num_biases, 2,
        [](float logit, uint32_t bias) { return __fadd_rn(logit, __uint_as_float(bias)); });
   edits += 2 * how.num_biases;
-  edit(row, edits, how.num_banned, 1, [](float, uint32_t) { return -INFINITY; });
+  edit(row, edits, how.num_banned, 1, [](float, uint32_t) { return -FLT_MAX; });
+  Greatest greatest;
+  row.each([&](const float(&parts)[kVector], int token) {
+    for (int k = 0; k < kVector; ++k) greatest.add(parts[k], token + k);
+    return false;
+  });
+  return greatest;
 }
 
-// exp((logit - best) * scale), rounded from 12 digits, so that it differs from the processor's
-// about once in ten thousand; then down to a multiple of 2^-45.
-__device__ __forceinline__ float weight_of(float logit, float best, float scale) {
+// e^x for x <= 0, rounded from 12 digits, so that it differs from the processor's about once in ten
+// thousand; where it is small, from 7. Then down to a multiple of 2^-45.
+__device__ __forceinline__ float weight_of(float x) {
+  constexpr float kSmall = -17;
   constexpr float kLeast = -32;  // e^-32 < 2^-46
-  constexpr float kExact = 0x1p-22f;
   constexpr float kUnits = 0x1p45f;
-  if (logit == best) return 1;
-  const float x = __fmul_rn(__fsub_rn(logit, best), scale);
   if (!(x > kLeast)) return 0;
+  // Numbers from 2^23 units on are multiples of a unit already.
+  if (x < kSmall) return truncf(expf(x) * kUnits) / kUnits;
   const double n = rint(static_cast<double>(x) * 1.4426950408889634);
   const double r = fma(n, -0.6931471805599453, static_cast<double>(x));
   double sum = 1.0 / 362880;
@@ -100,104 +157,125 @@ __device__ __forceinline__ float weight_of(float logit, float best, float scale)
   for (const double term : kTerms) sum = fma(sum, r, term);
   const auto weight =
       static_cast<float>(sum * __hiloint2double((static_cast<int>(n) + 1023) << 20, 0));
-  if (weight >= kExact) return weight;
-  return static_cast<float>(static_cast<uint32_t>(weight * kUnits)) / kUnits;
+  return truncf(weight * kUnits) / kUnits;
 }
 
 // The place in a line of this mass that a number in [0, 1] names.
 __device__ __forceinline__ uint64_t place_of(double share, uint64_t mass) {
-  const double place = __dmul_rn(share, __ull2double_rn(mass));
-  const uint64_t floor = __double2ull_rd(place);
-  return floor < mass ? floor : mass - 1;
+  const uint64_t place = __double2ull_rd(__dmul_rn(share, __ull2double_rn(mass)));
+  return place < mass ? place : mass - 1;
 }
 
-// Makes weights of the warp's logits, and gives this thread's mass.
-__device__ uint64_t weigh(const Row& row, const DrawParams& how, float best) {
-  float* mine = row.own();
-  const float least = how.top_p < 1 ? 0 : how.min_p;
-  uint64_t mass = 0;
-  for (int j = row.lane; j < row.chunk; j += kWarp) {
-    const float weight = ByLogit::has(mine[j]) ? weight_of(mine[j], best, how.scale) : 0;
-    mine[j] = weight < least ? 0 : weight;
-    mass += ByWeight::mass(mine[j]);
-  }
-  return mass;
-}
-
-// Keeps the nucleus and of it what is not below min_p; gives this thread's mass.
-__device__ uint64_t keep_top_p(Row& row, const DrawParams& how, uint64_t all) {
-  const double wanted = ceil(__dmul_rn(how.top_p, __ull2double_rn(all)));
-  const uint64_t place = wanted <= 1 ? 0 : __double2ull_rd(wanted) - 1;
-  const line::Found last = row.find<ByWeight>(place < all ? place : all - 1);
-  const uint64_t each =
-      ByWeight::mass(__uint_as_float((last.key >> 1) + (ByWeight::kLeastExponent << 23)));
-  row.cut<ByWeight>(last.key, last.rest / each);
-  float* mine = row.own();
-  uint64_t mass = 0;
-  for (int j = row.lane; j < row.chunk; j += kWarp) {
-    if (mine[j] < how.min_p) mine[j] = 0;
-    mass += ByWeight::mass(mine[j]);
-  }
-  return mass;
+// Makes weights of the warp's logits: visit(weight) of each.
+template <class Visit>
+__device__ __forceinline__ void weigh(const Row& row, float best, float scale, float least,
+                                      const Visit& visit) {
+  row.each([&](float(&parts)[kVector], int) {
+#pragma unroll
+    for (float& part : parts) {
+      const float x = __fmul_rn(__fsub_rn(part, best), scale);
+      part = part == best ? 1 : weight_of(x);
+      if (part < least) part = 0;
+      visit(part);
+    }
+    return true;
+  });
 }
 
 // The token at `place` of the line by ids.
 __device__ void draw_by_id(const Row& row, const line::Sums& sums, uint64_t place, int32_t* token) {
   if (place < sums.before || place >= sums.before + sums.own) return;
-  const float* mine = row.own();
   uint64_t before = sums.before;
-  for (int j = row.lane; j < row.chunk; j += kWarp) {
-    const uint64_t until = before + line::warp_running_sum(ByWeight::mass(mine[j]), row.lane);
+  bool is_done = false;
+  row.each([&](const float(&parts)[kVector], int first) {
+    if (is_done) return false;
+    uint64_t own = 0;
+    for (const float part : parts) own += ByWeight::mass(part);
+    const uint64_t until = before + line::warp_running_sum(own, row.lane);
     const uint32_t beyond = __ballot_sync(kAll, until > place);
-    if (beyond != 0) {
-      if (row.lane == __ffs(static_cast<int>(beyond)) - 1) *token = row.first + j;
-      return;
+    if (beyond != 0 && row.lane == __ffs(static_cast<int>(beyond)) - 1) {
+      uint64_t at = until - own;
+      int k = 0;
+      while (k < kVector - 1 && at + ByWeight::mass(parts[k]) <= place) {
+        at += ByWeight::mass(parts[k++]);
+      }
+      *token = first + k;
     }
+    is_done = beyond != 0;
     before = __shfl_sync(kAll, until, kWarp - 1);
-  }
+    return false;
+  });
 }
 
-// The token at `place` of the line by weights.
-__device__ void draw_by_weight(Row& row, uint64_t place, int32_t* token) {
-  const line::Found found = row.find<ByWeight>(place);
-  const uint64_t each =
-      ByWeight::mass(__uint_as_float((found.key >> 1) + (ByWeight::kLeastExponent << 23)));
-  const uint64_t wanted = found.rest / each;
-  row.each_of_key<ByWeight>(found.key, [&](float, int id, bool is_equal, uint64_t ordinal) {
+// The mass of the fewest first tokens of the line by weights that have top_p of it.
+__device__ uint64_t nucleus(Row& row, double top_p, uint64_t all) {
+  const double wanted = ceil(__dmul_rn(top_p, __ull2double_rn(all)));
+  uint64_t place = wanted <= 1 ? 0 : __double2ull_rd(wanted) - 1;
+  place = place < all ? place : all - 1;
+  const line::Found last = row.find<ByWeight>(place, row.shared->tops);
+  const uint64_t each = ByWeight::mass_of_key(last.key);
+  return place - last.rest + (last.rest / each + 1) * each;
+}
+
+// From the line by weights, of which only so many first tokens are kept.
+__device__ void draw_by_weight(Row& row, const DrawParams& how, float best, int32_t* token) {
+  line::DigitCounter counter(*row.shared, row.lane);
+  weigh(row, best, how.scale, 0, [&](float weight) {
+    if (!ByWeight::has(weight)) return;
+    counter.add(ByWeight::key(weight) >> ByWeight::kTopShift, ByWeight::units(weight));
+  });
+  counter.flush();
+  row.add_up_digits<ByWeight>(0, ByWeight::kTopShift, row.shared->tops);
+  const uint64_t* tops = row.shared->tops;
+  const uint64_t all = line::warp_sum(tops[row.lane] + tops[row.lane + kWarp]);
+  uint64_t kept = nucleus(row, how.top_p, all);
+  if (how.min_p > 0) {
+    uint64_t mass = 0;
+    row.each([&](const float(&parts)[kVector], int) {
+      for (const float part : parts) mass += part < how.min_p ? 0 : ByWeight::mass(part);
+      return false;
+    });
+    mass = row.sums(mass).all;
+    kept = mass < kept ? mass : kept;
+  }
+  const line::Found found = row.find<ByWeight>(place_of(how.uniform, kept), tops);
+  const uint64_t wanted = found.rest / ByWeight::mass_of_key(found.key);
+  row.each_of_key<ByWeight>(found.key, [&](float, int id, bool is_equal, uint32_t ordinal) {
     if (is_equal && ordinal == wanted) *token = id;
   });
 }
 
-__device__ void draw_token(Row& row, const DrawParams& how, int vocab_size, int32_t* token) {
-  uint64_t greatest = 0;
-  const float* mine = row.own();
-  for (int j = row.lane; j < row.chunk; j += kWarp) {
-    if (!ByLogit::has(mine[j])) continue;
-    const uint64_t high = line::ordered(mine[j]);
-    const uint64_t both = high << 32 | ~static_cast<uint32_t>(row.first + j);
-    greatest = both > greatest ? both : greatest;
-  }
-  greatest = row.max(greatest);
-  if (how.scale == 0 || greatest == 0) {
+// Takes from the line by logits all but the first `count`.
+__device__ void keep_top_k(Row& row, int count) {
+  const line::Found last = row.find<ByLogit>(static_cast<uint64_t>(count) - 1, nullptr);
+  if (!last.exists) return;
+  row.each_of_key<ByLogit>(last.key, [&](float& logit, int, bool is_equal, uint32_t ordinal) {
+    const bool stays = is_equal ? ordinal <= last.rest : line::ordered(logit) > last.key;
+    if (!stays) logit = ByLogit::none();
+  });
+}
+
+__device__ void draw_token(Row& row, const DrawParams& how, const Greatest& greatest,
+                           int vocab_size, int32_t* token) {
+  const uint64_t best_bits = row.max(greatest.bits());
+  if (how.scale == 0 || best_bits == 0) {
     if (row.rank == 0 && threadIdx.x == 0) {
-      *token = greatest == 0 ? 0 : static_cast<int32_t>(~static_cast<uint32_t>(greatest));
+      *token = best_bits == 0 ? 0 : static_cast<int32_t>(~static_cast<uint32_t>(best_bits));
     }
     return;
   }
-  if (how.top_k > 0 && how.top_k < vocab_size) {
-    const line::Found last = row.find<ByLogit>(static_cast<uint64_t>(how.top_k) - 1);
-    if (last.exists) row.cut<ByLogit>(last.key, last.rest);
-  }
-  const float best = line::from_ordered(static_cast<uint32_t>(greatest >> 32));
-  line::Sums sums = row.sums(weigh(row, how, best));
-  if (how.top_p < 1) sums = row.sums(keep_top_p(row, how, sums.all));
-  const uint64_t place = place_of(how.uniform, sums.all);
-  how.top_p < 1 ? draw_by_weight(row, place, token) : draw_by_id(row, sums, place, token);
+  if (how.top_k > 0 && how.top_k < vocab_size) keep_top_k(row, how.top_k);
+  const float best = line::from_ordered(static_cast<uint32_t>(best_bits >> 32));
+  if (how.top_p < 1) return draw_by_weight(row, how, best, token);
+  uint64_t mass = 0;
+  weigh(row, best, how.scale, how.min_p, [&](float weight) { mass += ByWeight::mass(weight); });
+  const line::Sums sums = row.sums(mass);
+  draw_by_id(row, sums, place_of(how.uniform, sums.all), token);
 }
 
 __global__ void __launch_bounds__(kThreads, 2)
     draw_kernel(const __grid_constant__ DrawBatch batch, int32_t* tokens, const float* logits,
-                int64_t stride, int vocab_size, int chunk, const uint32_t* words) {
+                int64_t stride, int vocab_size, int chunk, bool wide, const uint32_t* words) {
   extern __shared__ __align__(16) unsigned char memory[];
   auto* shared = reinterpret_cast<Shared*>(memory);
   launch_dependents();
@@ -218,9 +296,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   row.turn = 0;
   const DrawParams& how = batch.rows[i];
   wait_for_earlier_kernels();
-  load(row, how, logits + how.row * stride, vocab_size, words);
-  edit_all(row, how, words);
-  draw_token(row, how, vocab_size, tokens + i);
+  const Logits mine{logits + how.row * stride, vocab_size, wide};
+  Greatest greatest = load(row, how, mine, words);
+  const bool is_edited = how.num_seen + how.num_biases + how.num_banned > 0;
+  if (is_edited) greatest = edit_all(row, how, words);
+  draw_token(row, how, greatest, vocab_size, tokens + i);
   cluster.sync();  // no block ends while others read its memory
 }
 
@@ -232,6 +312,8 @@ void draw_rows(Stream stream, int32_t* tokens, const float* logits, int64_t stri
     allow_shared_bytes(draw_kernel, shared_bytes(kMaxDrawVocab));
     return true;
   }();
+  const bool wide = vocab_size % kVector == 0 && stride % kVector == 0 &&
+                    reinterpret_cast<uintptr_t>(logits) % 16 == 0;
   CHECK(allowed && count <= kDrawRows && vocab_size <= kMaxDrawVocab);
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
@@ -248,7 +330,7 @@ void draw_rows(Stream stream, int32_t* tokens, const float* logits, int64_t stri
   config.attrs = attributes;
   config.numAttrs = 2;
   CHECK_CUDA(cudaLaunchKernelEx(&config, draw_kernel, batch, tokens, logits, stride,
-                                static_cast<int>(vocab_size), chunk_of(vocab_size), words));
+                                static_cast<int>(vocab_size), chunk_of(vocab_size), wide, words));
 }
 
 }  // namespace hachi::ops::cuda

@@ -13,6 +13,8 @@ inline constexpr int kBlocks = 8;  // of a cluster
 inline constexpr int kThreads = 512;
 inline constexpr int kWarp = 32;
 inline constexpr int kWarps = kThreads / kWarp;
+inline constexpr int kVector = 4;                // tokens that a lane takes at once
+inline constexpr int kStride = kWarp * kVector;  // of a warp
 inline constexpr int kDigitBits = 6;
 inline constexpr int kBuckets = 1 << kDigitBits;
 inline constexpr int kLowBits = 12;
@@ -26,6 +28,7 @@ struct Shared {
   // What the other blocks read; two in turn, so that one barrier is enough.
   uint64_t published[2][kBuckets];
   uint64_t gathered[kBlocks * kWarps];
+  uint64_t tops[kBuckets];  // masses of the line by weights, by the first digits of the keys
 };
 
 // Bits that grow with x; 0 is below all of them.
@@ -38,11 +41,11 @@ __device__ __forceinline__ float from_ordered(uint32_t bits) {
   return __uint_as_float((bits & 0x80000000u) != 0 ? bits ^ 0x80000000u : ~bits);
 }
 
-// The line by falling logits, each of one unit. NaN is not in it.
+// The line by falling logits, each of one unit. -infinity is not in it.
 struct ByLogit {
   static constexpr int kTopShift = 30;
-  static __device__ float none() { return __uint_as_float(0x7fffffffu); }
-  static __device__ bool has(float x) { return x == x; }
+  static __device__ float none() { return -INFINITY; }
+  static __device__ bool has(float x) { return x > -INFINITY; }
   static __device__ uint32_t key(float x) { return ordered(x); }
   static __device__ uint32_t units(float) { return 1; }
   // The mass of so many units of tokens whose keys begin, shifted by `shift`, with `digits`.
@@ -54,7 +57,6 @@ struct ByLogit {
 struct ByWeight {
   static constexpr int kTopShift = 24;
   static constexpr uint32_t kLeastExponent = 64;  // below any, and the greatest, 127, fits 6 bits
-  static __device__ float none() { return 0; }
   static __device__ bool has(float w) { return w > 0; }
   static __device__ uint32_t key(float w) {
     return (__float_as_uint(w) - (kLeastExponent << 23)) << 1;
@@ -65,8 +67,9 @@ struct ByWeight {
     const int up = static_cast<int>((digits >> (kTopShift - shift)) + kLeastExponent) - 105;
     return up >= 0 ? units << up : units >> -up;
   }
-  static __device__ uint64_t mass(float w) {
-    return w > 0 ? mass(units(w), key(w) >> kTopShift, kTopShift) : 0;
+  static __device__ uint64_t mass(float w) { return static_cast<uint64_t>(w * 0x1p45f); }
+  static __device__ uint64_t mass_of_key(uint32_t key) {
+    return mass(__uint_as_float((key >> 1) + (kLeastExponent << 23)));
   }
 };
 
@@ -106,11 +109,34 @@ struct Found {
   bool exists;
   uint32_t key;
   uint64_t rest;  // mass from the first token with this key to the place
-  uint64_t mass;  // of all tokens with this key
+};
+
+// Adds units to a block's sums by digits. Tokens beside each other that have one digit, as where
+// all are about as likely, are added up first.
+class DigitCounter {
+ public:
+  __device__ DigitCounter(Shared& shared, int lane) : shared_(shared), lane_(lane) {}
+  __device__ __forceinline__ void add(uint32_t digit, uint32_t units) {
+    if (digit != digit_) flush();
+    digit_ = digit;
+    units_ += units;
+  }
+  __device__ __forceinline__ void flush() {
+    if (units_ == 0) return;
+    atomicAdd(&shared_.low[digit_][lane_], units_ & ((1u << kLowBits) - 1));
+    if (units_ >> kLowBits != 0) atomicAdd(&shared_.high[digit_][lane_], units_ >> kLowBits);
+    units_ = 0;
+  }
+
+ private:
+  Shared& shared_;
+  int lane_;
+  uint32_t digit_ = 0;
+  uint32_t units_ = 0;
 };
 
 // A thread's view of its row. Each warp has `chunk` tokens that follow each other, a multiple of
-// 32; `values` are those of the block.
+// kStride; `values` are those of the block.
 struct Row {
   Shared* shared;
   float* values;
@@ -120,8 +146,6 @@ struct Row {
   int warp;
   int lane;
   int turn;
-
-  __device__ __forceinline__ float* own() const { return values + warp * chunk; }
 
   // shared->gathered[w]: what warp w of the row gave.
   __device__ __forceinline__ void gather(uint64_t value) {
@@ -162,42 +186,44 @@ struct Row {
     return sums;
   }
 
-  __device__ __forceinline__ void add_units(uint32_t digit, uint32_t units) {
-    if (units == 0) return;
-    atomicAdd(&shared->low[digit][lane], units & ((1u << kLowBits) - 1));
-    if (units >> kLowBits != 0) atomicAdd(&shared->high[digit][lane], units >> kLowBits);
-  }
-
-  // The block's units by their next digit, of tokens whose keys begin with `prefix`. Tokens beside
-  // each other with one digit, as where all are about as likely, are added up first.
-  template <class Order>
-  __device__ __forceinline__ void count_digits(uint32_t prefix, int shift) {
-    const float* mine = own();
-    uint32_t last = 0, units = 0;
-#pragma unroll 4
-    for (int j = lane; j < chunk; j += kWarp) {
-      const float value = mine[j];
-      const uint32_t digits = Order::key(value) >> shift;
-      if (!Order::has(value) || digits >> kDigitBits != prefix) continue;
-      const uint32_t digit = digits % kBuckets;
-      if (digit != last) {
-        add_units(last, units);
-        units = 0;
-        last = digit;
-      }
-      units += Order::units(value);
+  // visit(values, token) of the warp's tokens, kVector of them at a time; all lanes together.
+  template <class Visit>
+  __device__ __forceinline__ void each(const Visit& visit) const {
+    float* mine = values + warp * chunk;
+#pragma unroll 2
+    for (int j = lane * kVector; j < chunk; j += kStride) {
+      auto* at = reinterpret_cast<float4*>(mine + j);
+      const float4 vector = *at;
+      float parts[kVector] = {vector.x, vector.y, vector.z, vector.w};
+      if (visit(parts, first + j)) *at = make_float4(parts[0], parts[1], parts[2], parts[3]);
     }
-    add_units(last, units);
   }
 
-  // The row's masses by that digit go to shared->gathered.
+  // The block's units by their next digit, of tokens whose keys begin with `prefix`.
   template <class Order>
-  __device__ __forceinline__ void add_up_digits(uint32_t prefix, int shift) {
+  __device__ __forceinline__ void count_digits(uint32_t prefix, int shift) const {
+    DigitCounter counter(*shared, lane);
+    each([&](const float(&parts)[kVector], int) {
+#pragma unroll
+      for (const float value : parts) {
+        const uint32_t digits = Order::key(value) >> shift;
+        if (!Order::has(value) || digits >> kDigitBits != prefix) continue;
+        counter.add(digits % kBuckets, Order::units(value));
+      }
+      return false;
+    });
+    counter.flush();
+  }
+
+  // The row's masses by that digit.
+  template <class Order>
+  __device__ __forceinline__ void add_up_digits(uint32_t prefix, int shift, uint64_t* sums) {
     const auto cluster = cooperative_groups::this_cluster();
     __syncthreads();
     constexpr int kEach = kBuckets / kWarps;
 #pragma unroll
-    for (int digit = warp * kEach; digit < (warp + 1) * kEach; ++digit) {
+    for (int i = 0; i < kEach; ++i) {
+      const int digit = warp * kEach + i;
       const uint64_t high = __reduce_add_sync(kAll, shared->high[digit][lane]);
       const uint64_t low = __reduce_add_sync(kAll, shared->low[digit][lane]);
       shared->high[digit][lane] = 0;
@@ -215,62 +241,77 @@ struct Row {
       for (int block = 0; block < kBlocks; ++block) {
         sum += *cluster.map_shared_rank(&shared->published[turn][i], block);
       }
-      shared->gathered[i] = sum;
+      sums[i] = sum;
     }
     turn ^= 1;
     __syncthreads();
   }
 
-  // The key at which the masses of the line, from the greatest key on, come to more than `place`.
-  // The keys' digits are found one after the other, from the highest.
+  // Goes on from `found`, whose key has the digits so far, to the next digit of its place.
+  __device__ __forceinline__ void add_digit(Found& found, const uint64_t* sums) const {
+    const int digit = kBuckets - 1 - 2 * lane;
+    const uint64_t first = sums[digit];
+    const uint64_t second = sums[digit - 1];
+    const uint64_t until = warp_running_sum(first + second, lane);
+    const uint32_t beyond = __ballot_sync(kAll, until > found.rest);
+    found.exists = beyond != 0;
+    if (!found.exists) return;
+    const uint64_t rest = found.rest - (until - first - second);
+    const bool is_first = rest < first;
+    const int lane_of = __ffs(static_cast<int>(beyond)) - 1;
+    found.rest = __shfl_sync(kAll, is_first ? rest : rest - first, lane_of);
+    found.key = (found.key << kDigitBits) +
+                __shfl_sync(kAll, static_cast<uint32_t>(is_first ? digit : digit - 1), lane_of);
+  }
+
+  // Where the masses of the line, from the greatest key on, come to more than `place`; it does not
+  // exist if they never do. The key's digits are found one after the other, from the highest;
+  // `tops` are the masses by the first one, if they are known.
   template <class Order>
-  __device__ __forceinline__ Found find(uint64_t place) {
-    Found found{true, 0, place, 0};
+  __device__ __forceinline__ Found find(uint64_t place, const uint64_t* tops) {
+    Found found{true, 0, place};
+    int shift = Order::kTopShift;
+    if (tops != nullptr) {
+      add_digit(found, tops);
+      shift -= kDigitBits;
+    }
 #pragma unroll 1
-    for (int shift = Order::kTopShift; shift >= 0; shift -= kDigitBits) {
+    for (; shift >= 0 && found.exists; shift -= kDigitBits) {
       count_digits<Order>(found.key, shift);
-      add_up_digits<Order>(found.key, shift);
-      const int digit = kBuckets - 1 - 2 * lane;
-      const uint64_t first = shared->gathered[digit];
-      const uint64_t second = shared->gathered[digit - 1];
-      const uint64_t until = warp_running_sum(first + second, lane);
-      const uint32_t beyond = __ballot_sync(kAll, until > found.rest);
-      if (beyond == 0) return {false, 0, 0, 0};
-      const uint64_t rest = found.rest - (until - first - second);
-      const bool is_first = rest < first;
-      const int lane_of = __ffs(static_cast<int>(beyond)) - 1;
-      found.rest = __shfl_sync(kAll, is_first ? rest : rest - first, lane_of);
-      found.mass = __shfl_sync(kAll, is_first ? first : second, lane_of);
-      found.key = (found.key << kDigitBits) +
-                  __shfl_sync(kAll, static_cast<uint32_t>(is_first ? digit : digit - 1), lane_of);
+      add_up_digits<Order>(found.key, shift, shared->gathered);
+      add_digit(found, shared->gathered);
     }
     return found;
   }
 
-  // visit(value, equal, ordinal) of each of the warp's values, all lanes together: whether its key
-  // is `key`, and of how many such tokens of the row it stands behind.
+  // visit(value, token, equal, ordinal) of each of the warp's tokens: whether its key is `key`, and
+  // how many such tokens of the row stand before it.
   template <class Order, class Visit>
   __device__ __forceinline__ void each_of_key(uint32_t key, const Visit& visit) {
-    float* mine = own();
-    uint64_t equal = 0;
-    for (int j = lane; j < chunk; j += kWarp) {
-      if (Order::has(mine[j]) && Order::key(mine[j]) == key) ++equal;
-    }
-    uint64_t before = sums(equal).before;
-    for (int j = lane; j < chunk; j += kWarp) {
-      const bool is_equal = Order::has(mine[j]) && Order::key(mine[j]) == key;
-      const uint32_t equals = __ballot_sync(kAll, is_equal);
-      visit(mine[j], first + j, is_equal, before + __popc(equals & ((1u << lane) - 1)));
-      before += __popc(equals);
-    }
-  }
-
-  // Takes from the line all behind the token that stands `ordinal`-th of those with `key`.
-  template <class Order>
-  __device__ __forceinline__ void cut(uint32_t key, uint64_t ordinal) {
-    each_of_key<Order>(key, [&](float& value, int, bool is_equal, uint64_t place) {
-      const bool stays = is_equal ? place <= ordinal : Order::has(value) && Order::key(value) > key;
-      if (!stays) value = Order::none();
+    const auto is_equal = [&](float value) {
+      return Order::has(value) && Order::key(value) == key;
+    };
+    uint32_t count = 0;
+    each([&](const float(&parts)[kVector], int) {
+      for (const float value : parts) count += is_equal(value) ? 1 : 0;
+      return false;
+    });
+    auto before = static_cast<uint32_t>(sums(count).before);
+    each([&](float(&parts)[kVector], int token) {
+      uint32_t at = before;
+#pragma unroll
+      for (const float value : parts) {
+        const uint32_t equals = __ballot_sync(kAll, is_equal(value));
+        at += __popc(equals & ((1u << lane) - 1));
+        before += __popc(equals);
+      }
+#pragma unroll
+      for (int k = 0; k < kVector; ++k) {
+        const bool equal = is_equal(parts[k]);
+        visit(parts[k], token + k, equal, at);
+        if (equal) ++at;
+      }
+      return true;
     });
   }
 };

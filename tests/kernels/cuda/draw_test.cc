@@ -137,7 +137,7 @@ TEST_F(DrawTest, DrawsAreTheReferences) {
   std::mt19937 random(2);
   const auto chance = [&](double p) { return std::bernoulli_distribution(p)(random); };
   std::uniform_real_distribution<double> real;
-  int exact = 0, total = 0;
+  int differ = 0, total = 0;
   for (const int64_t vocab : kVocabs) {
     for (const Kind kind :
          {Kind::kPeaked, Kind::kFlat, Kind::kEqual, Kind::kRounded, Kind::kBroken}) {
@@ -151,7 +151,10 @@ TEST_F(DrawTest, DrawsAreTheReferences) {
         if (chance(0.3)) row.top_p = 0.95;
         if (chance(0.3)) row.min_p = real(random) / 10;
         if (chance(0.3)) row.top_k = static_cast<int64_t>(random() % 100);
-        if (chance(0.1)) row.uniform = chance(0.5) ? 0 : std::nextafter(1.0, 0.0);
+        // By ids the reference would begin and end with tokens whose weights are below 2^-45.
+        if (row.top_p < 0.96 && chance(0.1)) {
+          row.uniform = chance(0.5) ? 0 : std::nextafter(1.0, 0.0);
+        }
         masks.push_back(random_mask(vocab, 0.2, random));
         if (chance(0.3)) row.mask = masks.back();
         rows.push_back(row);
@@ -159,18 +162,18 @@ TEST_F(DrawTest, DrawsAreTheReferences) {
       const auto tokens = drawn(logits, vocab, rows);
       for (size_t i = 0; i < rows.size(); ++i) {
         const DrawRow& row = rows[i];
-        const auto right = acceptable(logits, vocab, row);
-        EXPECT_TRUE(right.contains(tokens[i]))
-            << tokens[i] << ", not " << *right.begin() << ": " << vocab << " tokens of kind "
-            << static_cast<int>(kind) << ", row " << i << ", uniform " << row.uniform
-            << ", temperature " << row.temperature << ", top_p " << row.top_p << ", min_p "
-            << row.min_p << ", top_k " << row.top_k << ", mask " << row.mask.size();
-        exact += right.size() == 1 ? 1 : 0;
         ++total;
+        if (tokens[i] == expected(logits, vocab, row)) continue;
+        ++differ;
+        EXPECT_TRUE(acceptable(logits, vocab, row).contains(tokens[i]))
+            << tokens[i] << ": " << vocab << " tokens of kind " << static_cast<int>(kind)
+            << ", row " << i << ", uniform " << row.uniform << ", temperature " << row.temperature
+            << ", top_p " << row.top_p << ", min_p " << row.min_p << ", top_k " << row.top_k
+            << ", mask " << row.mask.size();
       }
     }
   }
-  EXPECT_GT(exact, total * 8 / 10);  // those where rounding may decide are few
+  EXPECT_LE(differ, total / 50);
 }
 
 TEST_F(DrawTest, EditsComeBeforeTheDraw) {
@@ -211,8 +214,12 @@ TEST_F(DrawTest, EditsComeBeforeTheDraw) {
     }
     const auto tokens = drawn(logits, vocab, rows);
     for (size_t i = 0; i < rows.size(); ++i) {
-      EXPECT_TRUE(acceptable(logits, vocab, rows[i]).contains(tokens[i])) << i;
-      if (i < 8) EXPECT_EQ(tokens[i], expected(logits, vocab, rows[i])) << i;
+      const int32_t right = expected(logits, vocab, rows[i]);
+      if (i < 8) {
+        EXPECT_EQ(tokens[i], right) << i;
+      } else if (tokens[i] != right) {
+        EXPECT_TRUE(acceptable(logits, vocab, rows[i]).contains(tokens[i])) << i;
+      }
     }
   }
 }
