@@ -102,17 +102,30 @@ __device__ __forceinline__ Greatest load(const Row& row, const DrawParams& how,
   return greatest;
 }
 
-// Changes the block's logits of `count` tokens, each `width` words after the one before.
+// Changes the block's logits of these tokens: `count` pairs of a token and what to change it by.
 template <class Change>
-__device__ void edit(const Row& row, const uint32_t* words, int count, int width,
-                     const Change& change) {
+__device__ void edit(const Row& row, const uint32_t* pairs, int count, const Change& change) {
   if (count == 0) return;
   __syncthreads();
   const int first = row.first - row.warp * row.chunk;
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
-    const int at = static_cast<int>(words[i * width]) - first;
+    const int at = static_cast<int>(pairs[2 * i]) - first;
     if (at < 0 || at >= kWarps * row.chunk || !ByLogit::has(row.values[at])) continue;
-    row.values[at] = fmaxf(change(row.values[at], words[i * width + width - 1]), -FLT_MAX);
+    row.values[at] = fmaxf(change(row.values[at], pairs[2 * i + 1]), -FLT_MAX);
+  }
+  __syncthreads();
+}
+
+// The lowest number for these of the block's tokens, which may stand there twice. As bits, it is
+// above those of all numbers, and below those of -infinity.
+__device__ void ban(const Row& row, const uint32_t* tokens, int count) {
+  if (count == 0) return;
+  __syncthreads();
+  const int first = row.first - row.warp * row.chunk;
+  for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
+    const int at = static_cast<int>(tokens[i]) - first;
+    if (at < 0 || at >= kWarps * row.chunk) continue;
+    atomicMax(reinterpret_cast<uint32_t*>(row.values + at), __float_as_uint(-FLT_MAX));
   }
   __syncthreads();
 }
@@ -120,17 +133,17 @@ __device__ void edit(const Row& row, const uint32_t* words, int count, int width
 // Each rounding as the processor's.
 __device__ Greatest edit_all(const Row& row, const DrawParams& how, const uint32_t* words) {
   const uint32_t* edits = words + how.edits_at;
-  edit(row, edits, how.num_seen, 2, [&](float logit, uint32_t times) {
+  edit(row, edits, how.num_seen, [&](float logit, uint32_t times) {
     logit = logit > 0 ? __fdiv_rn(logit, how.repetition) : __fmul_rn(logit, how.repetition);
     if (times == 0) return logit;
     const float often = __fmul_rn(how.frequency, static_cast<float>(times));
     return __fsub_rn(logit, __fadd_rn(how.presence, often));
   });
   edits += 2 * how.num_seen;
-  edit(row, edits, how.num_biases, 2,
+  edit(row, edits, how.num_biases,
        [](float logit, uint32_t bias) { return __fadd_rn(logit, __uint_as_float(bias)); });
   edits += 2 * how.num_biases;
-  edit(row, edits, how.num_banned, 1, [](float, uint32_t) { return -FLT_MAX; });
+  ban(row, edits, how.num_banned);
   Greatest greatest;
   row.each([&](const float(&parts)[kVector], int token) {
     for (int k = 0; k < kVector; ++k) greatest.add(parts[k], token + k);
@@ -142,7 +155,7 @@ __device__ Greatest edit_all(const Row& row, const DrawParams& how, const uint32
 // e^x for x <= 0, rounded from 12 digits, so that it differs from the processor's about once in ten
 // thousand; where it is small, from 7. Then down to a multiple of 2^-45.
 __device__ __forceinline__ float weight_of(float x) {
-  constexpr float kSmall = -17;
+  constexpr float kSmall = -10;
   constexpr float kLeast = -32;  // e^-32 < 2^-46
   constexpr float kUnits = 0x1p45f;
   if (!(x > kLeast)) return 0;
@@ -212,9 +225,8 @@ __device__ uint64_t nucleus(Row& row, double top_p, uint64_t all) {
   const double wanted = ceil(__dmul_rn(top_p, __ull2double_rn(all)));
   uint64_t place = wanted <= 1 ? 0 : __double2ull_rd(wanted) - 1;
   place = place < all ? place : all - 1;
-  const line::Found last = row.find<ByWeight>(place, row.shared->tops);
-  const uint64_t each = ByWeight::mass_of_key(last.key);
-  return place - last.rest + (last.rest / each + 1) * each;
+  const line::Member last = row.find<ByWeight>(place, row.shared->tops);
+  return last.before + ByWeight::mass_of_key(last.key);
 }
 
 // From the line by weights, of which only so many first tokens are kept.
@@ -238,20 +250,21 @@ __device__ void draw_by_weight(Row& row, const DrawParams& how, float best, int3
     mass = row.sums(mass).all;
     kept = mass < kept ? mass : kept;
   }
-  const line::Found found = row.find<ByWeight>(place_of(how.uniform, kept), tops);
-  const uint64_t wanted = found.rest / ByWeight::mass_of_key(found.key);
-  row.each_of_key<ByWeight>(found.key, [&](float, int id, bool is_equal, uint32_t ordinal) {
-    if (is_equal && ordinal == wanted) *token = id;
-  });
+  const line::Member drawn = row.find<ByWeight>(place_of(how.uniform, kept), tops);
+  if (row.rank == 0 && threadIdx.x == 0) *token = drawn.token;
 }
 
 // Takes from the line by logits all but the first `count`.
 __device__ void keep_top_k(Row& row, int count) {
-  const line::Found last = row.find<ByLogit>(static_cast<uint64_t>(count) - 1, nullptr);
+  const line::Member last = row.find<ByLogit>(static_cast<uint64_t>(count) - 1, nullptr);
   if (!last.exists) return;
-  row.each_of_key<ByLogit>(last.key, [&](float& logit, int, bool is_equal, uint32_t ordinal) {
-    const bool stays = is_equal ? ordinal <= last.rest : line::ordered(logit) > last.key;
-    if (!stays) logit = ByLogit::none();
+  row.each([&](float(&parts)[kVector], int token) {
+#pragma unroll
+    for (int k = 0; k < kVector; ++k) {
+      const uint32_t key = line::ordered(parts[k]);
+      if (key < last.key || (key == last.key && token + k > last.token)) parts[k] = ByLogit::none();
+    }
+    return true;
   });
 }
 
@@ -301,7 +314,7 @@ __global__ void __launch_bounds__(kThreads, 2)
   const bool is_edited = how.num_seen + how.num_biases + how.num_banned > 0;
   if (is_edited) greatest = edit_all(row, how, words);
   draw_token(row, how, greatest, vocab_size, tokens + i);
-  cluster.sync();  // no block ends while others read its memory
+  cluster_wait_for_all();  // no block ends while others read its memory
 }
 
 }  // namespace

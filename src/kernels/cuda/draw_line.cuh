@@ -18,7 +18,16 @@ inline constexpr int kStride = kWarp * kVector;  // of a warp
 inline constexpr int kDigitBits = 6;
 inline constexpr int kBuckets = 1 << kDigitBits;
 inline constexpr int kLowBits = 12;
+inline constexpr int kFew = 128;  // tokens that are compared each with each
 inline constexpr uint32_t kAll = 0xffffffffu;
+
+// A token of a line.
+struct Member {
+  bool exists;
+  uint32_t key;
+  int token;
+  uint64_t before;  // mass of those before it
+};
 
 struct Shared {
   // Of each digit, a column a lane, so that no two lanes of a warp meet: sums of units, in parts
@@ -28,7 +37,12 @@ struct Shared {
   // What the other blocks read; two in turn, so that one barrier is enough.
   uint64_t published[2][kBuckets];
   uint64_t gathered[kBlocks * kWarps];
-  uint64_t tops[kBuckets];  // masses of the line by weights, by the first digits of the keys
+  uint64_t tops[kBuckets];   // masses of the line by weights, by the first digits of the keys
+  uint64_t few[2][kFew];     // of the block, as `published`; 0: none
+  ulonglong2 members[kFew];  // of the row: bits that are greater the earlier it stands, its mass
+  int num_few;
+  int num_members;
+  Member picked;
 };
 
 // Bits that grow with x; 0 is below all of them.
@@ -50,6 +64,9 @@ struct ByLogit {
   static __device__ uint32_t units(float) { return 1; }
   // The mass of so many units of tokens whose keys begin, shifted by `shift`, with `digits`.
   static __device__ uint64_t mass(uint64_t units, uint32_t, int) { return units; }
+  static __device__ uint64_t mass_of_key(uint32_t) { return 1; }
+  // How many tokens with such keys have this mass, at most.
+  static __device__ uint64_t most_tokens(uint64_t mass, uint32_t, int) { return mass; }
 };
 
 // The line by falling weights: 0, which is not in it, or multiples of 2^-45 up to 1. Units are
@@ -70,6 +87,10 @@ struct ByWeight {
   static __device__ uint64_t mass(float w) { return static_cast<uint64_t>(w * 0x1p45f); }
   static __device__ uint64_t mass_of_key(uint32_t key) {
     return mass(__uint_as_float((key >> 1) + (kLeastExponent << 23)));
+  }
+  static __device__ uint64_t most_tokens(uint64_t mass, uint32_t digits, int shift) {
+    // The least mass of one: 2^(exponent - 127) * 2^45
+    return mass >> ((digits >> (kTopShift - shift)) + kLeastExponent - 82);
   }
 };
 
@@ -104,11 +125,12 @@ struct Sums {
   uint64_t all;
 };
 
-// A place in a line.
+// The tokens of a line among which a place is: those whose keys begin with these digits.
 struct Found {
   bool exists;
-  uint32_t key;
-  uint64_t rest;  // mass from the first token with this key to the place
+  uint32_t digits;
+  uint64_t rest;  // mass from the first of them to the place
+  uint64_t mass;
 };
 
 // Adds units to a block's sums by digits. Tokens beside each other that have one digit, as where
@@ -247,7 +269,7 @@ struct Row {
     __syncthreads();
   }
 
-  // Goes on from `found`, whose key has the digits so far, to the next digit of its place.
+  // The next digit of the tokens among which the place is.
   __device__ __forceinline__ void add_digit(Found& found, const uint64_t* sums) const {
     const int digit = kBuckets - 1 - 2 * lane;
     const uint64_t first = sums[digit];
@@ -260,45 +282,103 @@ struct Row {
     const bool is_first = rest < first;
     const int lane_of = __ffs(static_cast<int>(beyond)) - 1;
     found.rest = __shfl_sync(kAll, is_first ? rest : rest - first, lane_of);
-    found.key = (found.key << kDigitBits) +
-                __shfl_sync(kAll, static_cast<uint32_t>(is_first ? digit : digit - 1), lane_of);
+    found.mass = __shfl_sync(kAll, is_first ? first : second, lane_of);
+    found.digits = (found.digits << kDigitBits) +
+                   __shfl_sync(kAll, static_cast<uint32_t>(is_first ? digit : digit - 1), lane_of);
   }
 
   // Where the masses of the line, from the greatest key on, come to more than `place`; it does not
-  // exist if they never do. The key's digits are found one after the other, from the highest;
-  // `tops` are the masses by the first one, if they are known.
+  // exist if they never do. The key's digits are found one after the other, from the highest, until
+  // few tokens have them. `tops` are the masses by the first digit, if they are known.
   template <class Order>
-  __device__ __forceinline__ Found find(uint64_t place, const uint64_t* tops) {
-    Found found{true, 0, place};
+  __device__ __forceinline__ Member find(uint64_t place, const uint64_t* tops) {
+    Found found{true, 0, place, 0};
     int shift = Order::kTopShift;
-    if (tops != nullptr) {
-      add_digit(found, tops);
-      shift -= kDigitBits;
+    if (tops == nullptr) {
+      count_digits<Order>(0, shift);
+      add_up_digits<Order>(0, shift, shared->gathered);
+      tops = shared->gathered;
     }
+    add_digit(found, tops);
+    if (!found.exists) return {false, 0, 0, 0};
 #pragma unroll 1
-    for (; shift >= 0 && found.exists; shift -= kDigitBits) {
-      count_digits<Order>(found.key, shift);
-      add_up_digits<Order>(found.key, shift, shared->gathered);
+    while (Order::most_tokens(found.mass, found.digits, shift) > kFew) {
+      if (shift == 0) return pick_of_equals<Order>(found, place);
+      shift -= kDigitBits;
+      count_digits<Order>(found.digits, shift);
+      add_up_digits<Order>(found.digits, shift, shared->gathered);
       add_digit(found, shared->gathered);
     }
-    return found;
+    return pick<Order>(found, shift, place);
   }
 
-  // visit(value, token, equal, ordinal) of each of the warp's tokens: whether its key is `key`, and
-  // how many such tokens of the row stand before it.
-  template <class Order, class Visit>
-  __device__ __forceinline__ void each_of_key(uint32_t key, const Visit& visit) {
+  // Among kFew tokens at most: every block gets them all and compares each with each.
+  template <class Order>
+  __device__ __forceinline__ Member pick(const Found& found, int shift, uint64_t place) {
+    const auto cluster = cooperative_groups::this_cluster();
+    const int i = static_cast<int>(threadIdx.x);
+    uint64_t* few = shared->few[turn];
+    if (i < kFew) few[i] = 0;
+    if (i == 0) shared->num_few = shared->num_members = 0;
+    __syncthreads();
+    each([&](const float(&parts)[kVector], int token) {
+#pragma unroll
+      for (int k = 0; k < kVector; ++k) {
+        const uint32_t key = Order::key(parts[k]);
+        if (!Order::has(parts[k]) || key >> shift != found.digits) continue;
+        few[atomicAdd(&shared->num_few, 1)] =
+            uint64_t{key} << 32 | ~static_cast<uint32_t>(token + k);
+      }
+      return false;
+    });
+    cluster.sync();
+#pragma unroll
+    for (int slot = i; slot < kBlocks * kFew; slot += kThreads) {
+      const uint64_t bits = *cluster.map_shared_rank(&few[slot % kFew], slot / kFew);
+      if (bits == 0) continue;
+      const uint64_t mass = Order::mass_of_key(static_cast<uint32_t>(bits >> 32));
+      shared->members[atomicAdd(&shared->num_members, 1)] = make_ulonglong2(bits, mass);
+    }
+    turn ^= 1;
+    __syncthreads();
+    constexpr int kParts = kThreads / kFew;  // threads that add up for one token
+    const int count = shared->num_members;
+    const int at = i / kParts;
+    const ulonglong2 mine = shared->members[at < count ? at : 0];
+    uint64_t before = 0;
+    for (int other = i % kParts; other < count; other += kParts) {
+      const ulonglong2 one = shared->members[other];
+      if (one.x > mine.x) before += one.y;
+    }
+#pragma unroll
+    for (int k = 1; k < kParts; k *= 2) before += __shfl_xor_sync(kAll, before, k);
+    const bool is_here = before <= found.rest && found.rest < before + mine.y;
+    if (at < count && i % kParts == 0 && is_here) {
+      shared->picked = {true, static_cast<uint32_t>(mine.x >> 32),
+                        static_cast<int>(~static_cast<uint32_t>(mine.x)),
+                        place - found.rest + before};
+    }
+    __syncthreads();
+    return shared->picked;
+  }
+
+  // Among many tokens with one key.
+  template <class Order>
+  __device__ __forceinline__ Member pick_of_equals(const Found& found, uint64_t place) {
     const auto is_equal = [&](float value) {
-      return Order::has(value) && Order::key(value) == key;
+      return Order::has(value) && Order::key(value) == found.digits;
     };
+    const uint64_t mass = Order::mass_of_key(found.digits);
+    const uint64_t wanted = found.rest / mass;
     uint32_t count = 0;
     each([&](const float(&parts)[kVector], int) {
       for (const float value : parts) count += is_equal(value) ? 1 : 0;
       return false;
     });
-    auto before = static_cast<uint32_t>(sums(count).before);
-    each([&](float(&parts)[kVector], int token) {
-      uint32_t at = before;
+    uint64_t before = sums(count).before;
+    uint64_t token = 0;  // plus one
+    each([&](const float(&parts)[kVector], int first_token) {
+      uint64_t at = before;
 #pragma unroll
       for (const float value : parts) {
         const uint32_t equals = __ballot_sync(kAll, is_equal(value));
@@ -307,12 +387,13 @@ struct Row {
       }
 #pragma unroll
       for (int k = 0; k < kVector; ++k) {
-        const bool equal = is_equal(parts[k]);
-        visit(parts[k], token + k, equal, at);
-        if (equal) ++at;
+        if (!is_equal(parts[k])) continue;
+        if (at++ == wanted) token = static_cast<uint64_t>(first_token + k + 1);
       }
-      return true;
+      return false;
     });
+    token = max(token);
+    return {true, found.digits, static_cast<int>(token) - 1, place - found.rest + wanted * mass};
   }
 };
 

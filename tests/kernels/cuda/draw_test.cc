@@ -176,53 +176,56 @@ TEST_F(DrawTest, DrawsAreTheReferences) {
   EXPECT_LE(differ, total / 50);
 }
 
-TEST_F(DrawTest, EditsComeBeforeTheDraw) {
+class DrawEdits : public DrawTest, public ::testing::WithParamInterface<int64_t> {};
+
+TEST_P(DrawEdits, ComeBeforeTheDraw) {
   std::mt19937 random(3);
-  for (const int64_t vocab : {int64_t{5000}, int64_t{151'936}}) {
-    const auto logits = random_logits(static_cast<size_t>(4 * vocab), Kind::kRounded, 17);
-    const auto some_tokens = [&](size_t count) {
-      std::set<int32_t> tokens;
-      while (tokens.size() < count) {
-        tokens.insert(static_cast<int32_t>(random() % static_cast<uint64_t>(vocab)));
-      }
-      return std::vector<int32_t>(tokens.begin(), tokens.end());
-    };
-    std::vector<SeenToken> seen;
-    for (const int32_t token : some_tokens(3000)) {
-      seen.push_back({token, static_cast<int32_t>(random() % 4)});
+  const int64_t vocab = GetParam();
+  const auto logits = random_logits(static_cast<size_t>(4 * vocab), Kind::kRounded, 17);
+  const auto some_tokens = [&](size_t count) {
+    std::set<int32_t> tokens;
+    while (tokens.size() < count) {
+      tokens.insert(static_cast<int32_t>(random() % static_cast<uint64_t>(vocab)));
     }
-    std::vector<std::pair<int32_t, float>> biases;
-    for (const int32_t token : some_tokens(300)) {
-      biases.emplace_back(token, random() % 5 == 0 ? 13.3f : -7.7f);
-    }
-    auto banned = some_tokens(700);
-    banned.push_back(banned[0]);
-    const auto mask = random_mask(vocab, 0.3, random);
-    std::vector<DrawRow> rows;
-    for (int64_t i = 0; i < 16; ++i) {
-      rows.push_back({.row = i % 4,
-                      .uniform = static_cast<double>(i) / 16,
-                      .temperature = i < 8 ? 0 : 0.8,
-                      .top_p = i % 2 == 0 ? 1 : 0.9,
-                      .repetition = 1.3,
-                      .presence = 0.4,
-                      .frequency = 0.17,
-                      .seen = seen});
-      if (i % 4 > 0) rows.back().biases = biases;
-      if (i % 4 > 1) rows.back().banned = banned;
-      if (i % 4 > 2) rows.back().mask = mask;
-    }
-    const auto tokens = drawn(logits, vocab, rows);
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const int32_t right = expected(logits, vocab, rows[i]);
-      if (i < 8) {
-        EXPECT_EQ(tokens[i], right) << i;
-      } else if (tokens[i] != right) {
-        EXPECT_TRUE(acceptable(logits, vocab, rows[i]).contains(tokens[i])) << i;
-      }
+    return std::vector<int32_t>(tokens.begin(), tokens.end());
+  };
+  std::vector<SeenToken> seen;
+  for (const int32_t token : some_tokens(3000)) {
+    seen.push_back({token, static_cast<int32_t>(random() % 4)});
+  }
+  std::vector<std::pair<int32_t, float>> biases;
+  for (const int32_t token : some_tokens(300)) {
+    biases.emplace_back(token, random() % 5 == 0 ? 13.3f : -7.7f);
+  }
+  auto banned = some_tokens(700);
+  banned.push_back(banned[0]);
+  const auto mask = random_mask(vocab, 0.3, random);
+  std::vector<DrawRow> rows;
+  for (int64_t i = 0; i < 16; ++i) {
+    rows.push_back({.row = i % 4,
+                    .uniform = static_cast<double>(i) / 16,
+                    .temperature = i < 8 ? 0 : 0.8,
+                    .top_p = i % 2 == 0 ? 1 : 0.9,
+                    .repetition = 1.3,
+                    .presence = 0.4,
+                    .frequency = 0.17,
+                    .seen = seen});
+    if (i % 4 > 0) rows.back().biases = biases;
+    if (i % 4 > 1) rows.back().banned = banned;
+    if (i % 4 > 2) rows.back().mask = mask;
+  }
+  const auto tokens = drawn(logits, vocab, rows);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const int32_t right = expected(logits, vocab, rows[i]);
+    if (i < 8) {
+      EXPECT_EQ(tokens[i], right) << i;
+    } else if (tokens[i] != right) {
+      EXPECT_TRUE(acceptable(logits, vocab, rows[i]).contains(tokens[i])) << i;
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Vocabularies, DrawEdits, ::testing::Values(5000, 151'936));
 
 TEST_F(DrawTest, DrawsAsOftenAsItShould) {
   constexpr int64_t kVocab = 3001;
