@@ -152,25 +152,40 @@ __device__ Greatest edit_all(const Row& row, const DrawParams& how, const uint32
   return greatest;
 }
 
-// e^x for x <= 0, rounded from 12 digits, so that it differs from the processor's about once in ten
-// thousand; where it is small, from 7. Then down to a multiple of 2^-45.
+// e^x for -10 <= x <= 0: within 2^-34 before it is rounded, so that it differs from the rounded e^x
+// for one x in 2,000, by its last bit. e^x = 2^n e^r, and e^r = 1 + r + r^2 / 2 + ..., where the
+// roundings of the first terms' sums are added up with the last ones.
+__device__ __forceinline__ float exact_exp(float x) {
+  constexpr float kRound = 12582912;       // 1.5 * 2^23: sums with it are whole, in their last bits
+  constexpr float kLn2 = 0.693147182464f;  // and the rest of ln 2:
+  constexpr float kLn2Low = -1.904654299957771e-9f;
+  constexpr float kTerms[] = {1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6};
+  const float rounded = __fmaf_rn(x, 1.44269504f, kRound);
+  const float n = __fadd_rn(rounded, -kRound);
+  const float r = __fmaf_rn(-n, kLn2, x);  // exact
+  const float square = __fmul_rn(r, r);
+  const float square_low = __fmaf_rn(r, r, -square);
+  float cubes = 1.0f / 40320;
+#pragma unroll
+  for (const float term : kTerms) cubes = __fmaf_rn(cubes, r, term);
+  float low = __fmaf_rn(__fmul_rn(square, r), cubes, 0.5f * square_low);
+  low = __fmaf_rn(__fmul_rn(-n, kLn2Low), __fadd_rn(1, r), low);
+  const float sum = __fmaf_rn(0.5f, square, r);
+  low = __fadd_rn(low, __fmaf_rn(0.5f, square, -__fadd_rn(sum, -r)));
+  const float whole = __fadd_rn(1, sum);
+  low = __fadd_rn(low, __fadd_rn(sum, -__fadd_rn(whole, -1)));
+  const uint32_t exponent = __float_as_uint(rounded) << 23;
+  return __uint_as_float(__float_as_uint(__fadd_rn(whole, low)) + exponent);
+}
+
+// The weight of a token whose logit is x * temperature above the greatest, x <= 0.
 __device__ __forceinline__ float weight_of(float x) {
-  constexpr float kSmall = -10;
+  constexpr float kExact = -10;
   constexpr float kLeast = -32;  // e^-32 < 2^-46
   constexpr float kUnits = 0x1p45f;
-  if (!(x > kLeast)) return 0;
+  if (x >= kExact) return exact_exp(x);
   // Numbers from 2^23 units on are multiples of a unit already.
-  if (x < kSmall) return truncf(expf(x) * kUnits) / kUnits;
-  const double n = rint(static_cast<double>(x) * 1.4426950408889634);
-  const double r = fma(n, -0.6931471805599453, static_cast<double>(x));
-  double sum = 1.0 / 362880;
-  constexpr double kTerms[] = {1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24,
-                               1.0 / 6,     0.5,        1.0,       1.0};
-#pragma unroll
-  for (const double term : kTerms) sum = fma(sum, r, term);
-  const auto weight =
-      static_cast<float>(sum * __hiloint2double((static_cast<int>(n) + 1023) << 20, 0));
-  return truncf(weight * kUnits) / kUnits;
+  return x > kLeast ? truncf(expf(x) * kUnits) / kUnits : 0;
 }
 
 // The place in a line of this mass that a number in [0, 1] names.
