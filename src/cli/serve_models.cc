@@ -15,7 +15,7 @@
 namespace hachi::cli {
 namespace {
 
-constexpr int64_t kMaxLogitRows = 64;
+constexpr int64_t kMaxLogitRows = 256;
 
 // What a GPU keeps for activations, logits, operands and kept steps.
 constexpr uint64_t kGpuWorkspace = uint64_t{2} << 30;
