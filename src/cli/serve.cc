@@ -242,9 +242,10 @@ void print_settings(const ServeOptions& options, const server::App& app,
   const auto& scheduler = options.shared.engine.scheduler;
   for (const auto& [name, plan, budget] : servings) {
     fmt::print(stderr,
-               "hachi: model {}: on {}, {} of weights, KV cache of {} ({}, {} tokens), context {}, "
-               "thinking {}\n",
+               "hachi: model {}: on {}, {} of weights{}, KV cache of {} ({}, {} tokens), "
+               "context {}, thinking {}\n",
                name.name, printable(plan.device), human_bytes(plan.weight_bytes),
+               plan.work_bytes > 0 ? fmt::format(", {} of work", human_bytes(plan.work_bytes)) : "",
                human_bytes(plan.kv_cache_bytes), options.shared.model.kv_type, plan.cache_tokens,
                plan.context,
                budget == output::kNoBudget ? "without a limit" : fmt::format("{} tokens", budget));
