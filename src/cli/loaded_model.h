@@ -38,7 +38,7 @@ void add_model_argument(CLI::App& app, ModelOptions& options, bool required = tr
 void add_kv_type_option(CLI::App& app, std::string& kv_type);
 
 // --threads, --pin, --context, --tokenizer, --kv-type, --yarn-magnitude, --device, --gpu-memory,
-// --quiet.
+// --deterministic, --quiet.
 void add_engine_options(CLI::App& app, ModelOptions& options);
 
 // One model is at work in a process.
