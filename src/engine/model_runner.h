@@ -31,6 +31,8 @@ class ModelRunner : public StepModel {
  public:
   // The model outlives it.
   ~ModelRunner() override;
+  // What a runner takes of a GPU's memory beside the weights and the cache, at most.
+  static uint64_t gpu_work_bytes(const model::ModelConfig& config, const RunnerOptions& options);
   static Result<std::unique_ptr<ModelRunner>> create(const model::Model& model,
                                                      const RunnerOptions& options);
 

@@ -32,7 +32,7 @@ bool multiply_f8(Device& gpu, Tensor y, ConstTensor x, const Matrix& w, bool add
   const int64_t room = (rows + kGemmRows - 1) / kGemmRows * kGemmRows;
   const bool blocks = w.span == ScaleSpan::kBlock128;
   // Rows that cuBLASLt adds have no room in y.
-  if (blocks && room != rows) return false;
+  if (blocks && (room != rows || gpu.deterministic())) return false;
   const int64_t scales = blocks ? (w.inputs + 127) / 128 * room : room;
   const auto row_bytes = static_cast<uint64_t>(room * w.inputs + 255) / 256 * 256;
   std::byte* memory = gpu.scratch(row_bytes + static_cast<uint64_t>(scales) * sizeof(float));
@@ -89,11 +89,13 @@ OperandType operand_type(const Matrix& w) {
                                                               : OperandType::kInt8;
 }
 
-bool streams(std::span<const Product> products, int64_t rows) {
-  return std::all_of(products.begin(), products.end(), [&](const Product& product) {
-    const Matrix& w = product.w->placed;
-    return rows <= most_streamed_rows(w) && w.inputs <= Device::kMaxOperandInputs && streams(w);
-  });
+bool streams(const Device& gpu, std::span<const Product> products, int64_t rows) {
+  return !gpu.deterministic() &&
+         std::all_of(products.begin(), products.end(), [&](const Product& product) {
+           const Matrix& w = product.w->placed;
+           return rows <= most_streamed_rows(w) && w.inputs <= Device::kMaxOperandInputs &&
+                  streams(w);
+         });
 }
 
 Operand operand_of(Device& gpu, ConstTensor x, ConstTensor norm, const Matrix& w) {
@@ -111,7 +113,7 @@ Operand operand_of(Device& gpu, ConstTensor x, ConstTensor norm, const Matrix& w
 Operand operand_for(Device& gpu, ConstTensor y, const Reader& next) {
   if (next.w == nullptr) return {};
   const Product reader{{}, next.w};
-  if (!streams({&reader, 1}, y.size(0))) return {};
+  if (!streams(gpu, {&reader, 1}, y.size(0))) return {};
   return gpu.stage_for(y.data(), next.norm.as<float>(), y.size(0), operand_type(next.w->placed));
 }
 
