@@ -34,18 +34,24 @@ struct Worker {
   const Attention& args;
   Shared<Cache, kHeadDim>& shared;
   const int warp, gq, t, heads;  // heads of a kv head
-  Tile<Cache, kHeadDim> tile;
-  Sums<Cache, kHeadDim> sums;
-  static constexpr int kMerged = kMaxHeads * kHeadDim / 4 / kWorkerThreads;  // fours of results
+  using OneTile = Tile<Cache, kHeadDim>;
+  static constexpr int kParts = OneTile::kParts, kOwn = OneTile::kOwn;
+  static constexpr int kKeyUnits = OneTile::kKeyUnits, kValueUnits = OneTile::kValueUnits;
+  using StoredUnit = typename OneTile::Unit;
+  using Row = QuadRow<kHeadDim>;
+  OneTile tile;
+  Sums<kHeadDim> sums;
+  // Fours of results.
+  static constexpr int kMerged = (kMaxHeads * kHeadDim / 4 + kWorkerThreads - 1) / kWorkerThreads;
   Merged merged[kMerged];
   bool merging = false;
-  uint4 q[kHeadDim / 32];
-  typename Cache::Raw new_key[kHeadDim / 32], new_value[kHeadDim / 64];
+  Words<kOwn / 2> q[Row::kChunks];
+  StoredUnit new_key[Row::kChunks], new_value[kParts * kValueUnits];
 
   // Where the newest position is in the cache.
-  __device__ typename Cache::Raw* newest(void* cache, const Work& item) const {
+  __device__ StoredUnit* newest(void* cache, const Work& item) const {
     const int64_t page = item.pages[item.split.position / kPage];
-    return reinterpret_cast<typename Cache::Raw*>(
+    return reinterpret_cast<StoredUnit*>(
         static_cast<char*>(cache) + page * args.kv.page_bytes +
         (int64_t{item.head} * kPage + item.split.position % kPage) * (kHeadDim * Cache::kBytes));
   }
@@ -70,53 +76,51 @@ struct Worker {
     QuadRow<kHeadDim> query, key;
     query.clear();
     if (gq < heads) query.load(head(args.q, item.head * heads + gq), t);
-    key.load(head(args.k, item.head), t);
-    uint4 value[kHeadDim / 64];
+    if constexpr (kParts == 1) key.load(head(args.k, item.head), t);  // together, if there is room
+    Words<kOwn / 2> value[kParts * kValueUnits];
 #pragma unroll
-    for (int b = 0; b < kHeadDim / 64; ++b) {
-      value[b] = *reinterpret_cast<const uint4*>(head(args.v, item.head) + 64 * b + 8 * gq);
+    for (int b = 0; b < kParts * kValueUnits; ++b) {
+      value[b] =
+          *reinterpret_cast<const Words<kOwn / 2>*>(head(args.v, item.head) + (8 * b + gq) * kOwn);
     }
-    prepare_head(
-        query, args.query_norm == nullptr ? nullptr : shared.query_norm, args.eps, angles,
-        args.interleaved, t,
-        [](const float* x) {
-          return make_uint4(Cache::word(x[0], x[1]), Cache::word(x[2], x[3]),
-                            Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
-        },
-        q);
+    prepare_head(query, args.query_norm == nullptr ? nullptr : shared.query_norm, args.eps, angles,
+                 args.interleaved, t, rounded<Cache, kOwn>, q);
     if (!item.has_last_part()) return;
+    if constexpr (kParts > 1) key.load(head(args.k, item.head), t);
     prepare_head(key, args.key_norm == nullptr ? nullptr : shared.key_norm, args.eps, angles,
-                 args.interleaved, t, Cache::store, new_key);
+                 args.interleaved, t, stored<Cache, kOwn>, new_key);
 #pragma unroll
-    for (int b = 0; b < kHeadDim / 64; ++b) {
-      float x[8];
+    for (int b = 0; b < kParts * kValueUnits; ++b) {
+      float x[kOwn];
       unpack(value[b], x);
-      new_value[b] = Cache::store(x);
+      new_value[b] = stored<Cache, kOwn>(x);
     }
   }
 
-  // The newest position goes into the tile that was loaded without it, and into the cache.
-  __device__ void put_key(const Work& item) {
+  // The newest position goes into the part of a tile that was loaded without it, and into the
+  // cache.
+  __device__ void put_key(const Work& item, int part) {
     const int slot = item.split.position % kTile;
     if (gq != slot % 8) return;
-    auto* row = newest(args.kv.keys, item);
+    auto* row = newest(args.kv.keys, item) + 4 * part * kKeyUnits;
 #pragma unroll
-    for (int c = 0; c < kHeadDim / 32; ++c) {
-      if (slot < 8) tile.k[0][c] = new_key[c];
-      if (slot >= 8) tile.k[1][c] = new_key[c];
-      row[4 * c + t] = new_key[c];
+    for (int c = 0; c < kKeyUnits; ++c) {
+      const StoredUnit unit = new_key[part * kKeyUnits + c];
+      if (slot < 8) tile.k[0][c] = unit;
+      if (slot >= 8) tile.k[1][c] = unit;
+      row[4 * c + t] = unit;
     }
   }
-  __device__ void put_value(const Work& item) {
+  __device__ void put_value(const Work& item, int part) {
     const int slot = item.split.position % kTile;
-    auto* row = newest(args.kv.values, item);
+    auto* row = newest(args.kv.values, item) + 8 * part * kValueUnits;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       if (value_slot(i, t) != slot) continue;
 #pragma unroll
-      for (int b = 0; b < kHeadDim / 64; ++b) {
-        tile.v[i][b] = new_value[b];
-        row[8 * b + gq] = new_value[b];
+      for (int b = 0; b < kValueUnits; ++b) {
+        tile.v[i][b] = new_value[part * kValueUnits + b];
+        row[8 * b + gq] = tile.v[i][b];
       }
     }
   }
@@ -135,32 +139,42 @@ struct Worker {
       const int position = at * kTile + value_slot(i, t);
       if (position >= item.split.first_seen && position <= item.split.position) continue;
 #pragma unroll
-      for (int b = 0; b < kHeadDim / 64; ++b) tile.v[i][b] = {};
+      for (int b = 0; b < kValueUnits; ++b) tile.v[i][b] = {};
     }
   }
 
-  // One tile: `at`, of the item's.
+  // One tile: `at`, of the item's. Its memory is free for the next one as soon as registers have
+  // it.
   __device__ void step(const Work& item, int at, Ring<Cache, kHeadDim>& ring) {
     const bool last = at == item.split.position / kTile;
     const bool border = last || at == item.split.first_tile;
     ring.wait();
-    tile.read_keys(ring.keys(), gq, t);
-    tile.read_values(ring.values(), gq, t);
-    ring.next();
-    if (last) {
-      put_key(item);
-      put_value(item);
-    }
-    float s[4] = {};
-    tile.scores(q, s);
-    const float scale = args.score_scale * kLog2E;
+    float sums_of[2][4] = {};
 #pragma unroll
-    for (float& score : s) score *= scale;
-    if (border) {
-      hide_scores(item, at, s);
-      hide_values(item, at);
+    for (int part = 0; part < kParts; ++part) {
+      tile.read_keys(ring.keys(), part, gq, t);
+      if constexpr (kParts == 1) {
+        tile.read_values(ring.values(), part, gq, t);
+        ring.next();
+      }
+      if (last) put_key(item, part);
+      tile.add_scores(q + part * kKeyUnits, sums_of);
     }
-    sums.add(tile, s);
+    const float scale = args.score_scale * kLog2E;
+    float s[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) s[i] = (sums_of[0][i] + sums_of[1][i]) * scale;
+    if (border) hide_scores(item, at, s);
+    uint32_t low, high;
+    sums.template weigh<Cache>(s, low, high);
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      if constexpr (kParts > 1) tile.read_values(ring.values(), part, gq, t);
+      if (last) put_value(item, part);
+      if (border) hide_values(item, at);
+      tile.add_values(low, high, sums.o + part * OneTile::kPairs);
+    }
+    if constexpr (kParts > 1) ring.next();
   }
 
   // The warps' sums to shared memory.
@@ -172,15 +186,16 @@ struct Worker {
       const int head = 2 * t + c;
       if (head >= heads) continue;
       if (gq == 0) shared.sums[warp][head] = make_float2(sums.top[c], sums.total[c]);
-      constexpr int kOwn = kHeadDim / 16;
-      float* to = shared.o[warp][head] + 8 * gq;
 #pragma unroll
-      for (int j = 0; j < kOwn; j += 4) {
-        constexpr int kPartner = kHeadDim == 64 ? 4 : 64;  // elements
-        *reinterpret_cast<float4*>(to + j) =
-            make_float4(sums.o[j][c], sums.o[j + 1][c], sums.o[j + 2][c], sums.o[j + 3][c]);
-        *reinterpret_cast<float4*>(to + kPartner + j) = make_float4(
-            sums.o[j][2 + c], sums.o[j + 1][2 + c], sums.o[j + 2][2 + c], sums.o[j + 3][2 + c]);
+      for (int part = 0; part < kParts; ++part) {
+        const auto* o = sums.o + part * OneTile::kPairs;
+        float* to = shared.o[warp][head] + part * OneTile::kPart;
+        auto result = [&](int i) { return OneTile::result(o, i, c); };
+#pragma unroll
+        for (int i = 0; i < 2 * OneTile::kPairs; i += 4) {
+          *reinterpret_cast<float4*>(to + OneTile::place(i, gq)) =
+              make_float4(result(i), result(i + 1), result(i + 2), result(i + 3));
+        }
       }
     }
     __syncthreads();
