@@ -148,11 +148,11 @@ struct Setup {
     args.kv.dtype = s.cache;
     const int64_t matrix = int64_t{s.kv_heads} * 32 * s.width;
     const int64_t bytes = matrix * traits(s.cache).block_bytes;
-    args.kv.page_bytes = (std::getenv("DENSE") ? 1 : 2 * count) * bytes;
+    args.kv.page_bytes = 2 * count * bytes;
     auto* cache = static_cast<char*>(
         own(random(static_cast<size_t>(2 * count * matrix * pages), 3, s.cache)));
     for (int l = 0; l < count; ++l) {
-      { const int64_t step = std::getenv("DENSE") ? bytes * pages : bytes; args.kv.keys = cache + 2 * l * step, args.kv.values = cache + (2 * l + 1) * step; }
+      args.kv.keys = cache + 2 * l * bytes, args.kv.values = cache + (2 * l + 1) * bytes;
       layers.push_back(args);
     }
     CUDA(cudaDeviceSynchronize());

@@ -78,7 +78,6 @@ template <class Cache, int kHeadDim>
 struct Group {
   static constexpr bool kBf16 = Cache::kType == DType::kBF16;
   static constexpr int kTilePositions = kPositions<kHeadDim>;
-  static constexpr int kTurnBarrier = 3;  // and the next one
   // Bytes from one 64 elements of a row to the next.
   static constexpr int kNextInRow = kRows * 128, kNextInTile = kTilePositions * 128;
   static constexpr int kParts = kHeadDim <= 128 ? 1 : kHeadDim / 128;  // of the results
@@ -153,10 +152,6 @@ struct Group {
     }
     mma_commit();
   }
-  // The groups take turns, so that one weighs scores while the other multiplies.
-  __device__ void let_other_multiply() const {
-    asm volatile("bar.arrive %0, 256;" ::"r"(kTurnBarrier + 1 - group) : "memory");
-  }
   __device__ void pin_results() {
 #pragma unroll
     for (int part = 0; part < kParts; ++part) pin(o[part]);
@@ -212,14 +207,11 @@ struct Group {
     hide(s, block.first_tile);
     sums.weigh(s, scale);
     pack(s, p);
-    if (group == 1 && block.first_tile + 1 < block.end_tile) let_other_multiply();
     for (int tile = block.first_tile + 1; tile < block.end_tile; ++tile) {
       barrier_wait(shared_address(&shared.keys_full[keys.stage]), keys.phase);
-      group_barrier(kTurnBarrier + group, 256);
       begin_scores(s, keys.stage);
       barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);
       begin_values(p, values.stage);
-      if (group == 0 || tile + 1 < block.end_tile) let_other_multiply();
       mma_wait<1>();
       pin(s);
       release(shared.keys_empty[keys.stage]);

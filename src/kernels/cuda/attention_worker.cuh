@@ -20,11 +20,11 @@ struct Shared {
   static constexpr int kFours = kMaxHeads * kHeadDim / 4 + kGroupFours * kMaxParts;
   typename Ring<Cache, kHeadDim>::Memory rings[kWorkerWarps];
   union {
-    float o[kWorkerWarps * kMaxHeads * kHeadDim];
+    float o[kWorkerWarps][kMaxHeads][kHeadDim];
     float4 part_o[kFours];
   };
   float2 part_sums[kFours];
-  float2 sums[kWorkerWarps * kMaxHeads];
+  float2 sums[kWorkerWarps][kMaxHeads];
   List list;
   alignas(16) float query_norm[kHeadDim], key_norm[kHeadDim];
 };
@@ -45,7 +45,6 @@ struct Worker {
   static constexpr int kMerged = (kMaxHeads * kHeadDim / 4 + kWorkerThreads - 1) / kWorkerThreads;
   Merged merged[kMerged];
   bool merging = false;
-  int turn = 0;
   Words<kOwn / 2> q[Row::kChunks];
   StoredUnit new_key[Row::kChunks], new_value[kParts * kValueUnits];
 
@@ -178,29 +177,19 @@ struct Worker {
     if constexpr (kParts > 1) ring.next();
   }
 
-  // Where a warp leaves a head of an item, counted in heads: with room for two items, they take
-  // turns.
-  __device__ int slot(int of_warp, int head) const {
-    return (turn * kWorkerWarps + of_warp) * heads + head;
-  }
-
   // The warps' sums to shared memory.
   __device__ void gather() {
     sums.finish();
-    if (2 * heads <= kMaxHeads) {
-      turn ^= 1;
-    } else {
-      __syncthreads();  // the item before is done with
-    }
+    __syncthreads();  // the item before is done with
 #pragma unroll
     for (int c = 0; c < 2; ++c) {
       const int head = 2 * t + c;
       if (head >= heads) continue;
-      if (gq == 0) shared.sums[slot(warp, head)] = make_float2(sums.top[c], sums.total[c]);
+      if (gq == 0) shared.sums[warp][head] = make_float2(sums.top[c], sums.total[c]);
 #pragma unroll
       for (int part = 0; part < kParts; ++part) {
         const auto* o = sums.o + part * OneTile::kPairs;
-        float* to = shared.o + slot(warp, head) * kHeadDim + part * OneTile::kPart;
+        float* to = shared.o[warp][head] + part * OneTile::kPart;
         auto result = [&](int i) { return OneTile::result(o, i, c); };
 #pragma unroll
         for (int i = 0; i < 2 * OneTile::kPairs; i += 4) {
@@ -212,27 +201,17 @@ struct Worker {
     __syncthreads();
   }
 
-  // Four results of the part that was gathered, from the i-th four on, and their sums. The first
-  // warp has seen something.
+  // Four results of the part that was gathered, from the i-th four on, and their sums.
   __device__ void merge_warps(int i, float2& part_sums, float4& part_o) const {
     const int head = i / (kHeadDim / 4);
-    float2 of_warp[kWorkerWarps];
-    part_sums = make_float2(kNone, 0);
+    Merged all;
 #pragma unroll
     for (int w = 0; w < kWorkerWarps; ++w) {
-      of_warp[w] = shared.sums[slot(w, head)];
-      part_sums.x = fmaxf(part_sums.x, of_warp[w].x);
+      all.add(shared.sums[w][head],
+              reinterpret_cast<const float4*>(shared.o[w][head])[i % (kHeadDim / 4)]);
     }
-    part_o = make_float4(0, 0, 0, 0);
-#pragma unroll
-    for (int w = 0; w < kWorkerWarps; ++w) {
-      const float f = exp2_fast(of_warp[w].x - part_sums.x);
-      const float4 o =
-          reinterpret_cast<const float4*>(shared.o + slot(w, head) * kHeadDim)[i % (kHeadDim / 4)];
-      part_sums.y = fmaf(f, of_warp[w].y, part_sums.y);
-      part_o = make_float4(fmaf(f, o.x, part_o.x), fmaf(f, o.y, part_o.y), fmaf(f, o.z, part_o.z),
-                           fmaf(f, o.w, part_o.w));
-    }
+    part_sums = make_float2(all.top, all.total);
+    part_o = all.o;
   }
 
   __device__ Unit* unit(const Work& item, int part, int i) const {
