@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/types.h"
 #include "kernels/gpu.h"
@@ -77,7 +78,10 @@ class Device final : public Gpu {
   const float* constants(std::span<const float> values);
 
   // At least that many bytes with any content; `workspace` is zero when it is new.
-  std::byte* scratch(uint64_t bytes) { return grown(scratch_, bytes); }
+  std::byte* scratch(uint64_t bytes) {
+    left_ = {};
+    return grown(scratch_, bytes);
+  }
   std::byte* workspace(uint64_t bytes) { return grown(workspace_, bytes); }
 
   // Operands of products of few rows that a kernel has left, or will leave, for activations that
@@ -101,6 +105,18 @@ class Device final : public Gpu {
                                 OperandType type) const;
   // Where to leave it; it counts as there from now on.
   Operand stage_for(const void* source, const float* norm, int64_t rows, OperandType type);
+  // Activations [rows,C] that an op has left in e4m3 alone, in scratch(), for the one product that
+  // reads what begins at `source`.
+  struct Left {
+    const void* source = nullptr;
+    int64_t rows = 0;
+    Quantized x;
+  };
+  void leave(const Left& left) { left_ = left; }
+  // Null if they are not there.
+  const Quantized* left(const void* source, int64_t rows) const {
+    return left_.source == source && left_.rows == rows ? &left_.x : nullptr;
+  }
   // The activations that begin there have been written since.
   void written(const void* source);
 
@@ -140,6 +156,7 @@ class Device final : public Gpu {
   Scratch workspace_;
   Scratch numbers_;  // of batch_
   std::byte* operands_ = nullptr;
+  Left left_;
   Slots slots_;
   size_t next_slot_ = 0;
   std::array<Pinned, kPinned> pinned_;

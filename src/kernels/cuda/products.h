@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/cuda/device.h"
+#include "kernels/fused.h"
 #include "kernels/matmul.h"
 
 namespace hachi::ops::cuda {
@@ -23,5 +24,14 @@ Operand operand_for(Device& gpu, ConstTensor y, const Reader& next);
 
 // y = x W^T for each, y += x W^T if `add`, with x as rows: bf16, dense, or f32 with f32 weights.
 void multiply_rows(Device& gpu, std::span<const Product> products, ConstTensor x, bool add);
+
+// The same with x, or RMSNorm(x) if `norm` is there, in e4m3: made by one pass for all products,
+// unless it was left so. x is f32 or bf16. False, and nothing done, if the weights are of other
+// types or cuBLASLt has no kernel for one of them.
+bool multiply_f8(Device& gpu, std::span<const Product> products, ConstTensor x, ConstTensor norm,
+                 float eps, bool add);
+
+// Leaves act(gate) * up of args.gate_up for args.next, if that will take it in e4m3.
+bool leave_gated_f8(Device& gpu, const GatedMatmul& args);
 
 }  // namespace hachi::ops::cuda
