@@ -239,7 +239,7 @@ constexpr Case kCases[] = {
 void run(int layers, int replays) {
   std::printf("%-16s %4s %8s %9s %7s %6s\n", "layout", "rows", "ms", "tokens/s", "GB/s", "share");
   for (const Case& c : kCases) {
-    for (int rows : {1, 4}) {
+    for (int rows : {1, 4, 8, 16, 32}) {
       const Decoder decoder(c.layout, c.span, layers, rows);
       const double seconds = time_step(decoder, replays) * 1e-3;
       const double rate = decoder.total_bytes() / seconds;
