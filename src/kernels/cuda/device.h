@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/check.h"
-#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/batch_matmul.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/types.h"
 #include "kernels/gpu.h"
@@ -105,17 +105,18 @@ class Device final : public Gpu {
                                 OperandType type) const;
   // Where to leave it; it counts as there from now on.
   Operand stage_for(const void* source, const float* norm, int64_t rows, OperandType type);
-  // Activations [rows,C] that an op has left in e4m3 alone, in scratch(), for the one product that
-  // reads what begins at `source`.
+  // Activations [rows,C] that an op has left for the one product that reads what begins at
+  // `source`, and nowhere else: in e4m3, in scratch(), or as the gate and up of which they are
+  // still to be made.
   struct Left {
     const void* source = nullptr;
     int64_t rows = 0;
-    Quantized x;
+    Quantized e4m3;
+    RowSource gated;
   };
   void leave(const Left& left) { left_ = left; }
-  // Null if they are not there.
-  const Quantized* left(const void* source, int64_t rows) const {
-    return left_.source == source && left_.rows == rows ? &left_.x : nullptr;
+  std::optional<Left> left(const void* source, int64_t rows) const {
+    return left_.source == source && left_.rows == rows ? std::optional(left_) : std::nullopt;
   }
   // The activations that begin there have been written since.
   void written(const void* source);

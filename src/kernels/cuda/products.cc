@@ -108,13 +108,6 @@ bool takes_left(Device& gpu, const Quantized& x, int64_t rows, const Matrix& w, 
   return all;
 }
 
-// Rows up to which reading the weights again for each four is faster than the way of many rows,
-// which unpacks tiles to bf16 (docs/kernels.md).
-int64_t most_streamed_rows(const Matrix& w) {
-  if (w.layout == Layout::kBF16) return 4;
-  return w.layout == Layout::kF8 ? 8 : kMaxStreamRows;
-}
-
 // The products by as few calls as can be; none if one of them cannot be done so.
 std::vector<Gemm> gemms_of(Device& gpu, std::span<const Product> products, const Quantized& x,
                            int64_t rows, bool add) {
@@ -131,6 +124,55 @@ std::vector<Gemm> gemms_of(Device& gpu, std::span<const Product> products, const
     }
   }
   return gemms;
+}
+
+// Rows up to which streaming, which reads plain weights again for each four rows, is faster than
+// the way of many (docs/kernels.md).
+int64_t most_streamed_rows(const Matrix& w) { return w.layout == Layout::kBF16 ? 4 : 8; }
+
+// Rows up to which batch_matmul(), which reads the weights again for each 64, is faster than that.
+constexpr int64_t kMostBatchRows = 256;
+
+bool batches(std::span<const Product> products, int64_t rows) {
+  return rows <= kMostBatchRows &&
+         std::all_of(products.begin(), products.end(),
+                     [](const Product& product) { return batches(product.w->placed); });
+}
+
+// Those with one layout in one launch.
+void multiply_batch(Device& gpu, std::span<const Product> products, const RowSource& from,
+                    int64_t rows, bool add) {
+  const int64_t inputs = products[0].w->placed.inputs;
+  std::byte* x = gpu.scratch(static_cast<uint64_t>(rows * inputs) * sizeof(uint16_t));
+  for (size_t i = 0; i < products.size();) {
+    const Layout layout = products[i].w->placed.layout;
+    BatchMatmul args{.rows = rows, .num_products = 0, .x = x, .add = add};
+    args.y_type = products[i].y.dtype();
+    args.y_stride = rows_of(products[i].y).stride;
+    for (; i < products.size() && args.num_products < BatchMatmul::kMaxProducts; ++i) {
+      if (products[i].w->placed.layout != layout) break;
+      if (rows_of(products[i].y).stride != args.y_stride) break;
+      args.w[args.num_products] = products[i].w->placed;
+      args.y[args.num_products++] = products[i].y.data();
+    }
+    order_rows(gpu.stream(), x, from, layout, rows, inputs);
+    batch_matmul(gpu.stream(), args);
+  }
+}
+
+// False if cuBLASLt has no kernel for one of the products. `left`: x as an earlier op left it.
+bool multiply_f8(Device& gpu, std::span<const Product> products, const RowSource& from,
+                 const Quantized* left, int64_t rows, bool add) {
+  const Matrix& first = products[0].w->placed;
+  const std::optional<Quantized> x = left != nullptr ? *left : room_for_f8(gpu, first, rows);
+  if (!x) return false;
+  const std::vector<Gemm> gemms = gemms_of(gpu, products, *x, rows, add);
+  if (gemms.empty()) return false;
+  if (left == nullptr) {
+    quantize_rows(gpu.stream(), *x, from.x, from.norm, from.eps, rows, first.inputs);
+  }
+  for (const Gemm& gemm : gemms) gpu.gemm().run(gpu.stream(), gemm);
+  return true;
 }
 
 }  // namespace
@@ -166,39 +208,43 @@ Operand operand_for(Device& gpu, ConstTensor y, const Reader& next) {
   return gpu.stage_for(y.data(), next.norm.as<float>(), y.size(0), operand_type(next.w->placed));
 }
 
-bool multiply_f8(Device& gpu, std::span<const Product> products, ConstTensor x, ConstTensor norm,
-                 float eps, bool add) {
-  const int64_t rows = x.size(0);
-  const Quantized* left = gpu.left(x.data(), rows);
-  const std::optional<Quantized> to =
-      left != nullptr ? *left : room_for_f8(gpu, products[0].w->placed, rows);
-  if (!to) return false;
-  const std::vector<Gemm> gemms = gemms_of(gpu, products, *to, rows, add);
-  CHECK(left == nullptr || !gemms.empty());  // the activations are nowhere else
-  if (gemms.empty()) return false;
-  if (left == nullptr) {
-    quantize_rows(gpu.stream(), *to, rows_of(x), norm.as<float>(), eps, rows, x.size(1));
+bool multiply_made(Device& gpu, std::span<const Product> products, ConstTensor x, ConstTensor norm,
+                   float eps, bool add) {
+  const auto left = gpu.left(x.data(), x.size(0));
+  const RowSource from = left && left->gated.gated
+                             ? left->gated
+                             : RowSource{.x = rows_of(x), .norm = norm.as<float>(), .eps = eps};
+  if (batches(products, x.size(0))) {
+    multiply_batch(gpu, products, from, x.size(0), add);
+    return true;
   }
-  for (const Gemm& gemm : gemms) gpu.gemm().run(gpu.stream(), gemm);
-  return true;
+  const bool done = multiply_f8(gpu, products, from, left ? &left->e4m3 : nullptr, x.size(0), add);
+  CHECK(done || !left);  // what was left is nowhere else
+  return done;
 }
 
-bool leave_gated_f8(Device& gpu, const GatedMatmul& args) {
+bool leave_gated(Device& gpu, const GatedMatmul& args) {
   if (args.next.w == nullptr || args.next.norm) return false;
   const Matrix& w = args.next.w->placed;
   const int64_t rows = args.y.size(0);
+  const bool gelu = args.activation == Gate::kGelu;
   const Product reader{{}, args.next.w};
   if (streams({&reader, 1}, rows)) return false;
-  const auto to = room_for_f8(gpu, w, rows);
-  if (!to || !takes_left(gpu, *to, rows, w, args.x)) return false;
-  quantize_gated(gpu.stream(), *to, rows_of(args.gate_up), args.activation == Gate::kGelu, rows,
-                 args.y.size(1));
-  gpu.leave({.source = args.y.data(), .rows = rows, .x = *to});
+  Device::Left left{.source = args.y.data(), .rows = rows, .e4m3 = {}, .gated = {}};
+  if (batches({&reader, 1}, rows)) {
+    left.gated = {.x = rows_of(args.gate_up), .gated = true, .gelu = gelu};
+  } else {
+    const auto to = room_for_f8(gpu, w, rows);
+    if (!to || !takes_left(gpu, *to, rows, w, args.x)) return false;
+    quantize_gated(gpu.stream(), *to, rows_of(args.gate_up), gelu, rows, args.y.size(1));
+    left.e4m3 = *to;
+  }
+  gpu.leave(left);
   return true;
 }
 
 void multiply_rows(Device& gpu, std::span<const Product> products, ConstTensor x, bool add) {
-  if (multiply_f8(gpu, products, x, {}, 0, add)) return;
+  if (multiply_made(gpu, products, x, {}, 0, add)) return;
   for (size_t i = 0; i < products.size(); ++i) {
     const Matrix& w = products[i].w->placed;
     const Tensor y = products[i].y;
@@ -212,7 +258,7 @@ void multiply_rows(Device& gpu, std::span<const Product> products, ConstTensor x
         ++i;
       }
       gpu.gemm().run(gpu.stream(), gemm);
-    } else if (!multiply_f8(gpu, {&products[i], 1}, x, {}, 0, add)) {
+    } else if (!multiply_made(gpu, {&products[i], 1}, x, {}, 0, add)) {
       multiply_unpacked(gpu, y, x, w, add);
     }
   }

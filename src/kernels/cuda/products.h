@@ -25,13 +25,14 @@ Operand operand_for(Device& gpu, ConstTensor y, const Reader& next);
 // y = x W^T for each, y += x W^T if `add`, with x as rows: bf16, dense, or f32 with f32 weights.
 void multiply_rows(Device& gpu, std::span<const Product> products, ConstTensor x, bool add);
 
-// The same with x, or RMSNorm(x) if `norm` is there, in e4m3: made by one pass for all products,
-// unless it was left so. x is f32 or bf16. False, and nothing done, if the weights are of other
-// types or cuBLASLt has no kernel for one of them.
-bool multiply_f8(Device& gpu, std::span<const Product> products, ConstTensor x, ConstTensor norm,
-                 float eps, bool add);
+// The same with x, f32 or bf16, or with RMSNorm(x) if `norm` is there, for weights that take x in a
+// form of their own, which one pass makes for all products: e4m3 with cuBLASLt, or tiles by
+// batch_matmul() up to some number of rows. False, and nothing done, if there are other weights.
+bool multiply_made(Device& gpu, std::span<const Product> products, ConstTensor x, ConstTensor norm,
+                   float eps, bool add);
 
-// Leaves act(gate) * up of args.gate_up for args.next, if that will take it in e4m3.
-bool leave_gated_f8(Device& gpu, const GatedMatmul& args);
+// Leaves act(gate) * up of args.gate_up for args.next alone, if that will be a product of the kind
+// above.
+bool leave_gated(Device& gpu, const GatedMatmul& args);
 
 }  // namespace hachi::ops::cuda
