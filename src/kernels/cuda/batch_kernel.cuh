@@ -1,31 +1,20 @@
 // The kernel of batch_matmul.h. A CTA has 128 outputs, 16 a warp, and a part of the columns; the
 // CTAs of a cluster have the parts of the same outputs, and add them in order at the end. One more
-// warp fills a ring of stages: the tiles' chunks of 128 columns, and x's columns, as the matrix
-// unit takes them (attention_wgmma.cuh). Weights go from there through registers, x straight to the
-// unit.
+// warp fills a ring of stages: weights and x of 64 columns, or the tiles' chunks of 128, as the
+// matrix unit takes them (attention_wgmma.cuh). Tiles go from there through registers.
 #pragma once
 
 #include <cuda.h>
 
-#include "kernels/cuda/attention_wgmma.cuh"
+#include "kernels/cuda/batch_consume.cuh"
 #include "kernels/cuda/batch_matmul.h"
-#include "kernels/cuda/ptx.cuh"
-#include "kernels/cuda/small_device.cuh"
-#include "kernels/cuda/tile_format.h"
 
 namespace hachi::ops::cuda::batch {
 
-inline constexpr int kWarps = 8;  // that multiply
-inline constexpr int kThreads = 32 * (kWarps + 1);
-inline constexpr int kTileOutputs = kWarps * kTileRows;
-inline constexpr int kMaxParts = 8;
-inline constexpr int kBoxColumns = 64;  // of x, 128 bytes
-inline constexpr int kBoxes = kChunkColumns / kBoxColumns;
-inline constexpr int kSumsPitch = kTileOutputs + 4;  // floats, so that lanes meet other banks
-inline constexpr int kRingBytes = 104 * 1024;        // two CTAs share a multiprocessor
-
 struct Params {
-  CUtensorMap x_map;  // of x [T,I]; rows that are not there read as zeros
+  // What is not there of a matrix reads as zeros.
+  CUtensorMap x_map;                              // of x [T,I]
+  CUtensorMap w_maps[BatchMatmul::kMaxProducts];  // of kBF16
   struct Product {
     const uint8_t* data;
     void* y;
@@ -41,123 +30,26 @@ struct Params {
   int64_t y_stride;
 };
 
-template <Layout kLayout, int kRows>
-struct Shape {
-  static constexpr ChunkFormat kFormat = chunk_format(kLayout);
-  static constexpr int kBoxBytes = kRows * kBoxColumns * 2;
-  static constexpr int kXBytes = kBoxes * kBoxBytes;
-  static constexpr int kStageBytes = kXBytes + kWarps * kFormat.bytes();
-  static constexpr int kStages = kRingBytes / kStageBytes;
-  static constexpr int kBarriers = kStages * kStageBytes;  // where they stand
-  static constexpr int kSharedBytes = kBarriers + 2 * kStages * 8;
-  static_assert(kStageBytes % 1024 == 0 && kStages >= 3);
-  static_assert(kRows * kSumsPitch * 4 <= kBarriers);
-};
-
 // What a CTA does.
 struct Work {
   int product;
   int first;  // output
   int tiles;  // of 16 outputs
-  int begin;  // stages, of kChunkColumns
+  int begin;  // stages
   int end;
 };
 
-__device__ inline Work work_of(const Params& p) {
+template <class S>
+__device__ Work work_of(const Params& p) {
   int tile = static_cast<int>(blockIdx.x) / p.parts;
   const int part = static_cast<int>(blockIdx.x) % p.parts;
   int product = 0;
   while (tile >= p.products[product].tiles) tile -= p.products[product++].tiles;
   const int first = tile * kTileOutputs;
-  const int stages = p.inputs / kChunkColumns;
+  const int stages = (p.inputs + S::kColumns - 1) / S::kColumns;
   return {product, first, min(kWarps, (p.products[product].outputs - first) / kTileRows),
           part * stages / p.parts, (part + 1) * stages / p.parts};
 }
-
-// c [64,kRows] += a [64,16] b [kRows,16]^T, a in registers.
-__device__ __forceinline__ void multiply(float (&c)[32], const uint32_t (&a)[4], uint64_t b) {
-  asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" HACHI_NAMES_32
-               "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 0;"
-               : HACHI_32(c, 0)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
-__device__ __forceinline__ void multiply(float (&c)[16], const uint32_t (&a)[4], uint64_t b) {
-  asm volatile(
-      "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 "
-      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15}, {%16,%17,%18,%19}, %20, 1, 1, 1, 0;"
-      : HACHI_8(c, 0), HACHI_8(c, 8)
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
-
-// One lane's weights of a half of a chunk, two groups of 32 columns: rows g and g + 8 of its tile.
-template <Layout kLayout>
-struct HalfChunk {
-  static constexpr ChunkFormat kFormat = chunk_format(kLayout);
-  static constexpr int kScales = kFormat.scales_per_row / 2;
-  uint32_t words[2][4];  // four weights each
-  float scales[2][kScales];
-  float mins[2][kScales];
-
-  __device__ __forceinline__ HalfChunk(const uint8_t* chunk, int half, int lane) {
-#pragma unroll
-    for (int high = 0; high < 2; ++high) {
-      const uint8_t* weights = chunk + high * (kFormat.weight_bytes / 2) + lane * 16;
-      if constexpr (kFormat.weight_bytes == 1024) {
-        const uint2 both = *reinterpret_cast<const uint2*>(weights + half * 8);
-        words[high][0] = both.x & 0x0f0f0f0fu;
-        words[high][1] = both.x >> 4 & 0x0f0f0f0fu;
-        words[high][2] = both.y & 0x0f0f0f0fu;
-        words[high][3] = both.y >> 4 & 0x0f0f0f0fu;
-      } else {
-        const uint4 all = *reinterpret_cast<const uint4*>(weights + half * 512);
-        words[high][0] = all.x;
-        words[high][1] = all.y;
-        words[high][2] = all.z;
-        words[high][3] = all.w;
-      }
-      const int row = lane / 4 + high * 8;
-      read(scales[high], chunk + scale_place(kFormat, row, half * kScales));
-      if constexpr (kFormat.has_mins) {
-        read(mins[high], chunk + min_place(kFormat, row, half * kScales));
-      }
-    }
-  }
-
-  // The matrix unit's a for 16 columns of the 64.
-  __device__ __forceinline__ void operand(int step, uint32_t (&a)[4]) const {
-#pragma unroll
-    for (int high = 0; high < 2; ++high) {
-      const int scale = kScales == 4 ? step : step / 2;
-#pragma unroll
-      for (int pair = 0; pair < 2; ++pair) {
-        const float low = value(words[high][step], 2 * pair, high, scale);
-        const float next = value(words[high][step], 2 * pair + 1, high, scale);
-        a[2 * pair + high] = small::pack_bf16(low, next);
-      }
-    }
-  }
-
- private:
-  __device__ static __forceinline__ void read(float (&to)[kScales], const uint8_t* halves) {
-#pragma unroll
-    for (int i = 0; i < kScales; i += 2) {
-      const float2 pair = f16_pair(*reinterpret_cast<const uint32_t*>(halves + 2 * i));
-      to[i] = pair.x;
-      to[i + 1] = pair.y;
-    }
-  }
-
-  // Byte `index` stands at the end of the fraction of 2^23, and is a float when that is taken off.
-  __device__ __forceinline__ float value(uint32_t word, int index, int high, int scale) const {
-    constexpr bool kSigned = kFormat.weight_bytes == 2048;
-    constexpr float kOffset = kSigned ? 128 : kLayout == Layout::kInt4 ? 8 : 0;
-    if (kSigned) word ^= 0x80808080u;
-    const float q =
-        __uint_as_float(__byte_perm(word, 0x4b000000u, 0x7540u + index)) - (8388608.0f + kOffset);
-    if constexpr (kFormat.has_mins) return fmaf(q, scales[high][scale], mins[high][scale]);
-    return q * scales[high][scale];
-  }
-};
 
 // Fills the ring. One lane of its warp does this.
 template <class S>
@@ -169,9 +61,14 @@ __device__ void produce(const Params& p, const Work& work, uint8_t* memory, uint
   const auto full = [&](int slot) { return barriers + static_cast<uint32_t>(slot) * 8; };
   const auto empty = [&](int slot) { return full(S::kStages + slot); };
   const auto copy_weights = [&](int stage, int slot) {
+    uint8_t* to = memory + slot * S::kStageBytes + S::kXBytes;
+    if constexpr (S::kPlain) {
+      barrier_expect(full(slot), S::kStageBytes);
+      return tensor_copy(shared_address(to), &p.w_maps[work.product], stage * S::kColumns,
+                         work.first, full(slot), policy);
+    }
     const auto bytes = static_cast<uint32_t>(work.tiles * S::kFormat.bytes() + S::kXBytes);
     barrier_expect(full(slot), bytes);
-    uint8_t* to = memory + slot * S::kStageBytes + S::kXBytes;
     for (int t = 0; t < work.tiles; ++t) {
       const int64_t chunk = (first_tile + t) * chunks_in_row + stage;
       bulk_copy(shared_address(to + t * S::kFormat.bytes()), data + chunk * S::kFormat.bytes(),
@@ -179,9 +76,9 @@ __device__ void produce(const Params& p, const Work& work, uint8_t* memory, uint
     }
   };
   const auto copy_x = [&](int stage, int slot) {
-    for (int box = 0; box < kBoxes; ++box) {
+    for (int box = 0; box < S::kBoxes; ++box) {
       tensor_copy(shared_address(memory + slot * S::kStageBytes + box * S::kBoxBytes), &p.x_map,
-                  stage * kChunkColumns + box * kBoxColumns, 0, full(slot));
+                  stage * S::kColumns + box * kBoxColumns, 0, full(slot));
     }
   };
   const int count = work.end - work.begin;
@@ -195,43 +92,6 @@ __device__ void produce(const Params& p, const Work& work, uint8_t* memory, uint
     copy_weights(work.begin + i, slot);
     copy_x(work.begin + i, slot);
   }
-}
-
-// Sums of 16 outputs of a warp: in c[4j + i], output lane / 4 + i / 2 * 8 of row
-// 8j + lane % 4 * 2 + i % 2.
-template <class S, Layout kLayout, int kSums>
-__device__ __forceinline__ void consume(const Work& work, const uint8_t* memory, uint32_t barriers,
-                                        int warp, int lane, float (&c)[kSums]) {
-  const int count = work.end - work.begin;
-  uint32_t a[2][4][4];
-  for (int i = 0; i < count; ++i) {
-    const int slot = i % S::kStages;
-    const uint8_t* stage = memory + slot * S::kStageBytes;
-    barrier_wait(barriers + static_cast<uint32_t>(slot) * 8,
-                 static_cast<uint32_t>(i / S::kStages) & 1u);
-    const uint8_t* chunk = stage + S::kXBytes + warp * S::kFormat.bytes();
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const HalfChunk<kLayout> weights(chunk, half, lane);
-      attend::mma_wait<1>();  // the unit has read a[half]
-      if (half == 1 && i > 0 && lane == 0) {
-        const int before = (i - 1) % S::kStages;
-        barrier_arrive(barriers + static_cast<uint32_t>(S::kStages + before) * 8);
-      }
-#pragma unroll
-      for (int step = 0; step < 4; ++step) weights.operand(step, a[half][step]);
-      __syncwarp();
-      attend::mma_fence();
-#pragma unroll
-      for (int step = 0; step < 4; ++step) {
-        const uint32_t x = shared_address(stage + half * S::kBoxBytes) + 32u * step;
-        multiply(c, a[half][step], attend::descriptor(x, 0));
-      }
-      attend::mma_commit();
-    }
-  }
-  attend::mma_wait<0>();
-  attend::pin(c);
 }
 
 __device__ inline void cluster_barrier() {
@@ -303,10 +163,15 @@ __global__ void __launch_bounds__(kThreads, 2)
     barrier_init_fence();
   }
   __syncthreads();
-  const Work work = work_of(p);
+  const Work work = work_of<S>(p);
   float c[kRows / 2] = {};
   if (warp < kWarps) {
-    consume<S, kLayout>(work, memory, barriers, warp, lane, c);
+    const int count = work.end - work.begin;
+    if constexpr (S::kPlain) {
+      consume_plain<S>(count, memory, barriers, warp, lane, c);
+    } else {
+      consume_tiles<S, kLayout>(count, memory, barriers, warp, lane, c);
+    }
   } else if (lane == 0) {
     produce<S>(p, work, memory, barriers);
   }

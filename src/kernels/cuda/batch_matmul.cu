@@ -6,11 +6,14 @@ namespace {
 
 using batch::Params;
 
-constexpr int kResidentCtas = 264;  // about what a large chip has at once
-constexpr int kLeastStages = 8;     // of a part, or its start costs more than it saves
+constexpr int kMultiprocessors = 132;  // of the chips that this is for
+constexpr int kMostCtas = 3 * kMultiprocessors;
+constexpr int kMaxParts = 8;
+constexpr int64_t kLeastColumns = 1024;  // of a part, or its start costs more than it saves
 constexpr int kOrderThreads = 512;
 
-void map_rows(Params& params, const void* x, int box_rows) {
+// A matrix of bf16 in boxes of kBoxColumns.
+void map_matrix(CUtensorMap& map, const void* data, int64_t rows, int64_t columns, int box_rows) {
   using Encode = decltype(&cuTensorMapEncodeTiled);
   static const Encode encode = [] {
     void* function = nullptr;
@@ -20,27 +23,28 @@ void map_rows(Params& params, const void* x, int box_rows) {
     CHECK(found == cudaDriverEntryPointSuccess);
     return reinterpret_cast<Encode>(function);
   }();
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(params.inputs),
-                               static_cast<cuuint64_t>(params.rows)};
+  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
   const cuuint64_t row_bytes = sizes[0] * 2;
   const cuuint32_t box[2] = {batch::kBoxColumns, static_cast<cuuint32_t>(box_rows)};
   const cuuint32_t steps[2] = {1, 1};
   const CUresult result =
-      encode(&params.x_map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void*>(x), sizes,
-             &row_bytes, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void*>(data), sizes, &row_bytes,
+             box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
              CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   CHECK(result == CUDA_SUCCESS);
 }
 
-// Parts of the columns, so that there is a CTA for every place on the chip; whatever T is.
+// Parts of the columns, so that the multiprocessors have about as much to do each; whatever T is.
 int parts_of(int tiles, int64_t inputs) {
-  const int64_t stages = inputs / kChunkColumns;
-  int parts = 1;
-  while (parts < batch::kMaxParts && 2 * parts * tiles <= kResidentCtas &&
-         stages / (2 * parts) >= kLeastStages) {
-    parts *= 2;
+  const auto ctas_of_one = [&](int parts) {
+    return (tiles * parts + kMultiprocessors - 1) / kMultiprocessors;
+  };
+  int best = 1;
+  for (int parts = 2; parts <= kMaxParts; parts *= 2) {
+    if (inputs / parts < kLeastColumns || tiles * parts > kMostCtas) break;
+    if (ctas_of_one(parts) * best <= ctas_of_one(best) * parts) best = parts;
   }
-  return parts;
+  return best;
 }
 
 template <Layout kLayout, int kRows>
@@ -52,7 +56,7 @@ void launch_rows(Stream stream, Params& params, const void* x, int tiles) {
     return true;
   }();
   static_cast<void>(allowed);
-  map_rows(params, x, kRows);
+  map_matrix(params.x_map, x, params.rows, params.inputs, kRows);
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = 1;
@@ -79,6 +83,8 @@ void launch_layout(Stream stream, Params& params, const void* x, int tiles) {
 
 void launch_any(Stream stream, Layout layout, Params& params, const void* x, int tiles) {
   switch (layout) {
+    case Layout::kBF16:
+      return launch_layout<Layout::kBF16>(stream, params, x, tiles);
     case Layout::kInt4:
       return launch_layout<Layout::kInt4>(stream, params, x, tiles);
     case Layout::kInt4Min:
@@ -148,15 +154,16 @@ __device__ void store_ordered(uint32_t* group, int column, bool by_16,
   }
 }
 
-// A block has a row.
+// A block has a row, or a part of it if there is no norm.
 __global__ void __launch_bounds__(kOrderThreads)
     order_rows_kernel(uint32_t* to, Source from, bool by_16) {
   small::begin();
   const int64_t row = blockIdx.x;
   const float inverse = from.norm != nullptr ? inverse_rms(from, row) : 1.0f;
   uint32_t* out = to + row * (from.inputs / 2);
-  for (int c = static_cast<int>(threadIdx.x) * small::kVector; c < from.inputs;
-       c += kOrderThreads * small::kVector) {
+  const int step = static_cast<int>(gridDim.y) * kOrderThreads * small::kVector;
+  for (int c = static_cast<int>(blockIdx.y * kOrderThreads + threadIdx.x) * small::kVector;
+       c < from.inputs; c += step) {
     float v[small::kVector];
     from.load(row, c, v);
     if (from.norm != nullptr) {
@@ -171,9 +178,10 @@ __global__ void __launch_bounds__(kOrderThreads)
 
 bool batches(const Matrix& w) {
   constexpr int64_t kMost = int64_t{1} << 30;
-  return chunk_format(w.layout).weight_bytes > 0 && w.outputs > 0 && w.outputs <= kMost &&
-         w.outputs % kTileRows == 0 && w.inputs > 0 && w.inputs <= kMost &&
-         w.inputs % kChunkColumns == 0;
+  const bool plain = w.layout == Layout::kBF16;
+  if (!plain && chunk_format(w.layout).weight_bytes == 0) return false;
+  return w.outputs > 0 && w.outputs <= kMost && w.outputs % kTileRows == 0 && w.inputs > 0 &&
+         w.inputs <= kMost && w.inputs % (plain ? 8 : kChunkColumns) == 0;
 }
 
 void batch_matmul(Stream stream, const BatchMatmul& args) {
@@ -196,6 +204,8 @@ void batch_matmul(Stream stream, const BatchMatmul& args) {
         static_cast<const uint8_t*>(w.data), args.y[i], static_cast<int>(w.outputs),
         static_cast<int>((w.outputs + batch::kTileOutputs - 1) / batch::kTileOutputs)};
     tiles += params.products[i].tiles;
+    if (w.layout != Layout::kBF16) continue;
+    map_matrix(params.w_maps[i], w.data, w.outputs, w.inputs, batch::kTileOutputs);
   }
   params.parts = parts_of(tiles, first.inputs);
   const auto* x = static_cast<const uint8_t*>(args.x);
@@ -215,8 +225,11 @@ void order_rows(Stream stream, void* to, const RowSource& from, Layout layout, i
   CHECK_EQ(inputs % 32, 0);
   const Source source{small::view(from.x, inputs), from.norm, from.eps, from.gated, from.gelu,
                       static_cast<int>(inputs)};
-  launch(stream, order_rows_kernel, dim3(static_cast<unsigned>(rows)), dim3(kOrderThreads), 0,
-         static_cast<uint32_t*>(to), source, layout == Layout::kInt8Half);
+  constexpr int64_t kBlock = kOrderThreads * small::kVector;
+  const int64_t blocks = from.norm != nullptr ? 1 : (inputs + kBlock - 1) / kBlock;
+  const dim3 grid(static_cast<unsigned>(rows), static_cast<unsigned>(blocks));
+  launch(stream, order_rows_kernel, grid, dim3(kOrderThreads), 0, static_cast<uint32_t*>(to),
+         source, layout == Layout::kInt8Half);
 }
 
 }  // namespace hachi::ops::cuda

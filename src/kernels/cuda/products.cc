@@ -135,8 +135,26 @@ constexpr int64_t kMostBatchRows = 256;
 
 bool batches(std::span<const Product> products, int64_t rows) {
   return rows <= kMostBatchRows &&
-         std::all_of(products.begin(), products.end(),
-                     [](const Product& product) { return batches(product.w->placed); });
+         std::all_of(products.begin(), products.end(), [](const Product& product) {
+           const Matrix& w = product.w->placed;
+           return w.layout != Layout::kBF16 && batches(w);
+         });
+}
+
+// The first of the products, as many as go in one launch.
+BatchMatmul batch_of(std::span<const Product> products, int64_t rows, const void* x, bool add) {
+  BatchMatmul args{.rows = rows, .num_products = 0, .x = x, .add = add};
+  args.y_type = products[0].y.dtype();
+  args.y_stride = rows_of(products[0].y).stride;
+  for (const Product& product : products) {
+    const Matrix& w = product.w->placed;
+    if (args.num_products == BatchMatmul::kMaxProducts) break;
+    if (w.layout != products[0].w->placed.layout || !batches(w)) break;
+    if (rows_of(product.y).stride != args.y_stride) break;
+    args.w[args.num_products] = w;
+    args.y[args.num_products++] = product.y.data();
+  }
+  return args;
 }
 
 // Those with one layout in one launch.
@@ -146,17 +164,10 @@ void multiply_batch(Device& gpu, std::span<const Product> products, const RowSou
   std::byte* x = gpu.scratch(static_cast<uint64_t>(rows * inputs) * sizeof(uint16_t));
   for (size_t i = 0; i < products.size();) {
     const Layout layout = products[i].w->placed.layout;
-    BatchMatmul args{.rows = rows, .num_products = 0, .x = x, .add = add};
-    args.y_type = products[i].y.dtype();
-    args.y_stride = rows_of(products[i].y).stride;
-    for (; i < products.size() && args.num_products < BatchMatmul::kMaxProducts; ++i) {
-      if (products[i].w->placed.layout != layout) break;
-      if (rows_of(products[i].y).stride != args.y_stride) break;
-      args.w[args.num_products] = products[i].w->placed;
-      args.y[args.num_products++] = products[i].y.data();
-    }
+    const BatchMatmul args = batch_of(products.subspan(i), rows, x, add);
     order_rows(gpu.stream(), x, from, layout, rows, inputs);
     batch_matmul(gpu.stream(), args);
+    i += static_cast<size_t>(args.num_products);
   }
 }
 
@@ -251,6 +262,11 @@ void multiply_rows(Device& gpu, std::span<const Product> products, ConstTensor x
     if (w.layout == Layout::kF32) {
       plain_matmul(gpu.stream(), rows_of(y), rows_of(x), static_cast<const float*>(w.data), add,
                    x.size(0), w.outputs, w.inputs);
+    } else if (w.layout == Layout::kBF16 && x.size(0) <= kBatchRows && batches(w)) {
+      CHECK_EQ(rows_of(x).stride, w.inputs);
+      const BatchMatmul args = batch_of(products.subspan(i), x.size(0), x.data(), add);
+      batch_matmul(gpu.stream(), args);
+      i += static_cast<size_t>(args.num_products) - 1;
     } else if (w.layout == Layout::kBF16) {
       Gemm gemm = gemm_of(y, x, w, add);
       while (i + 1 < products.size() &&
