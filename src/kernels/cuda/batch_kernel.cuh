@@ -1,7 +1,7 @@
 // The kernel of batch_matmul.h. A CTA has 128 outputs, 16 a warp, and a part of the columns; the
-// CTAs of a cluster have the parts of the same outputs, and add them in order at the end. One more
-// warp fills a ring of stages: weights and x of 64 columns, or the tiles' chunks of 128, as the
-// matrix unit takes them (attention_wgmma.cuh). Tiles go from there through registers.
+// CTAs of a cluster have the parts of the same outputs, and add them in order at the end. Each warp
+// copies its tile's chunks of 128 columns ahead and makes them the matrix unit's operand; one more
+// warp copies x, as the unit takes it (attention_wgmma.cuh).
 #pragma once
 
 #include <cuda.h>
@@ -12,9 +12,7 @@
 namespace hachi::ops::cuda::batch {
 
 struct Params {
-  // What is not there of a matrix reads as zeros.
-  CUtensorMap x_map;                              // of x [T,I]
-  CUtensorMap w_maps[BatchMatmul::kMaxProducts];  // of kBF16
+  CUtensorMap x_map;  // of x [T,I]; rows that are not there read as zeros
   struct Product {
     const uint8_t* data;
     void* y;
@@ -35,63 +33,46 @@ struct Work {
   int product;
   int first;  // output
   int tiles;  // of 16 outputs
-  int begin;  // stages
+  int begin;  // stages, of kChunkColumns
   int end;
 };
 
-template <class S>
-__device__ Work work_of(const Params& p) {
+__device__ inline Work work_of(const Params& p) {
   int tile = static_cast<int>(blockIdx.x) / p.parts;
   const int part = static_cast<int>(blockIdx.x) % p.parts;
   int product = 0;
   while (tile >= p.products[product].tiles) tile -= p.products[product++].tiles;
   const int first = tile * kTileOutputs;
-  const int stages = (p.inputs + S::kColumns - 1) / S::kColumns;
+  const int stages = p.inputs / kChunkColumns;
   return {product, first, min(kWarps, (p.products[product].outputs - first) / kTileRows),
           part * stages / p.parts, (part + 1) * stages / p.parts};
 }
 
-// Fills the ring. One lane of its warp does this.
+// Copies x. One lane of its warp does this.
 template <class S>
-__device__ void produce(const Params& p, const Work& work, uint8_t* memory, uint32_t barriers) {
-  const uint64_t policy = evict_first_policy();
-  const uint8_t* data = p.products[work.product].data;
-  const int chunks_in_row = p.inputs / kChunkColumns;
-  const int64_t first_tile = work.first / kTileRows;
-  const auto full = [&](int slot) { return barriers + static_cast<uint32_t>(slot) * 8; };
-  const auto empty = [&](int slot) { return full(S::kStages + slot); };
-  const auto copy_weights = [&](int stage, int slot) {
-    uint8_t* to = memory + slot * S::kStageBytes + S::kXBytes;
-    if constexpr (S::kPlain) {
-      barrier_expect(full(slot), S::kStageBytes);
-      return tensor_copy(shared_address(to), &p.w_maps[work.product], stage * S::kColumns,
-                         work.first, full(slot), policy);
-    }
-    const auto bytes = static_cast<uint32_t>(work.tiles * S::kFormat.bytes() + S::kXBytes);
-    barrier_expect(full(slot), bytes);
-    for (int t = 0; t < work.tiles; ++t) {
-      const int64_t chunk = (first_tile + t) * chunks_in_row + stage;
-      bulk_copy(shared_address(to + t * S::kFormat.bytes()), data + chunk * S::kFormat.bytes(),
-                S::kFormat.bytes(), full(slot), policy);
-    }
-  };
-  const auto copy_x = [&](int stage, int slot) {
-    for (int box = 0; box < S::kBoxes; ++box) {
-      tensor_copy(shared_address(memory + slot * S::kStageBytes + box * S::kBoxBytes), &p.x_map,
-                  stage * S::kColumns + box * kBoxColumns, 0, full(slot));
-    }
-  };
-  const int count = work.end - work.begin;
-  for (int i = 0; i < min(count, S::kStages); ++i) copy_weights(work.begin + i, i);
+__device__ void produce(const Params& p, const Work& work, uint8_t* memory) {
   wait_for_earlier_kernels();
   bulk_copy_fence();
-  for (int i = 0; i < min(count, S::kStages); ++i) copy_x(work.begin + i, i);
-  for (int i = S::kStages; i < count; ++i) {
+  for (int i = 0; i < work.end - work.begin; ++i) {
     const int slot = i % S::kStages;
-    barrier_wait(empty(slot), static_cast<uint32_t>(i / S::kStages + 1) & 1u);
-    copy_weights(work.begin + i, slot);
-    copy_x(work.begin + i, slot);
+    // Of a new barrier the phase before the first has ended.
+    barrier_wait(S::x_empty(memory, slot), static_cast<uint32_t>(i / S::kStages + 1) & 1u);
+    const uint32_t full = S::x_full(memory, slot);
+    barrier_expect(full, S::kXBytes);
+    for (int box = 0; box < S::kBoxes; ++box) {
+      tensor_copy(shared_address(memory + slot * S::kStageBytes + box * S::kBoxBytes), &p.x_map,
+                  (work.begin + i) * kChunkColumns + box * kBoxColumns, 0, full);
+    }
   }
+}
+
+// The first chunk of a warp's tile; null if it has none.
+__device__ inline const uint8_t* chunks_of(const Params& p, const Work& work, int warp,
+                                           int chunk_bytes) {
+  if (warp >= work.tiles) return nullptr;
+  const int64_t tile = work.first / kTileRows + warp;
+  return p.products[work.product].data +
+         (tile * (p.inputs / kChunkColumns) + work.begin) * chunk_bytes;
 }
 
 __device__ inline void cluster_barrier() {
@@ -151,29 +132,27 @@ __global__ void __launch_bounds__(kThreads, 2)
     batch_matmul_kernel(const __grid_constant__ Params p) {
   using S = Shape<kLayout, kRows>;
   extern __shared__ __align__(1024) uint8_t memory[];
-  const uint32_t barriers = shared_address(memory + S::kBarriers);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   launch_dependents();
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < S::kStages; ++i) {
-      barrier_init(barriers + static_cast<uint32_t>(i) * 8, 1);
-      barrier_init(barriers + static_cast<uint32_t>(S::kStages + i) * 8, kWarps);
-    }
-    barrier_init_fence();
-  }
-  __syncthreads();
-  const Work work = work_of<S>(p);
+  const Work work = work_of(p);
   float c[kRows / 2] = {};
   if (warp < kWarps) {
     const int count = work.end - work.begin;
-    if constexpr (S::kPlain) {
-      consume_plain<S>(count, memory, barriers, warp, lane, c);
-    } else {
-      consume_tiles<S, kLayout>(count, memory, barriers, warp, lane, c);
+    const ChunkRing<S> ring(memory, chunks_of(p, work, warp, S::kFormat.bytes()), count, warp,
+                            lane);
+    __syncthreads();
+    consume<S, kLayout>(ring, count, memory, lane, c);
+  } else {
+    if (lane == 0) {
+      for (int i = 0; i < S::kStages; ++i) {
+        barrier_init(S::x_full(memory, i), 1);
+        barrier_init(S::x_empty(memory, i), kWarps);
+      }
+      barrier_init_fence();
     }
-  } else if (lane == 0) {
-    produce<S>(p, work, memory, barriers);
+    __syncthreads();
+    if (lane == 0) produce<S>(p, work, memory);
   }
   __syncthreads();  // all stages have been read
   auto* sums = reinterpret_cast<float*>(memory);

@@ -8,12 +8,11 @@ using batch::Params;
 
 constexpr int kMultiprocessors = 132;  // of the chips that this is for
 constexpr int kMostCtas = 3 * kMultiprocessors;
-constexpr int kMaxParts = 8;
+constexpr int kMaxParts = 4;
 constexpr int64_t kLeastColumns = 1024;  // of a part, or its start costs more than it saves
 constexpr int kOrderThreads = 512;
 
-// A matrix of bf16 in boxes of kBoxColumns.
-void map_matrix(CUtensorMap& map, const void* data, int64_t rows, int64_t columns, int box_rows) {
+void map_rows(Params& params, const void* x, int box_rows) {
   using Encode = decltype(&cuTensorMapEncodeTiled);
   static const Encode encode = [] {
     void* function = nullptr;
@@ -23,13 +22,14 @@ void map_matrix(CUtensorMap& map, const void* data, int64_t rows, int64_t column
     CHECK(found == cudaDriverEntryPointSuccess);
     return reinterpret_cast<Encode>(function);
   }();
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(params.inputs),
+                               static_cast<cuuint64_t>(params.rows)};
   const cuuint64_t row_bytes = sizes[0] * 2;
   const cuuint32_t box[2] = {batch::kBoxColumns, static_cast<cuuint32_t>(box_rows)};
   const cuuint32_t steps[2] = {1, 1};
   const CUresult result =
-      encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void*>(data), sizes, &row_bytes,
-             box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      encode(&params.x_map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void*>(x), sizes,
+             &row_bytes, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
              CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   CHECK(result == CUDA_SUCCESS);
 }
@@ -56,7 +56,7 @@ void launch_rows(Stream stream, Params& params, const void* x, int tiles) {
     return true;
   }();
   static_cast<void>(allowed);
-  map_matrix(params.x_map, x, params.rows, params.inputs, kRows);
+  map_rows(params, x, kRows);
   cudaLaunchAttribute attributes[2] = {};
   attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
   attributes[0].val.programmaticStreamSerializationAllowed = 1;
@@ -83,8 +83,6 @@ void launch_layout(Stream stream, Params& params, const void* x, int tiles) {
 
 void launch_any(Stream stream, Layout layout, Params& params, const void* x, int tiles) {
   switch (layout) {
-    case Layout::kBF16:
-      return launch_layout<Layout::kBF16>(stream, params, x, tiles);
     case Layout::kInt4:
       return launch_layout<Layout::kInt4>(stream, params, x, tiles);
     case Layout::kInt4Min:
@@ -178,10 +176,9 @@ __global__ void __launch_bounds__(kOrderThreads)
 
 bool batches(const Matrix& w) {
   constexpr int64_t kMost = int64_t{1} << 30;
-  const bool plain = w.layout == Layout::kBF16;
-  if (!plain && chunk_format(w.layout).weight_bytes == 0) return false;
-  return w.outputs > 0 && w.outputs <= kMost && w.outputs % kTileRows == 0 && w.inputs > 0 &&
-         w.inputs <= kMost && w.inputs % (plain ? 8 : kChunkColumns) == 0;
+  return chunk_format(w.layout).weight_bytes > 0 && w.outputs > 0 && w.outputs <= kMost &&
+         w.outputs % kTileRows == 0 && w.inputs > 0 && w.inputs <= kMost &&
+         w.inputs % kChunkColumns == 0;
 }
 
 void batch_matmul(Stream stream, const BatchMatmul& args) {
@@ -204,8 +201,6 @@ void batch_matmul(Stream stream, const BatchMatmul& args) {
         static_cast<const uint8_t*>(w.data), args.y[i], static_cast<int>(w.outputs),
         static_cast<int>((w.outputs + batch::kTileOutputs - 1) / batch::kTileOutputs)};
     tiles += params.products[i].tiles;
-    if (w.layout != Layout::kBF16) continue;
-    map_matrix(params.w_maps[i], w.data, w.outputs, w.inputs, batch::kTileOutputs);
   }
   params.parts = parts_of(tiles, first.inputs);
   const auto* x = static_cast<const uint8_t*>(args.x);

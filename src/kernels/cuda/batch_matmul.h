@@ -1,5 +1,5 @@
-// Products of some tens of rows: weights are read once for all rows, made bf16 on the way to the
-// matrix unit if they are in tiles, and multiplied there with x in bf16.
+// Products of some tens of rows with weights in tiles: they are read once for all rows, made bf16
+// on the way to the matrix unit, and multiplied there with x in bf16.
 #pragma once
 
 #include "kernels/cuda/elementwise.h"
@@ -17,7 +17,7 @@ struct BatchMatmul {
   // Several products have the same x, layout and inputs.
   int num_products = 1;
   Matrix w[kMaxProducts];
-  const void* x = nullptr;     // [T,I] bf16, dense; for tiles as order_rows() leaves them
+  const void* x = nullptr;     // [T,I] bf16 as order_rows() leaves them for w's layout
   bool add = false;            // y += x W^T; y is f32
   DType y_type = DType::kF32;  // or kBF16
   void* y[kMaxProducts] = {};  // [T,O]

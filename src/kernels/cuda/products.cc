@@ -135,10 +135,8 @@ constexpr int64_t kMostBatchRows = 256;
 
 bool batches(std::span<const Product> products, int64_t rows) {
   return rows <= kMostBatchRows &&
-         std::all_of(products.begin(), products.end(), [](const Product& product) {
-           const Matrix& w = product.w->placed;
-           return w.layout != Layout::kBF16 && batches(w);
-         });
+         std::all_of(products.begin(), products.end(),
+                     [](const Product& product) { return batches(product.w->placed); });
 }
 
 // The first of the products, as many as go in one launch.
@@ -149,7 +147,7 @@ BatchMatmul batch_of(std::span<const Product> products, int64_t rows, const void
   for (const Product& product : products) {
     const Matrix& w = product.w->placed;
     if (args.num_products == BatchMatmul::kMaxProducts) break;
-    if (w.layout != products[0].w->placed.layout || !batches(w)) break;
+    if (w.layout != products[0].w->placed.layout) break;
     if (rows_of(product.y).stride != args.y_stride) break;
     args.w[args.num_products] = w;
     args.y[args.num_products++] = product.y.data();
@@ -262,11 +260,6 @@ void multiply_rows(Device& gpu, std::span<const Product> products, ConstTensor x
     if (w.layout == Layout::kF32) {
       plain_matmul(gpu.stream(), rows_of(y), rows_of(x), static_cast<const float*>(w.data), add,
                    x.size(0), w.outputs, w.inputs);
-    } else if (w.layout == Layout::kBF16 && x.size(0) <= kBatchRows && batches(w)) {
-      CHECK_EQ(rows_of(x).stride, w.inputs);
-      const BatchMatmul args = batch_of(products.subspan(i), x.size(0), x.data(), add);
-      batch_matmul(gpu.stream(), args);
-      i += static_cast<size_t>(args.num_products) - 1;
     } else if (w.layout == Layout::kBF16) {
       Gemm gemm = gemm_of(y, x, w, add);
       while (i + 1 < products.size() &&
