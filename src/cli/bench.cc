@@ -91,12 +91,6 @@ Result<Extent> extent_of(const std::vector<BenchTask>& tasks, const model::Model
   return extent;
 }
 
-Result<std::shared_ptr<const formats::Checkpoint>> open_model(const std::string& name) {
-  if (name.rfind(model::kSyntheticPrefix, 0) != 0) return open_checkpoint(name);
-  TRY(auto checkpoint, model::synthetic_checkpoint(name));
-  return std::make_shared<const formats::Checkpoint>(std::move(checkpoint));
-}
-
 // What most of the bytes are.
 BenchReport::Weights kind_of_weights(const formats::Checkpoint& checkpoint) {
   int64_t blocks = 0;
@@ -167,7 +161,7 @@ Result<int> run_bench(BenchOptions options) {
   const std::vector<BenchTask> tasks = tasks_of(options);
   const bool synthetic = options.model.rfind(model::kSyntheticPrefix, 0) == 0;
   Stopwatch watch;
-  TRY(const auto checkpoint, open_model(options.model));
+  TRY(const auto checkpoint, open_checkpoint(options.model));
   if (synthetic) watch.restart();
   TRY(const std::unique_ptr<ops::Gpu> gpu, open_gpu(options.device));
   if (gpu != nullptr) options.threads.resize(1);  // the processor only hands out work
@@ -237,6 +231,7 @@ Command add_bench(CLI::App& program) {
   app->footer(fmt::format(R"(
 "of read" is the memory speed measured in the same run that the weights and the cache account for,
 "of peak" the same for the products with matrices and the processor's fastest instructions.
+A step's time has the drawing of its most likely tokens in it.
 Shapes for synthetic models: {}
 
 Examples:

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "core/random.h"
+#include "engine/sampler.h"
 #include "engine/session.h"
 #include "kernels/gpu.h"
 #include "kernels/kv_store.h"
@@ -26,7 +27,8 @@ BenchRunner::BenchRunner(const model::Model& model, ops::Gpu* gpu, int64_t seque
       pages_(static_cast<size_t>(sequences * context_ / kPageTokens)),
       ids_(static_cast<size_t>(std::max(chunk_, sequences))),
       positions_(ids_.size()),
-      rows_(static_cast<size_t>(sequences)) {
+      rows_(static_cast<size_t>(sequences)),
+      greedy_(rows_.size(), ops::DrawRow()) {
   std::iota(pages_.begin(), pages_.end(), 0);
   std::iota(rows_.begin(), rows_.end(), 0);
   for (size_t i = 0; i < ids_.size(); ++i) {
@@ -118,7 +120,7 @@ bool BenchRunner::prefill(int64_t begin, int64_t end, const std::function<bool()
     forward(0, at, at + count);
   }
   const int64_t last = count - 1;
-  runner_->logits({&last, 1});
+  draw({&last, 1});
   return true;
 }
 
@@ -131,7 +133,18 @@ void BenchRunner::step(int64_t position, int64_t sequences) {
   // Other tokens in each step: a small table of embeddings must not stay in the cache.
   std::rotate(ids_.begin(), ids_.begin() + 1, ids_.end());
   runner_->forward({std::span(ids_).first(size), positions, spans});
-  runner_->logits(std::span(rows_).first(size));
+  draw(std::span(rows_).first(size));
+}
+
+void BenchRunner::draw(std::span<const int64_t> rows) {
+  const auto drawn = runner_->draw(rows, std::span(greedy_).first(rows.size()));
+  if (drawn.tokens.empty()) {
+    const auto vocab = static_cast<size_t>(runner_->vocab_size());
+    pool().parallel_for(drawn.logits.size(0), 1, [&](int64_t row, int64_t end) {
+      for (; row < end; ++row) engine::most_likely({drawn.logits.row<float>(row), vocab});
+    });
+  }
+  ops::mark(runner_->context(), ops::Stage::kDraw);
 }
 
 std::optional<double> BenchRunner::run(const BenchTask& task,

@@ -56,10 +56,12 @@ class BenchRunner {
   bool fill_to(int64_t depth, int64_t sequences, const std::function<bool()>& should_stop);
   void fill(int64_t sequence, int64_t begin, int64_t end);
   void forward(int64_t sequence, int64_t begin, int64_t end);
-  // Tokens [begin, end) of one sequence, in chunks; the logits of the last.
+  // Tokens [begin, end) of one sequence, in chunks, and the most likely next one.
   bool prefill(int64_t begin, int64_t end, const std::function<bool()>& should_stop);
-  // One token of each sequence at `position`, and their logits.
+  // One token of each sequence at `position`, and the most likely next ones.
   void step(int64_t position, int64_t sequences);
+  // The most likely tokens after these rows of the last batch.
+  void draw(std::span<const int64_t> rows);
   std::span<const int32_t> pages_of(int64_t sequence) const;
 
   const model::Model* model_;
@@ -74,7 +76,8 @@ class BenchRunner {
   std::vector<int32_t> ids_;
   std::vector<int32_t> positions_;
   std::vector<int64_t> rows_;  // 0, 1, … of the sequences
-  Buffer random_memory_;       // keys and values to fill with: [chunk, 2*G*D]
+  std::vector<std::optional<ops::DrawRow>> greedy_;
+  Buffer random_memory_;  // keys and values to fill with: [chunk, 2*G*D]
 };
 
 }  // namespace hachi::cli

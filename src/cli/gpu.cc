@@ -44,6 +44,8 @@ void add_device_options(CLI::App& app, DeviceOptions& options) {
                  "Memory to take on the GPU at most, such as 16GB (default: all that is free)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
+  app.add_flag("--deterministic", options.deterministic,
+               "On a GPU too the same answer alone and among others, slower (processors always)");
 }
 
 std::optional<ChosenGpu> choose_gpu(const DeviceOptions& options) {
@@ -59,8 +61,9 @@ Result<std::unique_ptr<ops::Gpu>> open_gpu(const DeviceOptions& options) {
   if (options.device == "cpu") return nullptr;
   const bool any = options.device == "auto";
   if (any && ops::list_gpus().empty()) return nullptr;
-  auto gpu = ops::Gpu::open(
-      {.index = any ? 0 : *index_of(options.device), .memory_bytes = options.gpu_memory});
+  auto gpu = ops::Gpu::open({.index = any ? 0 : *index_of(options.device),
+                             .memory_bytes = options.gpu_memory,
+                             .deterministic = options.deterministic});
   if (gpu || !any) return gpu;
   fmt::print(stderr, "hachi: the processor computes, as the GPU cannot: {}\n", gpu.error().message);
   return nullptr;

@@ -16,10 +16,11 @@ struct DeviceOptions {
   // "auto": a GPU if there is one that can be used; "cpu"; "cuda" or "cuda:1": that one or none.
   // What a command does not offer runs on the processor.
   std::string device = "cpu";
-  uint64_t gpu_memory = 0;  // bytes that may be taken on it; 0: all that is free
+  uint64_t gpu_memory = 0;     // bytes that may be taken on it; 0: all that is free
+  bool deterministic = false;  // GpuOptions::deterministic
 };
 
-// --device, --gpu-memory.
+// --device, --gpu-memory, --deterministic.
 void add_device_options(CLI::App& app, DeviceOptions& options);
 
 // The GPU that open_gpu() would take, with its bytes that may be used; nothing: the processor.

@@ -2,8 +2,21 @@
 
 #include "cli/store.h"
 #include "cli/terminal.h"
+#include "model/synthetic.h"
 
 namespace hachi::cli {
+namespace {
+
+Result<tokenizer::Tokenizer> load_tokenizer(const ModelOptions& options,
+                                            const formats::Checkpoint& checkpoint) {
+  if (!options.tokenizer.empty()) return tokenizer::Tokenizer::open(options.tokenizer);
+  auto own = tokenizer::Tokenizer::load(checkpoint);
+  if (own || own.error().code != Code::kNotFound) return own;
+  return fail(Code::kNotFound, "{}: {}; --tokenizer can name one", options.model,
+              own.error().message);
+}
+
+}  // namespace
 
 void add_model_argument(CLI::App& app, ModelOptions& options, bool required) {
   app.add_option("MODEL", options.model,
@@ -28,6 +41,9 @@ void add_engine_options(CLI::App& app, ModelOptions& options) {
                              engine::kDefaultContext))
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30).description(""))
       ->type_name("N");
+  app.add_option("--tokenizer", options.tokenizer,
+                 "Take the tokenizer of this tokenizer.json, folder or GGUF file, not the model's")
+      ->type_name("PATH");
   add_kv_type_option(app, options.kv_type);
   add_device_options(app, options.device);
   app.add_option("--yarn-magnitude", options.yarn_magnitude,
@@ -38,6 +54,10 @@ void add_engine_options(CLI::App& app, ModelOptions& options) {
 }
 
 Result<std::shared_ptr<const formats::Checkpoint>> open_checkpoint(const std::string& model) {
+  if (model.rfind(model::kSyntheticPrefix, 0) == 0) {
+    TRY(auto made, model::synthetic_checkpoint(model));
+    return std::make_shared<const formats::Checkpoint>(std::move(made));
+  }
   TRY(const ModelStore store, ModelStore::open());
   TRY(const auto path, store.resolve(model));
   TRY(auto checkpoint, formats::Checkpoint::open(path));
@@ -66,7 +86,7 @@ Result<LoadedModel> load_model(const ModelOptions& options) {
   if (options.repack || gpu != nullptr) {
     TRY(repack(model, options.threads, gpu.get()));
   }
-  TRY(tokenizer::Tokenizer tokenizer, tokenizer::Tokenizer::load(*checkpoint));
+  TRY(tokenizer::Tokenizer tokenizer, load_tokenizer(options, *checkpoint));
   if (tokenizer.rows_needed() > model.config().vocab_size) {
     return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
                 checkpoint->path().string(), tokenizer.vocab_size(), model.config().vocab_size);

@@ -19,7 +19,8 @@
 namespace hachi::cli {
 
 struct ModelOptions {
-  std::string model;  // a path or a name in the store
+  std::string model;      // a path, a name in the store, or a synthetic model
+  std::string tokenizer;  // a tokenizer.json, or a model with one, in place of the model's own
   int threads = 0;
   bool pin = false;
   int64_t context = 0;
@@ -36,7 +37,8 @@ void add_model_argument(CLI::App& app, ModelOptions& options, bool required = tr
 // --kv-type, whose value is the name of a DType.
 void add_kv_type_option(CLI::App& app, std::string& kv_type);
 
-// --threads, --pin, --context, --kv-type, --yarn-magnitude, --device, --gpu-memory, --quiet.
+// --threads, --pin, --context, --tokenizer, --kv-type, --yarn-magnitude, --device, --gpu-memory,
+// --deterministic, --quiet.
 void add_engine_options(CLI::App& app, ModelOptions& options);
 
 // One model is at work in a process.
@@ -48,6 +50,7 @@ struct LoadedModel {
   model::Model model;
 };
 
+// Of a path, a name in the store, or "synthetic:SHAPE:TYPE" (model/synthetic.h).
 Result<std::shared_ptr<const formats::Checkpoint>> open_checkpoint(const std::string& model);
 model::ConfigOptions config_options(const ModelOptions& options);
 

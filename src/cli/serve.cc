@@ -8,8 +8,8 @@
 
 #include "chat/chat_template.h"
 #include "cli/command.h"
-#include "cli/form_options.h"
 #include "cli/serve_models.h"
+#include "cli/serve_options.h"
 #include "cli/store.h"
 #include "cli/terminal.h"
 #include "core/files.h"
@@ -23,185 +23,12 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-struct ServeOptions {
-  std::vector<std::string> models;
-  ServeModelOptions shared;
-  server::AppOptions app;
-  std::string key_file;
-  std::string data_folder;
-  std::string access_log = "-";
-  std::string chat_template;  // a file; empty: the models' own
-  bool log_text = false;
-  std::string pooling = "mean";
-  double timeout_s = 0;
-  double idle_s = 0;
-  double grace_s = 30;
-  uint64_t memory_budget = 0;
-  bool no_prefix_cache = false;
-  bool lazy = false;
-  int64_t think_budget = output::kNoBudget;
-  std::vector<std::string> model_think_budgets;
-  bool system_in_user = false;
-};
-
 // A model to be served, as the options say.
 struct Serving {
   ServedName name;
   ModelPlan plan;
   int64_t think_budget = output::kNoBudget;
 };
-
-void add_engine_group(CLI::App& app, ServeOptions& options) {
-  engine::EngineOptions& engine = options.shared.engine;
-  auto* group = app.add_option_group("Engine");
-  group->add_option("--max-batch", engine.scheduler.max_sequences, "Requests that run at once")
-      ->check(CLI::Range(1, 4096).description(""))
-      ->type_name("N")
-      ->capture_default_str();
-  group->add_option("--max-waiting", engine.max_waiting, "Requests that may wait beyond those")
-      ->check(CLI::Range(0, 1 << 20).description(""))
-      ->type_name("N")
-      ->capture_default_str();
-  group->add_option("--step-tokens", engine.scheduler.step_tokens, "Tokens of one step at most")
-      ->check(CLI::Range(1, 1 << 16).description(""))
-      ->type_name("N")
-      ->capture_default_str();
-  group
-      ->add_option("--prompt-tokens", engine.scheduler.prompt_tokens,
-                   "Tokens of prompts in a step in which others get their next token")
-      ->check(CLI::Range(1, 1 << 16).description(""))
-      ->type_name("N")
-      ->capture_default_str();
-  group
-      ->add_option("--kv-cache", options.shared.kv_cache_bytes,
-                   "Memory for the KV cache of a model (default: a quarter of what is free)")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("SIZE");
-  group->add_flag("--no-prefix-cache", options.no_prefix_cache,
-                  "Run every prompt from its beginning");
-  group
-      ->add_option("--speculate", engine.guess_tokens,
-                   "Guess so many tokens ahead from the text itself; the answers are the same")
-      ->check(CLI::Range(0, 32).description(""))
-      ->type_name("N")
-      ->capture_default_str();
-  group
-      ->add_option("--chat-template", options.chat_template,
-                   "Use this Jinja file in place of the models' templates")
-      ->type_name("FILE");
-  group->add_option("--pooling", options.pooling, "What embeddings are made of: mean or last")
-      ->check(CLI::IsMember({"mean", "last"}))
-      ->capture_default_str();
-}
-
-// What conversations get whose requests do not say otherwise.
-void add_answer_group(CLI::App& app, ServeOptions& options) {
-  auto* group = app.add_option_group("Answers");
-  group
-      ->add_option("--think-budget", options.think_budget,
-                   "Tokens of thinking where a request gives neither budget nor effort; -1: no "
-                   "limit")
-      ->check(CLI::Range(output::kNoBudget, kMaxThinkingBudget).description(""))
-      ->type_name("N")
-      ->capture_default_str();
-  group
-      ->add_option("--model-think-budget", options.model_think_budgets,
-                   "The same for one model; can be given again")
-      ->allow_extra_args(false)
-      ->type_name("NAME=N");
-  group->add_flag("--system-in-user", options.system_in_user,
-                  "Make the system message the first paragraph of the user's");
-}
-
-void add_http_group(CLI::App& app, ServeOptions& options) {
-  net::ServerOptions& http = options.app.http;
-  auto* group = app.add_option_group("Network");
-  group->add_option("--host", http.host, "Address to listen on; 0.0.0.0: all of this machine")
-      ->capture_default_str();
-  group->add_option("--port", http.port, "Port to listen on; 0: any free one")
-      ->capture_default_str();
-  group->add_option("--http-threads", http.threads, "Threads for connections")
-      ->check(CLI::Range(1, 64).description(""))
-      ->type_name("N")
-      ->capture_default_str();
-  group->add_option("--max-connections", http.max_connections, "Open connections at most")
-      ->check(CLI::Range(1, 1 << 20).description(""))
-      ->type_name("N")
-      ->capture_default_str();
-  group->add_option("--max-body", options.app.max_body_bytes, "Bytes of a request at most")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("SIZE")
-      ->capture_default_str();
-  group->add_option("--tls-cert", http.tls_certificate, "Serve HTTPS with this PEM certificate")
-      ->type_name("FILE");
-  group->add_option("--tls-key", http.tls_key, "Its private key")->type_name("FILE");
-  group
-      ->add_option("--cors-origin", options.app.cors_origins,
-                   "Let pages of this origin use the server; can be given again; *: all")
-      ->type_name("ORIGIN");
-}
-
-void add_operation_group(CLI::App& app, ServeOptions& options) {
-  auto* group = app.add_option_group("Operation");
-  group
-      ->add_option("--api-keys", options.key_file,
-                   "Ask for an API key of this file (hachi key makes one); read again on SIGHUP")
-      ->type_name("FILE");
-  group->add_option("--timeout", options.timeout_s, "End an answer after this time; 0: never")
-      ->check(CLI::Range(0.0, 1e6).description(""))
-      ->type_name("S")
-      ->capture_default_str();
-  group
-      ->add_option("--access-log", options.access_log,
-                   "Where each request is a line of JSON: a file, - (standard error) or off")
-      ->type_name("FILE")
-      ->capture_default_str();
-  group->add_flag("--log-text", options.log_text, "Prompts and answers too");
-  group
-      ->add_option("--memory-budget", options.memory_budget,
-                   "Memory for all models; the longest unused go when it is full")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("SIZE");
-  group
-      ->add_option("--idle-unload", options.idle_s, "Unload a model unused for this time; 0: never")
-      ->check(CLI::Range(0.0, 1e6).description(""))
-      ->type_name("S")
-      ->capture_default_str();
-  group
-      ->add_option(
-          "--data", options.data_folder,
-          "Where /v1/files and /v1/batches are kept (default: serve in hachi's own folder)")
-      ->type_name("DIR");
-  group->add_option("--data-limit", options.app.max_data_bytes, "Bytes of all files there at most")
-      ->transform(CLI::AsSizeValue(true))
-      ->type_name("SIZE")
-      ->capture_default_str();
-  group->add_flag("--lazy", options.lazy, "Load no model before it is asked for");
-  group->add_option("--grace", options.grace_s, "Time for running answers when it is stopped")
-      ->check(CLI::Range(0.0, 1e6).description(""))
-      ->type_name("S")
-      ->capture_default_str();
-}
-
-// Without a home there is no folder, and the server says that it keeps no files.
-std::filesystem::path data_folder(const ServeOptions& options) {
-  if (!options.data_folder.empty()) return options.data_folder;
-  const auto store = ModelStore::open();
-  return store ? store->root() / "serve" : std::filesystem::path();
-}
-
-void complete(ServeOptions& options) {
-  engine::EngineOptions& engine = options.shared.engine;
-  engine.scheduler.share_prefixes = !options.no_prefix_cache;
-  engine.scheduler.step_tokens =
-      std::max(engine.scheduler.step_tokens, engine.scheduler.max_sequences);
-  options.app.models.engine = engine;
-  options.app.models.memory_budget = options.memory_budget > 0 ? options.memory_budget : UINT64_MAX;
-  options.app.models.idle_time = seconds(static_cast<int64_t>(options.idle_s));
-  options.app.data_folder = data_folder(options);
-  options.app.request_timeout = seconds(static_cast<int64_t>(options.timeout_s));
-  options.app.pooling = options.pooling == "last" ? engine::Pooling::kLast : engine::Pooling::kMean;
-}
 
 Result<server::LoadedKeys> read_keys(const ServeOptions& options, const server::KeyRing* before) {
   if (options.key_file.empty()) return server::LoadedKeys{};
@@ -221,9 +48,10 @@ void print_settings(const ServeOptions& options, const server::App& app,
   const auto& scheduler = options.shared.engine.scheduler;
   for (const auto& [name, plan, budget] : servings) {
     fmt::print(stderr,
-               "hachi: model {}: on {}, {} of weights, KV cache of {} ({}, {} tokens), context {}, "
-               "thinking {}\n",
+               "hachi: model {}: on {}, {} of weights{}, KV cache of {} ({}, {} tokens), "
+               "context {}, thinking {}\n",
                name.name, printable(plan.device), human_bytes(plan.weight_bytes),
+               plan.work_bytes > 0 ? fmt::format(", {} of work", human_bytes(plan.work_bytes)) : "",
                human_bytes(plan.kv_cache_bytes), options.shared.model.kv_type, plan.cache_tokens,
                plan.context,
                budget == output::kNoBudget ? "without a limit" : fmt::format("{} tokens", budget));
@@ -381,11 +209,7 @@ Command add_serve(CLI::App& program) {
                   "the start, the others when they are asked for")
       ->required()
       ->type_name("MODEL");
-  add_http_group(*app, *options);
-  add_operation_group(*app, *options);
-  add_engine_group(*app, *options);
-  add_answer_group(*app, *options);
-  add_engine_options(*app, options->shared.model);
+  add_serve_options(*app, *options);
   app->footer(R"(
 Examples:
   hachi serve smollm2                                  then open http://127.0.0.1:8080

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cli/form_options.h"
+#include "cli/store.h"
 #include "core/memory.h"
 #include "engine/model_runner.h"
 #include "output/automaton.h"
@@ -15,10 +16,7 @@
 namespace hachi::cli {
 namespace {
 
-constexpr int64_t kMaxLogitRows = 64;
-
-// What a GPU keeps for activations, logits, operands and kept steps.
-constexpr uint64_t kGpuWorkspace = uint64_t{2} << 30;
+constexpr int64_t kMaxLogitRows = 256;
 
 // A quarter of the memory that the weights leave, for as many tokens as all requests could have,
 // and in any case for one request of the whole context.
@@ -28,6 +26,16 @@ uint64_t default_kv_cache_bytes(uint64_t weights, uint64_t bytes_per_token, int6
   const uint64_t left = available - std::min(available, weights);
   const uint64_t one = bytes_per_token * static_cast<uint64_t>(context);
   return std::clamp(left / 4, one, std::max(one, one * static_cast<uint64_t>(max_sequences)));
+}
+
+engine::RunnerOptions runner_options(const ServeModelOptions& options) {
+  const engine::SchedulerOptions& scheduler = options.engine.scheduler;
+  return {.threads = options.model.threads,
+          .pinning = options.model.pin ? Pinning::kCores : Pinning::kFree,
+          .max_tokens = scheduler.step_tokens,
+          .max_rows = std::max(options.engine.guess_tokens + 1,
+                               std::min(scheduler.max_sequences, kMaxLogitRows)),
+          .kv_dtype = *dtype_from_name(options.model.kv_type)};
 }
 
 // N of "NAME=N".
@@ -96,10 +104,37 @@ uint64_t kv_cache_bytes(const ModelPlan& plan, const ServeModelOptions& options,
                         const std::optional<ChosenGpu>& gpu, uint64_t per_token) {
   if (options.kv_cache_bytes > 0) return options.kv_cache_bytes;
   if (gpu) {
-    return gpu->usable_bytes - std::min(gpu->usable_bytes, plan.weight_bytes + kGpuWorkspace);
+    return gpu->usable_bytes - std::min(gpu->usable_bytes, plan.weight_bytes + plan.work_bytes);
   }
   return default_kv_cache_bytes(plan.weight_bytes, per_token, plan.context,
                                 options.engine.scheduler.max_sequences);
+}
+
+Result<void> check_fits(const std::string& model, const ModelPlan& plan,
+                        const std::optional<ChosenGpu>& gpu, uint64_t per_token) {
+  if (plan.cache_tokens >= plan.context) return {};
+  if (gpu) {
+    return fail(Code::kLimit,
+                "{}: {} of weights, {} of work and {} for one context of {} tokens do not fit into "
+                "the {} of the GPU that may be used: lower --context or --step-tokens, or take a "
+                "smaller --kv-type or smaller weights",
+                model, human_bytes(plan.weight_bytes), human_bytes(plan.work_bytes),
+                human_bytes(per_token * static_cast<uint64_t>(plan.context)), plan.context,
+                human_bytes(gpu->usable_bytes));
+  }
+  return fail(Code::kInvalidArgument,
+              "{}: a KV cache of {} bytes holds {} tokens, less than the context of {}: raise "
+              "--kv-cache or lower --context",
+              model, plan.kv_cache_bytes, plan.cache_tokens, plan.context);
+}
+
+// Of a cache that takes what the weights have left indeed.
+int64_t tokens_that_fit(const ops::Gpu& gpu, const model::ModelConfig& config,
+                        const engine::RunnerOptions& options) {
+  const uint64_t taken = gpu.memory_used() + engine::ModelRunner::gpu_work_bytes(config, options);
+  const uint64_t left = gpu.memory_limit() - std::min(gpu.memory_limit(), taken);
+  const auto per_token = static_cast<uint64_t>(config.kv_bytes_per_token(options.kv_dtype));
+  return static_cast<int64_t>(left / per_token);
 }
 
 }  // namespace
@@ -123,14 +158,12 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   const auto per_token = static_cast<uint64_t>(config.kv_bytes_per_token(kv_type));
   const std::optional<ChosenGpu> gpu = choose_gpu(options.model.device);
   plan.device = gpu ? gpu->info.name : "the processor";
+  if (gpu) {
+    plan.work_bytes = engine::ModelRunner::gpu_work_bytes(config, runner_options(options));
+  }
   plan.kv_cache_bytes = kv_cache_bytes(plan, options, gpu, per_token);
   plan.cache_tokens = static_cast<int64_t>(plan.kv_cache_bytes / per_token);
-  if (plan.cache_tokens < plan.context) {
-    return fail(Code::kInvalidArgument,
-                "{}: a KV cache of {} bytes holds {} tokens, less than the context of {}: raise "
-                "--kv-cache or lower --context",
-                model, plan.kv_cache_bytes, plan.cache_tokens, plan.context);
-  }
+  TRY(check_fits(model, plan, gpu, per_token));
   return plan;
 }
 
@@ -141,17 +174,14 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
   TRY(LoadedModel loaded, load_model(model_options));
   auto opened = std::make_shared<Opened>(
       Opened{std::move(loaded.checkpoint), std::move(loaded.gpu), std::move(loaded.model)});
-  const engine::SchedulerOptions& scheduler = options.engine.scheduler;
-  TRY(auto runner,
-      engine::ModelRunner::create(
-          opened->model, {.threads = options.model.threads,
-                          .pinning = options.model.pin ? Pinning::kCores : Pinning::kFree,
-                          .cache_tokens = plan.cache_tokens,
-                          .max_tokens = scheduler.step_tokens,
-                          .max_rows = std::max(options.engine.guess_tokens + 1,
-                                               std::min(scheduler.max_sequences, kMaxLogitRows)),
-                          .kv_dtype = *dtype_from_name(options.model.kv_type),
-                          .gpu = opened->gpu.get()}));
+  engine::RunnerOptions runs = runner_options(options);
+  runs.gpu = opened->gpu.get();
+  runs.cache_tokens = plan.cache_tokens;
+  if (runs.gpu != nullptr && options.kv_cache_bytes == 0) {
+    const int64_t most = tokens_that_fit(*runs.gpu, opened->model.config(), runs);
+    runs.cache_tokens = std::max(std::min(runs.cache_tokens, most), plan.context);
+  }
+  TRY(auto runner, engine::ModelRunner::create(opened->model, runs));
   server::ModelParts parts{.tokenizer = std::move(loaded.tokenizer),
                            .sampling = opened->model.config().sampling,
                            .end_ids = opened->model.config().eos_ids,

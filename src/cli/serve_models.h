@@ -38,6 +38,7 @@ struct ModelPlan {
   std::string device;  // where it will run, for people
   uint64_t weight_bytes = 0;
   uint64_t kv_cache_bytes = 0;
+  uint64_t work_bytes = 0;   // on a GPU: for all else
   int64_t cache_tokens = 0;  // that the KV cache holds, of all requests together
   int64_t context = 0;       // of a request
 };
@@ -45,7 +46,8 @@ struct ModelPlan {
 // Fails as opening the model would, but reads none of its weights.
 Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& options);
 
-// Opens it, repacks it, and allocates its KV cache.
+// Opens it, repacks it, and allocates its KV cache: smaller than planned if the weights took more
+// of the GPU's memory than of the file.
 Result<server::ModelParts> open_served_model(const std::string& model, const ModelPlan& plan,
                                              const ServeModelOptions& options);
 

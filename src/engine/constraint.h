@@ -6,8 +6,6 @@
 #include <optional>
 #include <span>
 
-#include "engine/sampler.h"
-
 namespace hachi::engine {
 
 // Of one request, and a function of the tokens that it has accepted alone. One thread at a time; it
@@ -36,10 +34,14 @@ class Constraint {
   virtual bool finished() const = 0;
 };
 
-// The token after `logits` [V] under `constraint` (null: none), the `banned` ones as in
-// Sampler::sample; nothing if the constraint leaves nothing.
-std::optional<int32_t> draw_token(const Sampler& sampler, Constraint* constraint,
-                                  std::span<const float> logits, uint64_t position,
-                                  SamplerScratch& scratch, std::span<const int32_t> banned = {});
+// What may come next.
+struct NextToken {
+  bool ends = false;               // nothing: the answer ends
+  std::optional<int32_t> forced;   // this, and nothing is drawn
+  std::span<const uint32_t> mask;  // as Constraint::mask(); some bit is set, or it is empty
+};
+
+// Under `constraint`; null: none.
+NextToken next_token(Constraint* constraint, int64_t vocab_size);
 
 }  // namespace hachi::engine

@@ -36,7 +36,8 @@ Engine::Engine(std::unique_ptr<StepModel> model, const EngineOptions& options,
       pages_(model_->num_pages()),
       scheduler_(pages_, options.scheduler),
       batch_(options.scheduler.step_tokens, options.scheduler.max_sequences),
-      events_(static_cast<size_t>(model_->max_rows())) {
+      asked_(static_cast<size_t>(model_->max_rows())),
+      events_(asked_.size()) {
   CHECK(options.scheduler.step_tokens <= model_->max_tokens());
   CHECK(options.scheduler.page_tokens == model_->page_tokens());
   CHECK(options.guess_tokens < model_->max_rows());

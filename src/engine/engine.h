@@ -93,6 +93,7 @@ class Engine {
     Sequence* sequence;
     int64_t first_row;  // of the logits
     int64_t num_rows;
+    std::optional<NextToken> next;  // after the first row, if it was asked for already
   };
 
   // The loop (engine.cc).
@@ -111,8 +112,9 @@ class Engine {
   void score_prompt(const Slice& slice, int64_t first_row);
   void pool_prompt(const Slice& slice, int64_t first_row);
   void extend();
-  void extend_group(std::span<const int64_t> rows, std::span<const Ending> endings);
-  void extend_one(const Ending& ending, const ConstTensor& logits, SamplerScratch& scratch);
+  void extend_group(std::span<const int64_t> rows, std::span<Ending> endings);
+  void ask(Ending& ending);
+  void extend_one(const Ending& ending, const StepModel::Drawn& drawn, SamplerScratch& scratch);
   std::optional<Finish> append(Sequence& sequence, int32_t token, std::span<const float> logits);
   void guess(Sequence& sequence);
   void publish();
@@ -127,6 +129,8 @@ class Engine {
   std::span<const Slice> slices_;  // of this step
   std::vector<int64_t> rows_;      // whose logits are wanted next
   std::vector<Ending> endings_;
+  // Of the rows of a group, how the model is to draw; those that it is not to draw have nothing.
+  std::vector<std::optional<ops::DrawRow>> asked_;
   std::vector<Sequence*> ended_;
   std::vector<TokenEvent> events_;
   std::vector<SamplerScratch> scratch_;  // one a thread

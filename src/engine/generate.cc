@@ -7,6 +7,16 @@
 namespace hachi::engine {
 namespace {
 
+// What the model draws by itself, or the sampler from its logits.
+int32_t draw(Session& session, const Sampler& sampler, SamplerScratch& scratch,
+             std::span<const uint32_t> mask) {
+  const uint64_t position = session.tokens().size();
+  if (const auto how = sampler.how(position, {}, mask)) {
+    if (const auto drawn = session.draw(*how)) return *drawn;
+  }
+  return sampler.sample(session.logits(), position, scratch, {}, mask);
+}
+
 Result<void> answer(Session& session, Sampler& sampler, SamplerScratch& scratch,
                     const GenerateOptions& options, const OnToken& on_token,
                     const ShouldStop& should_stop, GenerateStats& stats) {
@@ -16,13 +26,14 @@ Result<void> answer(Session& session, Sampler& sampler, SamplerScratch& scratch,
   };
   stats.finish = Finish::kLength;
   while (options.max_tokens < 0 || stats.generated_tokens < options.max_tokens) {
-    const std::optional<int32_t> drawn =
-        draw_token(sampler, options.constraint, session.logits(), session.tokens().size(), scratch);
-    if (!drawn || is_stop(*drawn)) {
+    const NextToken next = next_token(options.constraint, session.vocab_size());
+    const int32_t token = next.ends     ? 0
+                          : next.forced ? *next.forced
+                                        : draw(session, sampler, scratch, next.mask);
+    if (next.ends || is_stop(token)) {
       stats.finish = Finish::kStop;
       return {};
     }
-    const int32_t token = *drawn;
     ++stats.generated_tokens;
     sampler.observe(token);
     if (options.constraint != nullptr) options.constraint->accept(token);

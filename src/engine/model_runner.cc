@@ -14,6 +14,20 @@ constexpr int64_t kPageTokens = model::KvCache::kPageTokens;
 // Steps of so many sequences at most, each with one token, are kept as graphs on a GPU.
 constexpr int64_t kMaxReplayed = 64;
 
+// What ops take for a while on a GPU: weights that are unpacked, rows in 8 bits, parts of
+// attention, kept steps.
+uint64_t gpu_scratch_bytes(const model::ModelConfig& config, int64_t max_tokens) {
+  constexpr uint64_t kAnyBatch = uint64_t{512} << 20;
+  const int64_t width = std::max(config.ffn_size, config.num_heads * config.head_dim);
+  return kAnyBatch + static_cast<uint64_t>(max_tokens * width) * 2;
+}
+
+// Of gathered rows, normed rows and logits.
+uint64_t row_bytes_of(const model::ModelConfig& config, int64_t max_rows) {
+  const int64_t width = 2 * config.hidden_size + config.vocab_size;
+  return static_cast<uint64_t>(width * max_rows) * sizeof(float);
+}
+
 // What the ops of a step depend on, if its sequences have one token each; else 0.
 uint64_t replay_shape(const ops::BatchView& batch) {
   const auto count = static_cast<int64_t>(batch.ids.size());
@@ -48,6 +62,14 @@ Result<std::unique_ptr<ModelRunner>> ModelRunner::create(const model::Model& mod
   return runner;
 }
 
+uint64_t ModelRunner::gpu_work_bytes(const model::ModelConfig& config,
+                                     const RunnerOptions& options) {
+  return model::Activations::bytes(config, options.max_tokens, DType::kF32) +
+         row_bytes_of(config, options.max_rows) +
+         ops::draw_bytes(options.max_rows, config.vocab_size) +
+         gpu_scratch_bytes(config, options.max_tokens);
+}
+
 Result<void> ModelRunner::allocate(const RunnerOptions& options) {
   const model::ModelConfig& config = model_->config();
   const int64_t num_pages = (options.cache_tokens + kPageTokens - 1) / kPageTokens;
@@ -59,7 +81,7 @@ Result<void> ModelRunner::allocate(const RunnerOptions& options) {
   const auto hidden = static_cast<uint64_t>(config.hidden_size);
   const auto vocab = static_cast<uint64_t>(config.vocab_size);
   const auto rows = static_cast<uint64_t>(options.max_rows);
-  TRY(rows_memory_, ops::Memory::allocate(ctx_, (2 * hidden + vocab) * rows * sizeof(float)));
+  TRY(rows_memory_, ops::Memory::allocate(ctx_, row_bytes_of(config, options.max_rows)));
   std::byte* at = rows_memory_.data();
   for (Tensor* tensor : {&gathered_, &normed_}) {
     *tensor = Tensor(at, DType::kF32, {options.max_rows, config.hidden_size});
@@ -67,8 +89,24 @@ Result<void> ModelRunner::allocate(const RunnerOptions& options) {
   }
   logits_ = Tensor(at, DType::kF32, {options.max_rows, config.vocab_size});
   if (ctx_.gpu == nullptr) return {};
-  TRY(host_memory_, Buffer::allocate(std::max(vocab, hidden) * rows * sizeof(float)));
+  if (draws()) {
+    TRY(draw_memory_,
+        ops::Memory::allocate(ctx_, ops::draw_bytes(options.max_rows, config.vocab_size)));
+  }
+  const uint64_t left = ctx_.gpu->memory_limit() - ctx_.gpu->memory_used();
+  const uint64_t scratch = gpu_scratch_bytes(config, options.max_tokens);
+  if (left < scratch) {
+    return fail(Code::kLimit,
+                "the GPU has {} MB left for work that takes {} MB: ask for a shorter --context or "
+                "more --gpu-memory",
+                left >> 20, scratch >> 20);
+  }
+  const uint64_t widest = std::max(vocab, hidden) * rows * sizeof(float);
+  TRY(host_memory_, Buffer::allocate(widest + rows * sizeof(int32_t)));
   pinned_ = ctx_.gpu->pin(host_memory_.data(), host_memory_.bytes());
+  drawn_ = {reinterpret_cast<int32_t*>(host_memory_.data() + widest), rows};
+  asked_.reserve(rows);
+  tokens_.resize(rows);
   return {};
 }
 
@@ -94,11 +132,40 @@ ConstTensor ModelRunner::on_host(ConstTensor x) {
   return ops::on_host(ctx_, x, host);
 }
 
-ConstTensor ModelRunner::logits(std::span<const int64_t> rows) {
+Tensor ModelRunner::run_head(std::span<const int64_t> rows) {
   const auto count = static_cast<int64_t>(rows.size());
   const Tensor logits = logits_.rows(0, count);
   model_->logits(ctx_, logits, gather(rows), normed_.rows(0, count));
-  return on_host(logits);
+  return logits;
+}
+
+ConstTensor ModelRunner::logits(std::span<const int64_t> rows) { return on_host(run_head(rows)); }
+
+bool ModelRunner::draws() const {
+  return ctx_.gpu != nullptr && vocab_size() <= ops::kMaxDrawVocab;
+}
+
+StepModel::Drawn ModelRunner::draw(std::span<const int64_t> rows,
+                                   std::span<const std::optional<ops::DrawRow>> how) {
+  if (!draws()) return {{}, logits(rows)};
+  const Tensor logits = run_head(rows);
+  asked_.clear();
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (!how[i]) continue;
+    asked_.push_back(*how[i]);
+    asked_.back().row = static_cast<int64_t>(i);
+  }
+  const std::span<int32_t> drawn = drawn_.first(asked_.size());
+  ops::draw(ctx_, drawn, logits, asked_, draw_memory_.data());
+  for (size_t i = 0; i < asked_.size(); ++i) {
+    tokens_[static_cast<size_t>(asked_[i].row)] = drawn[i];
+  }
+  const Tensor host(host_memory_.data(), DType::kF32, {logits.size(0), logits.size(1)});
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    if (!how[i]) ops::on_host(ctx_, logits.rows(row, 1), host.rows(row, 1));
+  }
+  return {std::span(tokens_).first(rows.size()), host};
 }
 
 ConstTensor ModelRunner::hidden(std::span<const int64_t> rows) {

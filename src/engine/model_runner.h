@@ -31,6 +31,8 @@ class ModelRunner : public StepModel {
  public:
   // The model outlives it.
   ~ModelRunner() override;
+  // What a runner takes of a GPU's memory beside the weights and the cache, at most.
+  static uint64_t gpu_work_bytes(const model::ModelConfig& config, const RunnerOptions& options);
   static Result<std::unique_ptr<ModelRunner>> create(const model::Model& model,
                                                      const RunnerOptions& options);
 
@@ -44,6 +46,9 @@ class ModelRunner : public StepModel {
 
   void forward(const ops::BatchView& batch) override;
   ConstTensor logits(std::span<const int64_t> rows) override;
+  bool draws() const override;
+  Drawn draw(std::span<const int64_t> rows,
+             std::span<const std::optional<ops::DrawRow>> how) override;
   ConstTensor hidden(std::span<const int64_t> rows) override;
   ThreadPool& pool() override { return *pool_; }
 
@@ -57,6 +62,8 @@ class ModelRunner : public StepModel {
   Result<void> allocate(const RunnerOptions& options);
   // Rows of the residual stream, together.
   Tensor gather(std::span<const int64_t> rows);
+  // The logits, where the model is.
+  Tensor run_head(std::span<const int64_t> rows);
   ConstTensor on_host(ConstTensor x);
 
   const model::Model* model_;
@@ -72,7 +79,12 @@ class ModelRunner : public StepModel {
   Tensor normed_;        // [max_rows, C]
   Tensor logits_;        // [max_rows, V]
   bool pinned_ = false;  // host_memory_
-  Buffer host_memory_;   // with a GPU: [max_rows, V or C]
+  Buffer host_memory_;   // with a GPU: [max_rows, V or C], and drawn_
+  // If it draws:
+  ops::Memory draw_memory_;
+  std::span<int32_t> drawn_;         // tokens in the order of asked_
+  std::vector<ops::DrawRow> asked_;  // of a call of draw()
+  std::vector<int32_t> tokens_;      // [max_rows]
 };
 
 }  // namespace hachi::engine

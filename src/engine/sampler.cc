@@ -39,6 +39,13 @@ void for_allowed(std::span<const uint32_t> mask, size_t vocab_size, const Visit&
   }
 }
 
+bool has_double(std::span<const std::pair<int32_t, float>> biases) {
+  std::vector<int32_t> tokens;
+  for (const auto& [token, bias] : biases) tokens.push_back(token);
+  std::sort(tokens.begin(), tokens.end());
+  return std::adjacent_find(tokens.begin(), tokens.end()) != tokens.end();
+}
+
 // Whether a token of the mask is not banned.
 bool leaves_some(std::span<const uint32_t> mask, std::span<const int32_t> banned) {
   for (size_t word = 0; word < mask.size(); ++word) {
@@ -106,21 +113,22 @@ SamplerScratch::SamplerScratch(int64_t vocab_size) : logits_(static_cast<size_t>
 Sampler::Sampler(SamplingParams params, int64_t max_tokens)
     : params_(std::move(params)),
       counts_(params_.repetition_penalty != 1 || params_.presence_penalty != 0 ||
-              params_.frequency_penalty != 0) {
+              params_.frequency_penalty != 0),
+      has_double_bias_(has_double(params_.logit_bias)) {
   if (!counts_) return;
   seen_.reserve(static_cast<size_t>(max_tokens));
   table_.assign(std::bit_ceil(static_cast<size_t>(2 * max_tokens + 2)), -1);
 }
 
-Sampler::Seen& Sampler::seen(int32_t token) {
+ops::SeenToken& Sampler::seen(int32_t token) {
   constexpr uint32_t kSpread = 0x9e3779b1;  // 2^32 over the golden ratio
   size_t slot = (static_cast<uint32_t>(token) * kSpread) & (table_.size() - 1);
   for (; table_[slot] >= 0; slot = (slot + 1) & (table_.size() - 1)) {
-    Seen& known = seen_[static_cast<size_t>(table_[slot])];
+    ops::SeenToken& known = seen_[static_cast<size_t>(table_[slot])];
     if (known.token == token) return known;
   }
   table_[slot] = static_cast<int32_t>(seen_.size());
-  return seen_.emplace_back(Seen{token, 0});
+  return seen_.emplace_back(ops::SeenToken{token, 0});
 }
 
 void Sampler::observe_prompt(std::span<const int32_t> tokens) {
@@ -150,6 +158,25 @@ int32_t Sampler::sample(std::span<const float> logits, uint64_t position, Sample
     });
   }
   return draw(candidates, position);
+}
+
+std::optional<ops::DrawRow> Sampler::how(uint64_t position, std::span<const int32_t> banned,
+                                         std::span<const uint32_t> mask) const {
+  if (!mask.empty() && !banned.empty() && !leaves_some(mask, banned)) banned = {};
+  const ops::DrawRow how = {.uniform = uniform(params_.seed, position),
+                            .temperature = params_.temperature,
+                            .top_p = params_.top_p,
+                            .min_p = params_.min_p,
+                            .top_k = params_.top_k,
+                            .repetition = params_.repetition_penalty,
+                            .presence = params_.presence_penalty,
+                            .frequency = params_.frequency_penalty,
+                            .seen = seen_,
+                            .biases = params_.logit_bias,
+                            .banned = banned,
+                            .mask = mask};
+  if (has_double_bias_ || how.num_edits() > ops::kMaxDrawEdits) return std::nullopt;
+  return how;
 }
 
 void Sampler::penalize(std::vector<float>& logits, std::span<const int32_t> banned) const {

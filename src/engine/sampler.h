@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "core/result.h"
+#include "kernels/draw.h"
 
 namespace hachi::engine {
 
@@ -56,6 +58,9 @@ class Sampler {
 
   const SamplingParams& params() const { return params_; }
 
+  // Draws depend on the tokens of the answer, not on its length alone.
+  bool counts() const { return counts_; }
+
   // Tells what stands in the prompt, and then each token of the answer: the penalties count them.
   void observe_prompt(std::span<const int32_t> tokens);
   void observe(int32_t token);
@@ -66,14 +71,14 @@ class Sampler {
   int32_t sample(std::span<const float> logits, uint64_t position, SamplerScratch& scratch,
                  std::span<const int32_t> banned = {}, std::span<const uint32_t> mask = {}) const;
 
+  // The same draw for a model that draws by itself (step_model.h), as views of what was given here
+  // and of this sampler; nothing if it is more than the op takes.
+  std::optional<ops::DrawRow> how(uint64_t position, std::span<const int32_t> banned = {},
+                                  std::span<const uint32_t> mask = {}) const;
+
  private:
   using Candidate = SamplerScratch::Candidate;
-  struct Seen {
-    int32_t token;
-    int32_t times;  // in the answer
-  };
-
-  Seen& seen(int32_t token);
+  ops::SeenToken& seen(int32_t token);
   void penalize(std::vector<float>& logits, std::span<const int32_t> banned) const;
   void keep_top_k(SamplerScratch& scratch, std::span<const uint32_t> mask) const;
   void weigh(std::vector<Candidate>& candidates) const;
@@ -82,9 +87,10 @@ class Sampler {
   int32_t draw(const std::vector<Candidate>& candidates, uint64_t position) const;
 
   SamplingParams params_;
-  bool counts_;                 // some penalty is not neutral
-  std::vector<Seen> seen_;      // tokens of the prompt or the answer, each once
-  std::vector<int32_t> table_;  // places in seen_ by token, open addressing; -1: empty
+  bool counts_;                       // some penalty is not neutral
+  bool has_double_bias_;              // for one token
+  std::vector<ops::SeenToken> seen_;  // tokens of the prompt or the answer, each once
+  std::vector<int32_t> table_;        // places in seen_ by token, open addressing; -1: empty
 };
 
 }  // namespace hachi::engine

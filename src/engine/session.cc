@@ -7,6 +7,7 @@
 
 #include "core/check.h"
 #include "engine/logprobs.h"
+#include "kernels/gpu.h"
 
 namespace hachi::engine {
 namespace {
@@ -90,11 +91,22 @@ void Session::run(std::span<const int32_t> tokens) {
   const ops::SequenceSpan sequence{0, count, pages_->pages()};
   const ops::BatchView batch{tokens, positions, {&sequence, 1}};
   runner_->forward(batch);
+  last_row_ = count - 1;
+  logits_ = {};
 }
 
-void Session::keep_logits(int64_t row) {
-  const ConstTensor logits = runner_->logits({&row, 1});
-  logits_ = {logits.as<float>(), static_cast<size_t>(vocab_size())};
+std::span<const float> Session::logits() {
+  if (logits_.empty()) {
+    const ConstTensor logits = runner_->logits({&last_row_, 1});
+    logits_ = {logits.as<float>(), static_cast<size_t>(vocab_size())};
+  }
+  return logits_;
+}
+
+std::optional<int32_t> Session::draw(const ops::DrawRow& how) {
+  if (!runner_->draws()) return std::nullopt;
+  const std::optional<ops::DrawRow> one = how;
+  return runner_->draw({&last_row_, 1}, {&one, 1}).tokens[0];
 }
 
 Result<int64_t> Session::prefill(std::span<const int32_t> tokens, const Progress& progress,
@@ -111,7 +123,8 @@ Result<int64_t> Session::prefill(std::span<const int32_t> tokens, const Progress
     run(tokens.subspan(static_cast<size_t>(at), static_cast<size_t>(count)));
     if (progress) progress(at + count - kept, total - kept);
   }
-  keep_logits(count - 1);
+  // So that who takes the time finds the prompt's work done.
+  runner_->draws() ? runner_->context().gpu->wait() : static_cast<void>(logits());
   return kept;
 }
 
@@ -125,6 +138,7 @@ Result<void> Session::run_whole(std::span<const int32_t> tokens) {
 
 ConstTensor Session::logits_after(int64_t first, int64_t count) {
   CHECK(count <= kLogitRows);
+  logits_ = {};
   std::array<int64_t, kLogitRows> rows;
   std::iota(rows.begin(), rows.end(), first);
   return runner_->logits(std::span(rows).first(static_cast<size_t>(count)));
@@ -136,7 +150,6 @@ Result<void> Session::decode(int32_t token) {
   }
   TRY(check_tokens({&token, 1}));
   run({&token, 1});
-  keep_logits(0);
   return {};
 }
 

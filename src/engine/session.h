@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -55,16 +56,20 @@ class Session {
   std::span<const int32_t> tokens() const { return tokens_; }
 
   // Makes the sequence `tokens` (at least one): keeps what the cache already has of its beginning,
-  // runs the rest, and leaves the logits of its end. Returns how many were kept. Fails with
+  // runs the rest, and is ready for logits(). Returns how many were kept. Fails with
   // kContextTooLong, or with kCancelled once should_stop() is true; what was run by then is kept.
   Result<int64_t> prefill(std::span<const int32_t> tokens, const Progress& progress = {},
                           const ShouldStop& should_stop = {});
 
-  // Appends one token and leaves its logits.
+  // Appends one token.
   Result<void> decode(int32_t token);
 
   // [V], of the position after the last token; until the next call.
-  std::span<const float> logits() const { return logits_; }
+  std::span<const float> logits();
+
+  // A token drawn after the last one where the logits are; nothing if the model leaves that to who
+  // has its logits().
+  std::optional<int32_t> draw(const ops::DrawRow& how);
 
   // Makes the sequence `tokens` (1 to the chunk size) in one step and from nothing, so that
   // logits_after() can give the logits after any of them. For measuring: prefill() keeps more.
@@ -92,8 +97,6 @@ class Session {
   void truncate(int64_t num_tokens);
   // Runs at most a chunk of tokens; their rows of the runner's batch start at 0.
   void run(std::span<const int32_t> tokens);
-  // Leaves the logits after this row of the last batch.
-  void keep_logits(int64_t row);
   void score_rows(std::span<const int32_t> targets, int64_t first_row,
                   std::vector<TokenScore>& scores);
 
@@ -103,7 +106,8 @@ class Session {
   std::unique_ptr<PageList> pages_;
   std::vector<int32_t> tokens_;
   std::vector<int32_t> positions_;  // of the chunk that runs
-  std::span<const float> logits_;
+  int64_t last_row_ = 0;            // of the last batch
+  std::span<const float> logits_;   // after it, if they were asked for
 };
 
 }  // namespace hachi::engine

@@ -15,6 +15,12 @@ int64_t prompt_size(const Sequence& sequence) {
   return static_cast<int64_t>(sequence.request.prompt.size());
 }
 
+// Stop ids, while the answer with so many more tokens is too short to end.
+std::span<const int32_t> banned_after(const Sequence& sequence, int64_t more_tokens) {
+  if (sequence.usage.generated_tokens + more_tokens >= sequence.request.min_tokens) return {};
+  return sequence.request.stop_ids;
+}
+
 }  // namespace
 
 // Whether there was anything to do.
@@ -124,7 +130,7 @@ void Engine::extend() {
       rows_.clear();
       endings_.clear();
     }
-    endings_.push_back({&sequence, static_cast<int64_t>(rows_.size()), count});
+    endings_.push_back({&sequence, static_cast<int64_t>(rows_.size()), count, std::nullopt});
     counts_.guessed_tokens += count - 1;
     for (int64_t row = 0; row < count; ++row) {
       rows_.push_back(batch_.first_row(i) + skipped + row);
@@ -133,14 +139,20 @@ void Engine::extend() {
   extend_group(rows_, endings_);
 }
 
-void Engine::extend_group(std::span<const int64_t> rows, std::span<const Ending> endings) {
+void Engine::extend_group(std::span<const int64_t> rows, std::span<Ending> endings) {
   if (endings.empty()) return;
-  const ConstTensor logits = model_->logits(rows);
-  std::atomic<size_t> next_scratch{0};
   const auto count = static_cast<int64_t>(endings.size());
+  if (model_->draws()) {
+    // On a GPU the step still runs, so that masks cost no time beside it.
+    model_->pool().parallel_for(count, 1, [&](int64_t i, int64_t last) {
+      for (; i < last; ++i) ask(endings[static_cast<size_t>(i)]);
+    });
+  }
+  const StepModel::Drawn drawn = model_->draw(rows, std::span(asked_).first(rows.size()));
+  std::atomic<size_t> next_scratch{0};
   model_->pool().parallel_for(count, 1, [&](int64_t i, int64_t last) {
     SamplerScratch& scratch = scratch_[next_scratch.fetch_add(1, std::memory_order_relaxed)];
-    for (; i < last; ++i) extend_one(endings[static_cast<size_t>(i)], logits, scratch);
+    for (; i < last; ++i) extend_one(endings[static_cast<size_t>(i)], drawn, scratch);
   });
   for (const Ending& ending : endings) {
     counts_.generated_tokens += ending.sequence->num_new;
@@ -148,23 +160,49 @@ void Engine::extend_group(std::span<const int64_t> rows, std::span<const Ending>
   }
 }
 
+// Whose logits are wanted on the host, and a guess whose tokens change how the next ones are drawn,
+// are not for the model to draw.
+void Engine::ask(Ending& ending) {
+  const Sequence& sequence = *ending.sequence;
+  const auto asked = std::span(asked_).subspan(static_cast<size_t>(ending.first_row),
+                                               static_cast<size_t>(ending.num_rows));
+  std::fill(asked.begin(), asked.end(), std::nullopt);
+  if (sequence.request.top_logprobs >= 0) return;
+  if (asked.size() > 1 && (sequence.constraint || sequence.sampler.counts())) return;
+  ending.next = next_token(sequence.constraint.get(), vocab_size());
+  if (ending.next->ends || ending.next->forced) {
+    asked[0] = ops::DrawRow();  // whatever it draws
+    return;
+  }
+  for (size_t i = 0; i < asked.size(); ++i) {
+    const auto ahead = static_cast<int64_t>(i);
+    asked[i] = sequence.sampler.how(static_cast<uint64_t>(sequence.num_known + ahead),
+                                    banned_after(sequence, ahead), ending.next->mask);
+  }
+}
+
 // Each token is drawn as if there were no guess; while the guess agrees, the logits after it are
 // those after the token.
-void Engine::extend_one(const Ending& ending, const ConstTensor& logits, SamplerScratch& scratch) {
+void Engine::extend_one(const Ending& ending, const StepModel::Drawn& drawn,
+                        SamplerScratch& scratch) {
   Sequence& sequence = *ending.sequence;
   sequence.num_new = 0;
   for (int64_t row = ending.first_row; row < ending.first_row + ending.num_rows; ++row) {
-    const std::span<const float> scores(logits.row<float>(row), static_cast<size_t>(vocab_size()));
-    const bool too_early = sequence.usage.generated_tokens < sequence.request.min_tokens;
-    const std::optional<int32_t> drawn =
-        draw_token(sequence.sampler, sequence.constraint.get(), scores,
-                   static_cast<uint64_t>(sequence.num_known), scratch,
-                   too_early ? sequence.request.stop_ids : std::span<const int32_t>());
-    if (!drawn) {
+    const bool is_drawn = !drawn.tokens.empty() && asked_[static_cast<size_t>(row)];
+    std::span<const float> scores;
+    if (!is_drawn) scores = {drawn.logits.row<float>(row), static_cast<size_t>(vocab_size())};
+    const NextToken next = row == ending.first_row && ending.next
+                               ? *ending.next
+                               : next_token(sequence.constraint.get(), vocab_size());
+    if (next.ends) {
       sequence.finish = Finish::kStop;
       break;
     }
-    const int32_t token = *drawn;
+    const int32_t token =
+        next.forced ? *next.forced
+        : is_drawn  ? drawn.tokens[static_cast<size_t>(row)]
+                    : sequence.sampler.sample(scores, static_cast<uint64_t>(sequence.num_known),
+                                              scratch, banned_after(sequence, 0), next.mask);
     const bool was_guessed = sequence.num_known < static_cast<int64_t>(sequence.tokens.size()) &&
                              sequence.tokens[static_cast<size_t>(sequence.num_known)] == token;
     sequence.finish = append(sequence, token, scores);

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "core/tensor.h"
 #include "core/thread_pool.h"
 #include "kernels/context.h"
+#include "kernels/draw.h"
 
 namespace hachi::engine {
 
@@ -28,6 +30,22 @@ class StepModel {
   // The logits [R,V] after these rows of the last batch, at most max_rows() of them; until the next
   // call.
   virtual ConstTensor logits(std::span<const int64_t> rows) = 0;
+
+  // Whether the model draws tokens where its logits are, so that they need not come to the host.
+  virtual bool draws() const { return false; }
+
+  struct Drawn {
+    std::span<const int32_t> tokens;  // [R]
+    ConstTensor logits;               // [R,V]
+  };
+
+  // If it draws: the token after each of these rows for which `how` says how (but for its `row`),
+  // and the logits of the others. If not: no tokens, and all logits. As logits().
+  virtual Drawn draw(std::span<const int64_t> rows,
+                     std::span<const std::optional<ops::DrawRow>> how) {
+    static_cast<void>(how);
+    return {{}, logits(rows)};
+  }
 
   // The normed hidden states [R,C] of these rows of the last batch; as logits().
   virtual ConstTensor hidden(std::span<const int64_t> rows) = 0;

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "kernels/context.h"
+#include "kernels/draw.h"
 #include "kernels/fused.h"
 #include "kernels/matmul.h"
 #include "kernels/place.h"
@@ -12,6 +13,8 @@ namespace hachi::ops::cuda {
 
 void add(Context& ctx, Tensor x, ConstTensor y);
 void attend(Context& ctx, const Attend& args, const BatchView& batch);
+void draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
+          std::span<const DrawRow> rows, std::byte* room);
 void embed(Context& ctx, Tensor y, int64_t rows, const Weight& table, float scale);
 void gather(Context& ctx, Tensor y, ConstTensor x, std::span<const int64_t> rows);
 void matmul(Context& ctx, std::span<const Product> products, ConstTensor x);

@@ -31,6 +31,9 @@ struct ReplayKey {
 struct GpuOptions {
   int index = 0;              // in list_gpus()
   uint64_t memory_bytes = 0;  // that may be taken at most; 0: all that is free
+  // A row's bits are the same beside any others, in steps of any kind: all products and all of
+  // attention go the way of many rows, which is slower for few.
+  bool deterministic = false;
 };
 
 // What a GPU does at most, measured: the limits that speeds are printed beside.

@@ -12,10 +12,10 @@
 
 namespace hachi::ops {
 
-enum class Stage { kEmbed, kQkv, kAttention, kOut, kGateUp, kDown, kHead };
-inline constexpr size_t kNumStages = 7;
+enum class Stage { kEmbed, kQkv, kAttention, kOut, kGateUp, kDown, kHead, kDraw };
+inline constexpr size_t kNumStages = 8;
 inline constexpr std::array<std::string_view, kNumStages> kStageNames = {
-    "embed", "q,k,v", "attention", "out", "gate,up", "down", "head"};
+    "embed", "q,k,v", "attention", "out", "gate,up", "down", "head", "draw"};
 
 class StageTimes {
  public:

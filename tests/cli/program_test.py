@@ -131,6 +131,14 @@ class ProgramTest(ProgramCase):
         self.assertGreater(report["peak_bytes"], 0)
         self.assertIn("of read", self.run_program("bench", self.hf, "-p", 5, "-n", 2, "-r", 1))
 
+    def test_a_model_with_the_tokenizer_of_another(self):
+        options = ("synthetic:tiny:q8_0", "-p", "x", "-n", 3, "-t", 0, "--raw")
+        process = subprocess.run([HACHI, "run", *map(str, options)], capture_output=True,
+                                 text=True, check=False)
+        self.assertEqual(process.returncode, 2)
+        self.assertIn("--tokenizer can name one", process.stderr)
+        self.assertEqual(len(self.answer(*options, "--tokenizer", self.gguf)["ids"]), 3)
+
     def test_bench_without_a_file(self):
         report = json.loads(self.run_program(
             "bench", "synthetic:tiny:q4_k_m", "-p", 8, "-n", 2, "-r", 1, "--kv-type", "q8_0",
@@ -140,7 +148,8 @@ class ProgramTest(ProgramCase):
         self.assertEqual(len(rows), 2)
         for row in rows:
             self.assertEqual(list(row["stage_milliseconds"]),
-                             ["embed", "q,k,v", "attention", "out", "gate,up", "down", "head"])
+                             ["embed", "q,k,v", "attention", "out", "gate,up", "down", "head",
+                              "draw"])
             self.assertTrue(all(value > 0 for value in row["stage_milliseconds"].values()))
 
     def test_an_interrupted_bench_prints_what_there_is(self):

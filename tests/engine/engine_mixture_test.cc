@@ -1,6 +1,6 @@
 // The promise of the engine: with a seed, a request's answer is the same alone, in any mixture of
 // requests, with its beginning cached or not, cut or whole, put back or not, guessed ahead or not,
-// under a constraint or not.
+// under a constraint or not, drawn by the model or not.
 #include <random>
 
 #include <gtest/gtest.h>
@@ -98,7 +98,8 @@ TEST_P(EngineMixture, EachAnswerIsAsIfItWereAlone) {
                          .page_tokens = draw.between(1, 9),
                          .max_tokens = 64,
                          .max_rows = draw.between(7, 12),
-                         .threads = static_cast<int>(draw.between(1, 2))};
+                         .threads = static_cast<int>(draw.between(1, 2)),
+                         .draws = GetParam() % 2 == 1};
   // From room for all to room for two: then sequences give up their pages for others.
   const int64_t context = 96;
   model.num_pages = context / model.page_tokens * draw.between(1, 12) + draw.between(1, 3);

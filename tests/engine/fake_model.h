@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -25,6 +26,7 @@ struct FakeModelOptions {
   int64_t max_tokens = 64;
   int64_t max_rows = 8;
   int threads = 1;
+  bool draws = false;  // by itself, by the op's reference
   std::chrono::microseconds step_time{0};
   // What is to be said: the next token after `place` tokens behind the last `script_mark` of the
   // text, or -1 for whatever the hash says. Called on the engine's thread.
@@ -110,6 +112,26 @@ class FakeModel : public StepModel {
     });
   }
 
+  bool draws() const override { return options_.draws; }
+
+  Drawn draw(std::span<const int64_t> rows,
+             std::span<const std::optional<ops::DrawRow>> how) override {
+    const ConstTensor all = logits(rows);
+    if (!options_.draws) return {{}, all};
+    tokens_.assign(rows.size(), -1);
+    ops::Context ctx;
+    ctx.device = ops::Device::kRef;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (!how[i]) continue;
+      ops::DrawRow one = *how[i];
+      one.row = static_cast<int64_t>(i);
+      ops::draw(ctx, {&tokens_[i], 1}, all, {&one, 1}, nullptr);
+      // Nobody may look at what did not come to the host.
+      std::fill_n(&logits_[i * static_cast<size_t>(options_.vocab_size)], options_.vocab_size, NAN);
+    }
+    return {tokens_, all};
+  }
+
   ConstTensor hidden(std::span<const int64_t> rows) override {
     return fill(rows, hidden_, kHidden, [this](size_t row, float* out) {
       fill_hidden(rows_[row], {out, static_cast<size_t>(kHidden)});
@@ -147,6 +169,7 @@ class FakeModel : public StepModel {
   std::vector<uint64_t> rows_;       // the same
   std::vector<float> logits_;
   std::vector<float> hidden_;
+  std::vector<int32_t> tokens_;
 };
 
 }  // namespace hachi::engine::testing

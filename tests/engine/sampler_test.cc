@@ -196,6 +196,59 @@ TEST(Sampler, SurvivesBrokenLogits) {
   EXPECT_TRUE(token >= 0 && token < 6);
 }
 
+// Any parameters, logits with equals, gaps and NaN: the op's reference draws the same token.
+TEST(Sampler, SaysHowToDrawElsewhere) {
+  constexpr int64_t kVocab = 300;
+  std::mt19937 random(5);
+  const auto chance = [&](double p) { return std::bernoulli_distribution(p)(random); };
+  const auto any_token = [&] { return static_cast<int32_t>(random() % kVocab); };
+  std::normal_distribution<float> normal(0, 3);
+  SamplerScratch scratch(kVocab);
+  for (uint64_t round = 0; round < 3000; ++round) {
+    std::vector<float> logits(kVocab);
+    for (float& logit : logits) {
+      logit = chance(0.02) ? NAN : chance(0.02) ? -INFINITY : std::round(8 * normal(random)) / 8;
+    }
+    SamplingParams params{.temperature = chance(0.3) ? 0.0 : 1.5, .seed = round};
+    if (chance(0.3)) params.top_k = static_cast<int64_t>(random() % 320);
+    if (chance(0.4)) params.top_p = static_cast<double>(random() % 101) / 100;
+    if (chance(0.3)) params.min_p = static_cast<double>(random() % 101) / 100;
+    if (chance(0.3)) params.repetition_penalty = 1.3;
+    if (chance(0.3)) params.presence_penalty = 0.7;
+    if (chance(0.3)) params.frequency_penalty = -0.3;
+    if (chance(0.3)) params.logit_bias = {{any_token(), 5.0f}, {any_token(), -100.0f}};
+    Sampler sampler(params, 20);
+    sampler.observe_prompt(std::vector<int32_t>{any_token(), any_token()});
+    for (int i = 0; i < 10; ++i) sampler.observe(any_token());
+    std::vector<uint32_t> mask(chance(0.5) ? 0 : 1 + random() % 12);
+    for (uint32_t& word : mask) word = static_cast<uint32_t>(random() & random());
+    if (!mask.empty()) mask[0] |= 2;
+    std::vector<int32_t> banned;
+    if (chance(0.3)) banned = {any_token(), 1};
+    const auto how = sampler.how(round, banned, mask);
+    if (!how) {
+      EXPECT_EQ(params.logit_bias[0].first, params.logit_bias[1].first);
+      continue;
+    }
+    ops::Context ctx;
+    ctx.device = ops::Device::kRef;
+    int32_t token = -1;
+    ops::draw(ctx, {&token, 1}, ConstTensor(logits.data(), DType::kF32, {1, kVocab}), {&*how, 1},
+              nullptr);
+    EXPECT_EQ(token, sampler.sample(logits, round, scratch, banned, mask)) << round;
+  }
+}
+
+TEST(Sampler, KeepsWhatTheOpDoesNotTake) {
+  EXPECT_TRUE(Sampler({.logit_bias = {{1, 1.0f}, {2, 1.0f}}}, 6).how(0));
+  EXPECT_FALSE(Sampler({.logit_bias = {{1, 1.0f}, {2, 1.0f}, {1, 2.0f}}}, 6).how(0));
+  Sampler sampler({.presence_penalty = 1}, ops::kMaxDrawEdits + 1);
+  for (int32_t token = 0; token < ops::kMaxDrawEdits; ++token) sampler.observe(token);
+  EXPECT_TRUE(sampler.how(0));
+  sampler.observe(static_cast<int32_t>(ops::kMaxDrawEdits));
+  EXPECT_FALSE(sampler.how(0));
+}
+
 TEST(Sampler, ValidationNamesFieldLimitAndValue) {
   EXPECT_EQ(validate({.temperature = -1}, 6).error().message,
             "temperature must be between 0 and 100, got -1");

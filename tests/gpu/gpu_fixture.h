@@ -12,8 +12,10 @@ namespace hachi::testing {
 
 class GpuTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    auto gpu = ops::Gpu::open({});
+  void SetUp() override { open({}); }
+
+  void open(const ops::GpuOptions& options) {
+    auto gpu = ops::Gpu::open(options);
     ASSERT_TRUE(gpu) << gpu.error().message;
     gpu_ = *std::move(gpu);
   }

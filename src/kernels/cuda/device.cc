@@ -67,6 +67,7 @@ Result<std::unique_ptr<Gpu>> Device::create(const GpuOptions& options) {
   const GpuInfo& info = gpus[static_cast<size_t>(options.index)];
   std::unique_ptr<Device> device(new Device(info));
   device->limit_ = usable_bytes(info, options);
+  device->deterministic_ = options.deterministic;
   HACHI_CUDA(cudaSetDevice(info.index));
   HACHI_CUDA(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking));
   for (Pinned& pinned : device->pinned_) {

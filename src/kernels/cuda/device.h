@@ -72,6 +72,7 @@ class Device final : public Gpu {
   // Of begin_step().
   const DeviceBatch& batch() const { return batch_; }
   bool one_token_each() const { return batch_.num_tokens == batch_.num_sequences; }
+  bool deterministic() const { return deterministic_; }
   int64_t max_context() const { return max_context_; }  // the largest position plus one
 
   // The same numbers in the GPU's memory; copied when they are first seen.
@@ -146,6 +147,7 @@ class Device final : public Gpu {
   };
 
   GpuInfo info_;
+  bool deterministic_ = false;
   uint64_t limit_ = 0;
   uint64_t used_ = 0;
   cudaStream_t stream_ = nullptr;

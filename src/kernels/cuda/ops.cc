@@ -101,7 +101,7 @@ void norm_matmul(Context& ctx, std::span<const Product> products, ConstTensor x,
                  float eps, Tensor normed) {
   Device& gpu = device_of(ctx);
   if (x.size(0) == 0) return;
-  if (streams(products, x.size(0))) return stream_products(gpu, products, x, norm, eps);
+  if (streams(gpu, products, x.size(0))) return stream_products(gpu, products, x, norm, eps);
   if (multiply_made(gpu, products, x, norm, eps, false)) return;
   const ConstTensor rows = product_rows(gpu, x, norm, eps, normed, products[0].w->placed);
   gpu.written(normed.data());
@@ -111,7 +111,7 @@ void norm_matmul(Context& ctx, std::span<const Product> products, ConstTensor x,
 void matmul(Context& ctx, std::span<const Product> products, ConstTensor x) {
   Device& gpu = device_of(ctx);
   if (x.size(0) == 0) return;
-  if (streams(products, x.size(0))) return stream_products(gpu, products, x, {}, 0);
+  if (streams(gpu, products, x.size(0))) return stream_products(gpu, products, x, {}, 0);
   for (const Product& product : products) gpu.written(product.y.data());
   multiply_rows(gpu, products, x, false);
 }
@@ -120,7 +120,7 @@ void matmul_add(Context& ctx, Tensor y, ConstTensor x, const Weight& w, const Re
   Device& gpu = device_of(ctx);
   if (x.size(0) == 0) return;
   const Product product{y, &w};
-  if (!streams({&product, 1}, x.size(0))) {
+  if (!streams(gpu, {&product, 1}, x.size(0))) {
     gpu.written(y.data());
     return multiply_rows(gpu, {&product, 1}, x, true);
   }
@@ -146,7 +146,7 @@ void norm_gated_matmul(Context& ctx, const GatedMatmul& args) {
                               {args.gate_up.columns(width, width), args.up}};
   const Matrix& gate = args.gate->placed;
   gpu.written(args.y.data());
-  if (!streams(products, rows) || gate.layout != args.up->placed.layout) {
+  if (!streams(gpu, products, rows) || gate.layout != args.up->placed.layout) {
     norm_matmul(ctx, products, args.x, args.norm, args.eps, args.normed);
     if (leave_gated(gpu, args)) return;
     return gated(gpu.stream(), rows_of(args.y), rows_of(args.gate_up),
@@ -198,7 +198,8 @@ void attend(Context& ctx, const Attend& args, const BatchView& batch) {
   attention.workspace = gpu.workspace(
       static_cast<uint64_t>(attention_workspace(rows, attention.num_heads, attention.head_dim)));
   gpu.written(args.y.data());
-  if (!gpu.one_token_each()) return attend_many(gpu.stream(), attention, gpu.max_context());
+  if (!gpu.one_token_each() || gpu.deterministic())
+    return attend_many(gpu.stream(), attention, gpu.max_context());
   attention.next = operand_for(gpu, args.y, args.next);
   attend_one(gpu.stream(), attention);
 }

@@ -33,7 +33,8 @@ Gemm gemm_of(Tensor y, ConstTensor x, const Matrix& w, bool add) {
 std::optional<Quantized> room_for_f8(Device& gpu, const Matrix& w, int64_t rows) {
   const int64_t room = (rows + kGemmRows - 1) / kGemmRows * kGemmRows;
   const bool blocks = w.span == ScaleSpan::kBlock128;
-  if (w.layout != Layout::kF8 || (blocks && room != rows)) return std::nullopt;
+  if (w.layout != Layout::kF8) return std::nullopt;
+  if (blocks && (room != rows || gpu.deterministic())) return std::nullopt;
   const int64_t scales = blocks ? (w.inputs + 127) / 128 * room : room;
   const auto row_bytes = static_cast<uint64_t>(room * w.inputs + 255) / 256 * 256;
   std::byte* memory = gpu.scratch(row_bytes + static_cast<uint64_t>(scales) * sizeof(float));
@@ -133,8 +134,8 @@ int64_t most_streamed_rows(const Matrix& w) { return w.layout == Layout::kBF16 ?
 // Rows up to which batch_matmul(), which reads the weights again for each 64, is faster than that.
 constexpr int64_t kMostBatchRows = 256;
 
-bool batches(std::span<const Product> products, int64_t rows) {
-  return rows <= kMostBatchRows &&
+bool batches(const Device& gpu, std::span<const Product> products, int64_t rows) {
+  return rows <= kMostBatchRows && !gpu.deterministic() &&
          std::all_of(products.begin(), products.end(),
                      [](const Product& product) { return batches(product.w->placed); });
 }
@@ -191,11 +192,13 @@ OperandType operand_type(const Matrix& w) {
                                                               : OperandType::kInt8;
 }
 
-bool streams(std::span<const Product> products, int64_t rows) {
-  return std::all_of(products.begin(), products.end(), [&](const Product& product) {
-    const Matrix& w = product.w->placed;
-    return rows <= most_streamed_rows(w) && w.inputs <= Device::kMaxOperandInputs && streams(w);
-  });
+bool streams(const Device& gpu, std::span<const Product> products, int64_t rows) {
+  return !gpu.deterministic() &&
+         std::all_of(products.begin(), products.end(), [&](const Product& product) {
+           const Matrix& w = product.w->placed;
+           return rows <= most_streamed_rows(w) && w.inputs <= Device::kMaxOperandInputs &&
+                  streams(w);
+         });
 }
 
 Operand operand_of(Device& gpu, ConstTensor x, ConstTensor norm, const Matrix& w) {
@@ -213,7 +216,7 @@ Operand operand_of(Device& gpu, ConstTensor x, ConstTensor norm, const Matrix& w
 Operand operand_for(Device& gpu, ConstTensor y, const Reader& next) {
   if (next.w == nullptr) return {};
   const Product reader{{}, next.w};
-  if (!streams({&reader, 1}, y.size(0))) return {};
+  if (!streams(gpu, {&reader, 1}, y.size(0))) return {};
   return gpu.stage_for(y.data(), next.norm.as<float>(), y.size(0), operand_type(next.w->placed));
 }
 
@@ -223,7 +226,7 @@ bool multiply_made(Device& gpu, std::span<const Product> products, ConstTensor x
   const RowSource from = left && left->gated.gated
                              ? left->gated
                              : RowSource{.x = rows_of(x), .norm = norm.as<float>(), .eps = eps};
-  if (batches(products, x.size(0))) {
+  if (batches(gpu, products, x.size(0))) {
     multiply_batch(gpu, products, from, x.size(0), add);
     return true;
   }
@@ -238,9 +241,9 @@ bool leave_gated(Device& gpu, const GatedMatmul& args) {
   const int64_t rows = args.y.size(0);
   const bool gelu = args.activation == Gate::kGelu;
   const Product reader{{}, args.next.w};
-  if (streams({&reader, 1}, rows)) return false;
+  if (streams(gpu, {&reader, 1}, rows)) return false;
   Device::Left left{.source = args.y.data(), .rows = rows, .e4m3 = {}, .gated = {}};
-  if (batches({&reader, 1}, rows)) {
+  if (batches(gpu, {&reader, 1}, rows)) {
     left.gated = {.x = rows_of(args.gate_up), .gated = true, .gelu = gelu};
   } else {
     const auto to = room_for_f8(gpu, w, rows);

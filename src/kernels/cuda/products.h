@@ -13,7 +13,7 @@ namespace hachi::ops::cuda {
 OperandType operand_type(const Matrix& w);
 
 // True if all weights can be streamed for so many rows.
-bool streams(std::span<const Product> products, int64_t rows);
+bool streams(const Device& gpu, std::span<const Product> products, int64_t rows);
 
 // The operand of x (f32 or bf16 [T,I]), times norm if that is there, for weights like `w`: the one
 // that an earlier op left, or staged now.

@@ -111,6 +111,12 @@ __device__ inline void wait_for_earlier_kernels() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
+// Waits until all threads of the cluster are here; orders no memory, as cluster.sync() does.
+__device__ inline void cluster_wait_for_all() {
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.aligned;" ::
+                   : "memory");
+}
+
 // c += a b. In lane 4g + t, `a` holds rows g (a0, a2) and g + 8 (a1, a3), b column g, and c rows g
 // (c0, c1) and g + 8 (c2, c3) of columns 2t and 2t + 1. Any order of k will do that is the same for
 // a and b.

@@ -25,6 +25,9 @@ namespace cuda {
 
 void add(Context&, Tensor, ConstTensor) { unreachable(); }
 void attend(Context&, const Attend&, const BatchView&) { unreachable(); }
+void draw(Context&, std::span<int32_t>, ConstTensor, std::span<const DrawRow>, std::byte*) {
+  unreachable();
+}
 void embed(Context&, Tensor, int64_t, const Weight&, float) { unreachable(); }
 void gather(Context&, Tensor, ConstTensor, std::span<const int64_t>) { unreachable(); }
 void matmul(Context&, std::span<const Product>, ConstTensor) { unreachable(); }
