@@ -1,8 +1,11 @@
 // The products of Qwen3-8B by cuBLASLt, and the small ops of its layers: times of replays of a
 // captured graph that goes round over more weights than the L2 cache holds.
+//
+//   gemm_bench [part of the names of kinds of products]
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <cstring>
 #include <cuda_runtime.h>
 #include <functional>
 #include <vector>
@@ -124,7 +127,8 @@ class Bench {
     CHECK_CUDA(cudaMemset(y_, 0, kActivationPool));
   }
 
-  void products(bool whole_sums) {
+  // Of the kinds whose name has `filter` in it.
+  void products(bool whole_sums, const char* filter) {
     auto loaded = GemmLibrary::load(whole_sums);
     if (!loaded) {
       std::printf("%s\n", loaded.error().message.c_str());
@@ -136,10 +140,11 @@ class Bench {
     std::printf("%-16s %5s %-8s %9s %9s %9s %9s\n", "kind", "T", "product", "ms", "ms best",
                 "TFLOP/s", "GB/s of W");
     for (const Kind& kind : kKinds) {
+      if (std::strstr(kind.name, filter) == nullptr) continue;
       fill(weights_, kWeightPool, kind.layout == Layout::kBF16);
       fill(x_, kActivationPool, kind.layout == Layout::kBF16);
       CHECK_CUDA(cudaDeviceSynchronize());
-      for (const int64_t rows : {8, 16, 64, 512, 4096}) step(kind, rows);
+      for (const int64_t rows : {8, 32, 64, 128, 512, 4096}) step(kind, rows);
     }
   }
 
@@ -308,10 +313,11 @@ class Bench {
 }  // namespace
 }  // namespace hachi::ops::cuda
 
-int main() {
+int main(int argc, char** argv) {
+  const char* filter = argc > 1 ? argv[1] : "";
   hachi::ops::cuda::Bench bench;
-  bench.products(true);
-  bench.products(false);
+  bench.products(true, filter);
+  bench.products(false, filter);
   bench.small_ops();
   return 0;
 }

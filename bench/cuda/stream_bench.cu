@@ -1,6 +1,7 @@
 // Times the streamed products of a decoder of Qwen3-8B's shape: 36 layers of qkv, o, gate and up,
 // down, then the head, as one graph, for each layout. Prints milliseconds and tokens/s of a step,
 // GB/s of weights, and their share of what an H100 reads from its memory (3.11 TB/s measured).
+// More than 8 rows with tiles go by batch_matmul(), with the passes that prepare them.
 //
 //   stream_bench [layers [replays]]
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cuda_runtime.h>
 #include <vector>
 
+#include "kernels/cuda/batch_matmul.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/stream_matmul.h"
 #include "kernels/cuda/tile_format.h"
@@ -52,6 +54,7 @@ class Decoder {
   Decoder(Layout layout, ScaleSpan span, int layers, int rows)
       : layout_(layout), span_(span), layers_(layers), rows_(rows) {
     const bool tiles = chunk_format(layout).weight_bytes > 0;
+    batch_ = tiles && rows > kMostStreamed;
     type_ = tiles ? OperandType::kInt8 : OperandType::kBF16;
     layer_bytes_ = bytes(kAttended + 2 * kKeyValue, kWidth) + bytes(kWidth, kAttended) +
                    bytes(2 * kHidden, kWidth) + bytes(kWidth, kHidden);
@@ -66,10 +69,13 @@ class Decoder {
     x_ = allocate<float>(rows * kWidth);
     fill_floats<<<rows * kWidth / 256, 256>>>(x_, rows * kWidth, 1.0f);
     qkv_ = allocate<uint16_t>(rows * (kAttended + 2 * kKeyValue));
+    gate_up_ = allocate<uint16_t>(static_cast<int64_t>(rows) * 2 * kHidden);
+    ordered_ = allocate<uint16_t>(static_cast<int64_t>(rows) * kHidden);
     logits_ = allocate<float>(static_cast<int64_t>(rows) * kVocabulary);
     normed_ = operand(kWidth, true);
     attended_ = operand(kAttended, false);
     hidden_ = operand(kHidden, false);
+    if (batch_) return;
     stage(nullptr, normed_, x_, DType::kF32, kWidth, norm_, rows, kWidth);
     stage(nullptr, attended_, x_, DType::kF32, kWidth, nullptr, rows, kAttended);
     CHECK_CUDA(cudaDeviceSynchronize());
@@ -82,7 +88,12 @@ class Decoder {
 
   double total_bytes() const { return static_cast<double>(total_bytes_); }
 
-  void step(Stream stream) const {
+  void step(Stream stream) const { return batch_ ? batch_step(stream) : stream_step(stream); }
+
+ private:
+  static constexpr int kMostStreamed = 8;
+
+  void stream_step(Stream stream) const {
     for (int layer = 0; layer < layers_; ++layer) {
       const uint8_t* at = weights_ + layer_bytes_ * layer;
       StreamMatmul qkv = product(normed_);
@@ -118,7 +129,60 @@ class Decoder {
     stream_matmul(stream, head);
   }
 
- private:
+  void batch_step(Stream stream) const {
+    constexpr int kQkv = kAttended + 2 * kKeyValue;
+    const RowSource normed{.x = {x_, DType::kF32, kWidth}, .norm = norm_, .eps = 1e-6f};
+    for (int layer = 0; layer < layers_; ++layer) {
+      const uint8_t* at = weights_ + layer_bytes_ * layer;
+      BatchMatmul qkv = batch(DType::kBF16, kQkv);
+      qkv.num_products = 3;
+      for (int i = 0; i < 3; ++i) qkv.w[i] = take(at, i == 0 ? kAttended : kKeyValue, kWidth);
+      qkv.y[0] = qkv_;
+      qkv.y[1] = qkv_ + kAttended;
+      qkv.y[2] = qkv_ + kAttended + kKeyValue;
+      order(stream, normed, kWidth);
+      batch_matmul(stream, qkv);
+      order(stream, {.x = {qkv_, DType::kBF16, kQkv}}, kAttended);
+      batch_matmul(stream, adding(take(at, kWidth, kAttended)));
+      BatchMatmul gate_up = batch(DType::kBF16, 2 * kHidden);
+      gate_up.num_products = 2;
+      for (int i = 0; i < 2; ++i) gate_up.w[i] = take(at, kHidden, kWidth);
+      gate_up.y[0] = gate_up_;
+      gate_up.y[1] = gate_up_ + kHidden;
+      order(stream, normed, kWidth);
+      batch_matmul(stream, gate_up);
+      order(stream, {.x = {gate_up_, DType::kBF16, 2 * kHidden}, .gated = true}, kHidden);
+      batch_matmul(stream, adding(take(at, kWidth, kHidden)));
+    }
+    const uint8_t* at = weights_ + layer_bytes_ * layers_;
+    BatchMatmul head = batch(DType::kF32, kVocabulary);
+    head.w[0] = take(at, kVocabulary, kWidth);
+    head.y[0] = logits_;
+    order(stream, normed, kWidth);
+    batch_matmul(stream, head);
+  }
+
+  void order(Stream stream, const RowSource& from, int inputs) const {
+    order_rows(stream, ordered_, from, layout_, rows_, inputs);
+  }
+
+  BatchMatmul batch(DType y_type, int64_t y_stride) const {
+    BatchMatmul args;
+    args.rows = rows_;
+    args.x = ordered_;
+    args.y_type = y_type;
+    args.y_stride = y_stride;
+    return args;
+  }
+
+  BatchMatmul adding(const Matrix& w) const {
+    BatchMatmul args = batch(DType::kF32, kWidth);
+    args.add = true;
+    args.w[0] = w;
+    args.y[0] = x_;
+    return args;
+  }
+
   template <class T>
   T* allocate(int64_t count) {
     void* p = nullptr;
@@ -176,6 +240,7 @@ class Decoder {
   const ScaleSpan span_;
   const int layers_;
   const int rows_;
+  bool batch_;
   OperandType type_;
   int64_t layer_bytes_;
   int64_t total_bytes_;
@@ -184,6 +249,8 @@ class Decoder {
   float* norm_;
   float* x_;
   uint16_t* qkv_;
+  uint16_t* gate_up_;
+  uint16_t* ordered_;
   float* logits_;
   Operand normed_;
   Operand attended_;
@@ -239,7 +306,9 @@ constexpr Case kCases[] = {
 void run(int layers, int replays) {
   std::printf("%-16s %4s %8s %9s %7s %6s\n", "layout", "rows", "ms", "tokens/s", "GB/s", "share");
   for (const Case& c : kCases) {
-    for (int rows : {1, 4}) {
+    const bool tiles = chunk_format(c.layout).weight_bytes > 0;
+    for (int rows : {1, 4, 8, 16, 32, 64, 128}) {
+      if (rows > 8 && !tiles) continue;
       const Decoder decoder(c.layout, c.span, layers, rows);
       const double seconds = time_step(decoder, replays) * 1e-3;
       const double rate = decoder.total_bytes() / seconds;

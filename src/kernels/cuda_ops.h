@@ -25,7 +25,7 @@ void norm_matmul(Context& ctx, std::span<const Product> products, ConstTensor x,
 void rms_norm(Context& ctx, Tensor y, ConstTensor x, ConstTensor w, float eps);
 void rope_angles(Context& ctx, Tensor cos_sin, std::span<const float> inv_freq, float magnitude);
 
-Weight place(Context& ctx, const Weight& w, Use use, std::byte* memory);
-uint64_t placed_bytes(const Weight& w, Use use);
+Weight place(Context& ctx, const Weight& w, Use use, std::byte* values, std::byte* scales);
+PlacedBytes placed_bytes(const Weight& w, Use use);
 
 }  // namespace hachi::ops::cuda

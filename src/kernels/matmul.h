@@ -29,7 +29,8 @@ namespace hachi::ops {
 void matmul(Context& ctx, Tensor y, ConstTensor x, const Weight& w);
 
 // Who reads a result next: its product with w, after RMSNorm if norm is there. A hint: a GPU then
-// leaves the result in the form that the reader takes, and saves it a pass.
+// leaves the result in the form that the reader takes, and saves it a pass; of a gated block in
+// that form alone.
 struct Reader {
   ConstTensor norm;
   const Weight* w = nullptr;

@@ -5,13 +5,13 @@
 
 namespace hachi::ops {
 
-uint64_t placed_bytes(const Weight& w, Use use) { return cuda::placed_bytes(w, use); }
+PlacedBytes placed_bytes(const Weight& w, Use use) { return cuda::placed_bytes(w, use); }
 
-Weight place(Context& ctx, const Weight& w, Use use, std::byte* memory) {
+Weight place(Context& ctx, const Weight& w, Use use, std::byte* values, std::byte* scales) {
   CHECK(ctx.device == Device::kCuda && ctx.gpu != nullptr);
   check_weight(w, w.values.size(1));
   CHECK(w.values.data() != nullptr);
-  return cuda::place(ctx, w, use, memory);
+  return cuda::place(ctx, w, use, values, scales);
 }
 
 DType activation_type(const Context& ctx, const Weight& w) {

@@ -11,12 +11,18 @@ enum class Use {
   kTable,    // of embed(), and of products too if it is of a plain type
 };
 
-// Bytes that w will take on ctx's GPU; a multiple of 256.
-uint64_t placed_bytes(const Weight& w, Use use);
+// Bytes that w will take on ctx's GPU; multiples of 256.
+struct PlacedBytes {
+  uint64_t values = 0;
+  uint64_t scales = 0;  // those that lie apart
+  uint64_t all() const { return values + scales; }
+};
+PlacedBytes placed_bytes(const Weight& w, Use use);
 
-// Copies the rows of w to `memory`, of placed_bytes(), and gives the weight that lies there. The
-// rows are not needed any more; norms and other plain tensors go by upload().
-Weight place(Context& ctx, const Weight& w, Use use, std::byte* memory);
+// Copies the rows of w to `values` and `scales`, of placed_bytes(), and gives the weight that lies
+// there. The rows are not needed any more; norms and other plain tensors go by upload(). Weights of
+// one x whose values follow each other, and whose scales do too, can be one product.
+Weight place(Context& ctx, const Weight& w, Use use, std::byte* values, std::byte* scales);
 
 // The type of the activations between products with such weights: bf16 on a GPU, unless the weights
 // are f32; f32 on processors.

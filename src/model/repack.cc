@@ -43,24 +43,32 @@ Result<void> place_norm(const ops::Context& ctx, ConstTensor& norm, Weights& wei
   return {};
 }
 
-// All weights into the memory of ctx's GPU. The embedding of a tied head is read by both uses, if
-// it is of a type that both can read; else each has its own.
+// All weights into the memory of ctx's GPU, all values and then all scales, so that the weights of
+// one x lie side by side in both. The embedding of a tied head is read by both uses, if it is of a
+// type that both can read; else each has its own.
 Result<void> place_all(ops::Context& ctx, Weights& weights) {
   const bool tied = weights.head.values.data() == weights.embedding.values.data();
-  const bool shared = tied && ops::placed_bytes(weights.head, ops::Use::kProduct) ==
-                                  ops::placed_bytes(weights.embedding, ops::Use::kTable);
+  const bool shared = tied && ops::placed_bytes(weights.head, ops::Use::kProduct).all() ==
+                                  ops::placed_bytes(weights.embedding, ops::Use::kTable).all();
   const std::vector<ops::Weight*> all = matrices(weights);
-  uint64_t bytes = shared ? 0 : ops::placed_bytes(weights.embedding, ops::Use::kTable);
-  for (const ops::Weight* w : all) bytes += ops::placed_bytes(*w, ops::Use::kProduct);
-  TRY(ops::Memory memory, ops::Memory::allocate(ctx, bytes));
-  std::byte* at = memory.data();
+  ops::PlacedBytes bytes;
+  if (!shared) bytes.values = ops::placed_bytes(weights.embedding, ops::Use::kTable).all();
+  for (const ops::Weight* w : all) {
+    const ops::PlacedBytes more = ops::placed_bytes(*w, ops::Use::kProduct);
+    bytes.values += more.values;
+    bytes.scales += more.scales;
+  }
+  TRY(ops::Memory memory, ops::Memory::allocate(ctx, bytes.all()));
+  std::byte* values = memory.data();
+  std::byte* scales = values + bytes.values;
   for (ops::Weight* w : all) {
-    const uint64_t taken = ops::placed_bytes(*w, ops::Use::kProduct);
-    *w = ops::place(ctx, *w, ops::Use::kProduct, at);
-    at += taken;
+    const ops::PlacedBytes taken = ops::placed_bytes(*w, ops::Use::kProduct);
+    *w = ops::place(ctx, *w, ops::Use::kProduct, values, scales);
+    values += taken.values;
+    scales += taken.scales;
   }
   weights.embedding =
-      shared ? weights.head : ops::place(ctx, weights.embedding, ops::Use::kTable, at);
+      shared ? weights.head : ops::place(ctx, weights.embedding, ops::Use::kTable, values, nullptr);
   weights.placed.push_back(std::move(memory));
   TRY(place_norm(ctx, weights.final_norm, weights));
   for (LayerWeights& layer : weights.layers) {

@@ -252,6 +252,7 @@ void Device::begin_step(const BatchView& batch) {
   batch_.first_page = batch_.first_token + sequences + 1;
   batch_.pages = batch_.first_page + sequences;
   for (Staged& slot : slots_) slot.valid = false;
+  left_ = {};
 }
 
 void Device::replay(const ReplayKey& key, const std::function<void()>& work) {
@@ -342,6 +343,7 @@ Operand Device::stage_for(const void* source, const float* norm, int64_t rows, O
 }
 
 void Device::written(const void* source) {
+  if (left_.source == source) left_ = {};
   for (Staged& slot : slots_) {
     if (slot.source == source) slot.valid = false;
   }

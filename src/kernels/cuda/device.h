@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "kernels/cuda/batch_matmul.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/types.h"
 #include "kernels/gpu.h"
@@ -80,7 +81,10 @@ class Device final : public Gpu {
   const float* constants(std::span<const float> values);
 
   // At least that many bytes with any content; `workspace` is zero when it is new.
-  std::byte* scratch(uint64_t bytes) { return grown(scratch_, bytes); }
+  std::byte* scratch(uint64_t bytes) {
+    left_ = {};
+    return grown(scratch_, bytes);
+  }
   std::byte* workspace(uint64_t bytes) { return grown(workspace_, bytes); }
 
   // Operands of products of few rows that a kernel has left, or will leave, for activations that
@@ -104,6 +108,19 @@ class Device final : public Gpu {
                                 OperandType type) const;
   // Where to leave it; it counts as there from now on.
   Operand stage_for(const void* source, const float* norm, int64_t rows, OperandType type);
+  // Activations [rows,C] that an op has left for the one product that reads what begins at
+  // `source`, and nowhere else: in e4m3, in scratch(), or as the gate and up of which they are
+  // still to be made.
+  struct Left {
+    const void* source = nullptr;
+    int64_t rows = 0;
+    Quantized e4m3;
+    RowSource gated;
+  };
+  void leave(const Left& left) { left_ = left; }
+  std::optional<Left> left(const void* source, int64_t rows) const {
+    return left_.source == source && left_.rows == rows ? std::optional(left_) : std::nullopt;
+  }
   // The activations that begin there have been written since.
   void written(const void* source);
 
@@ -144,6 +161,7 @@ class Device final : public Gpu {
   Scratch workspace_;
   Scratch numbers_;  // of batch_
   std::byte* operands_ = nullptr;
+  Left left_;
   Slots slots_;
   size_t next_slot_ = 0;
   std::array<Pinned, kPinned> pinned_;

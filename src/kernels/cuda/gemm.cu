@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/cublaslt.cuh"
 #include "kernels/cuda/gemm.h"
+#include "kernels/cuda/gemm_trial.cuh"
 #include "kernels/cuda/small_device.cuh"
 
 namespace hachi::ops::cuda {
@@ -17,7 +18,13 @@ namespace {
 
 constexpr size_t kWorkspaceBytes = size_t{64} << 20;
 constexpr int kMaxCandidates = 8;
-constexpr int kTimedRuns = 5;  // of each candidate, after one that is not timed
+constexpr int kTimedRounds = 4;  // over all candidates, after one that is not timed
+// A candidate has to be so much faster than the first to take its place: times vary by some
+// percent.
+constexpr float kLeastGain = 0.985f;
+// From here on a product takes long enough for its best kernel to matter, and the same one serves
+// any number of rows.
+constexpr int64_t kManyRows = 1024;
 constexpr int kMaxAlignment = 256;
 // Fewer rows are computed as so many would be: reading the weights takes as long, and what the
 // heuristic has for fewer can be far from that (gemm_bench, H100: 8 rows of [4096,12288] in bf16
@@ -105,7 +112,20 @@ struct Plan {
   Layouts layouts;
   std::array<cublasLtMatmulAlgo_t, kMaxCandidates> candidates{};
   int num_candidates = 0;
+  bool prepared = false;
 };
+
+bool is_captured(Stream stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  CHECK_CUDA(cudaStreamIsCapturing(stream, &status));
+  return status != cudaStreamCaptureStatusNone;
+}
+
+// Of all numbers of rows that are many.
+Key of_any_rows(Key key) {
+  key.rows = 0;
+  return key;
+}
 
 class CublasLtGemm : public GemmLibrary {
  public:
@@ -135,24 +155,22 @@ class CublasLtGemm : public GemmLibrary {
   void run(Stream stream, const Gemm& gemm) override {
     Plan& chosen = plan(gemm);
     CHECK_GT(chosen.num_candidates, 0);
+    if (gemm.rows >= kManyRows && !chosen.prepared && !is_captured(stream)) prepare(stream, gemm);
     point_at_scales(chosen, gemm);
-    check(multiply(stream, gemm, chosen, chosen.candidates.front()));
+    check(multiply(stream, gemm, chosen, chosen.candidates.front(), gemm.y));
   }
 
   void prepare(Stream stream, const Gemm& gemm) override {
     Plan& chosen = plan(gemm);
     CHECK_GT(chosen.num_candidates, 0);
+    chosen.prepared = true;
+    const Trial trial(gemm.rows * gemm.y_stride * (gemm.y_type == DType::kF32 ? 4 : 2));
+    if (trial.y() == nullptr) return;
     point_at_scales(chosen, gemm);
-    float least = std::numeric_limits<float>::max();
-    size_t best = 0;
-    for (size_t i = 0; i < static_cast<size_t>(chosen.num_candidates); ++i) {
-      const float ms = time(stream, gemm, chosen, chosen.candidates[i]);
-      if (ms < least) {
-        least = ms;
-        best = i;
-      }
-    }
+    const size_t best = fastest(stream, gemm, chosen, trial);
     std::swap(chosen.candidates.front(), chosen.candidates[best]);
+    if (gemm.rows < kManyRows) return;
+    best_of_many_.insert_or_assign(of_any_rows(key_of(gemm)), chosen.candidates.front());
   }
 
  private:
@@ -175,7 +193,17 @@ class CublasLtGemm : public GemmLibrary {
       point_at_scales(entry->second, gemm);
       find_candidates(key, entry->second);
     }
+    if (added && key.rows >= kManyRows) reuse(key, entry->second);
     return entry->second;
+  }
+
+  // The choice of an earlier product of many rows.
+  void reuse(const Key& key, Plan& plan) const {
+    const auto found = best_of_many_.find(of_any_rows(key));
+    if (found == best_of_many_.end() || plan.num_candidates == 0) return;
+    if (!computes(plan, found->second)) return;
+    plan.candidates.front() = found->second;
+    plan.prepared = true;
   }
 
   Layouts layouts_of(const Key& key, int64_t num_rows) const {
@@ -268,32 +296,49 @@ class CublasLtGemm : public GemmLibrary {
   }
 
   cublasStatus_t multiply(Stream stream, const Gemm& gemm, const Plan& plan,
-                          const cublasLtMatmulAlgo_t& algorithm) const {
+                          const cublasLtMatmulAlgo_t& algorithm, void* y) const {
     const float alpha = 1;
     const float beta = gemm.add ? 1.0f : 0.0f;
     const Layouts& layouts = plan.layouts;
     return lt_.matmul(handle_, plan.desc, &alpha, gemm.w.data, layouts.w, gemm.x, layouts.x, &beta,
-                      gemm.y, layouts.y, gemm.y, layouts.y, &algorithm, workspace_, kWorkspaceBytes,
+                      gemm.y, layouts.y, y, layouts.y, &algorithm, workspace_, kWorkspaceBytes,
                       stream);
   }
 
+  // The index of the candidate.
+  size_t fastest(Stream stream, const Gemm& gemm, const Plan& plan, const Trial& trial) const {
+    std::array<float, kMaxCandidates> least{};
+    unsigned long long first_digest = 0;
+    const auto count = static_cast<size_t>(plan.num_candidates);
+    for (size_t i = 0; i < count; ++i) {
+      trial.clear(stream);
+      check(multiply(stream, gemm, plan, plan.candidates[i], trial.y()));
+      const unsigned long long digest = trial.digest(stream);
+      if (i == 0) first_digest = digest;
+      least[i] = digest == first_digest ? std::numeric_limits<float>::max() : 0;
+    }
+    for (int round = 0; round < kTimedRounds; ++round) {
+      for (size_t i = 0; i < count; ++i) {
+        if (least[i] > 0) least[i] = std::min(least[i], time(stream, gemm, plan, i, trial));
+      }
+    }
+    size_t best = 0;
+    for (size_t i = 1; i < count; ++i) {
+      if (least[i] > 0 && least[i] < least[best] && least[i] < kLeastGain * least[0]) best = i;
+    }
+    return best;
+  }
+
   // Milliseconds of one product.
-  float time(Stream stream, const Gemm& gemm, const Plan& plan,
-             const cublasLtMatmulAlgo_t& algorithm) const {
-    cudaEvent_t begin = nullptr;
-    cudaEvent_t end = nullptr;
-    CHECK_CUDA(cudaEventCreate(&begin));
-    CHECK_CUDA(cudaEventCreate(&end));
-    check(multiply(stream, gemm, plan, algorithm));
-    CHECK_CUDA(cudaEventRecord(begin, stream));
-    for (int i = 0; i < kTimedRuns; ++i) check(multiply(stream, gemm, plan, algorithm));
-    CHECK_CUDA(cudaEventRecord(end, stream));
-    CHECK_CUDA(cudaEventSynchronize(end));
+  float time(Stream stream, const Gemm& gemm, const Plan& plan, size_t candidate,
+             const Trial& trial) const {
+    CHECK_CUDA(cudaEventRecord(trial.begin, stream));
+    check(multiply(stream, gemm, plan, plan.candidates[candidate], trial.y()));
+    CHECK_CUDA(cudaEventRecord(trial.end, stream));
+    CHECK_CUDA(cudaEventSynchronize(trial.end));
     float ms = 0;
-    CHECK_CUDA(cudaEventElapsedTime(&ms, begin, end));
-    CHECK_CUDA(cudaEventDestroy(begin));
-    CHECK_CUDA(cudaEventDestroy(end));
-    return ms / kTimedRuns;
+    CHECK_CUDA(cudaEventElapsedTime(&ms, trial.begin, trial.end));
+    return ms;
   }
 
   const CublasLt lt_;
@@ -301,6 +346,7 @@ class CublasLtGemm : public GemmLibrary {
   void* const workspace_;
   const bool whole_sums_;
   std::map<Key, Plan> plans_;
+  std::map<Key, cublasLtMatmulAlgo_t> best_of_many_;  // by of_any_rows()
 };
 
 }  // namespace

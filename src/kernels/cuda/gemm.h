@@ -51,12 +51,14 @@ class GemmLibrary {
   virtual bool takes(const Gemm& gemm) = 0;
 
   // The product is one that takes() takes. Plans are kept by shape; the first call of one takes
-  // milliseconds. A stream may be captured.
+  // milliseconds. A stream may be captured. The first product of many rows with a matrix's shape,
+  // outside of a capture, is prepared.
   virtual void run(Stream stream, const Gemm& gemm) = 0;
 
-  // Times the best candidates for this shape and keeps the fastest for all that follow. Writes y
-  // several times, waits for the stream, and cannot be captured. A shape's results may differ in
-  // the last bits before and after.
+  // Times the library's candidates for this product, and keeps the fastest of those whose result
+  // has the first one's bits: for this number of rows, or if they are many for all such. Writes
+  // nothing that the product names, takes as much memory as y has, waits for the stream, and cannot
+  // be captured.
   virtual void prepare(Stream stream, const Gemm& gemm) = 0;
 };
 

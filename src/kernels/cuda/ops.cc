@@ -102,6 +102,7 @@ void norm_matmul(Context& ctx, std::span<const Product> products, ConstTensor x,
   Device& gpu = device_of(ctx);
   if (x.size(0) == 0) return;
   if (streams(gpu, products, x.size(0))) return stream_products(gpu, products, x, norm, eps);
+  if (multiply_made(gpu, products, x, norm, eps, false)) return;
   const ConstTensor rows = product_rows(gpu, x, norm, eps, normed, products[0].w->placed);
   gpu.written(normed.data());
   multiply_rows(gpu, products, rows, false);
@@ -147,6 +148,7 @@ void norm_gated_matmul(Context& ctx, const GatedMatmul& args) {
   gpu.written(args.y.data());
   if (!streams(gpu, products, rows) || gate.layout != args.up->placed.layout) {
     norm_matmul(ctx, products, args.x, args.norm, args.eps, args.normed);
+    if (leave_gated(gpu, args)) return;
     return gated(gpu.stream(), rows_of(args.y), rows_of(args.gate_up),
                  args.activation == Gate::kGelu, rows, width);
   }

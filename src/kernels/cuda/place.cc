@@ -97,15 +97,16 @@ void send_rows(Device& gpu, Context& host, const Weight& w, Layout layout, int64
 
 }  // namespace
 
-uint64_t placed_bytes(const Weight& w, Use use) {
+PlacedBytes placed_bytes(const Weight& w, Use use) {
   const Layout layout = layout_for(w, use);
-  uint64_t bytes = aligned(matrix_bytes(layout, w.values.size(0), w.values.size(1)));
-  if (layout == Layout::kF8)
-    bytes += aligned(placed_scales(w) * static_cast<int64_t>(sizeof(float)));
+  PlacedBytes bytes{.values = aligned(matrix_bytes(layout, w.values.size(0), w.values.size(1)))};
+  if (layout == Layout::kF8) {
+    bytes.scales = aligned(placed_scales(w) * static_cast<int64_t>(sizeof(float)));
+  }
   return bytes;
 }
 
-Weight place(Context& ctx, const Weight& w, Use use, std::byte* memory) {
+Weight place(Context& ctx, const Weight& w, Use use, std::byte* values, std::byte* scales) {
   Device& gpu = device_of(ctx);
   const Layout layout = layout_for(w, use);
   const int64_t outputs = w.values.size(0);
@@ -116,17 +117,16 @@ Weight place(Context& ctx, const Weight& w, Use use, std::byte* memory) {
   placed.values = ConstTensor(nullptr, w.values.dtype(), {outputs, inputs});
   placed.scales = {};
   placed.panels = nullptr;
-  placed.placed = {.layout = layout, .outputs = outputs, .inputs = inputs, .data = memory};
+  placed.placed = {.layout = layout, .outputs = outputs, .inputs = inputs, .data = values};
   // Whole tiles and whole blocks of scales at a time, whatever the type is on its way.
   const int64_t widest =
       std::max(row_bytes(DType::kBF16, inputs), row_bytes(w.values.dtype(), inputs));
   const int64_t step = std::max<int64_t>(kPart / widest / 128, 1) * 128;
   for (int64_t begin = 0; begin < outputs; begin += step) {
     const int64_t count = std::min(step, outputs - begin);
-    send_rows(gpu, host, w, layout, begin, count, memory + matrix_bytes(layout, begin, inputs));
+    send_rows(gpu, host, w, layout, begin, count, values + matrix_bytes(layout, begin, inputs));
   }
   if (layout == Layout::kF8) {
-    std::byte* scales = memory + aligned(matrix_bytes(layout, outputs, inputs));
     send_scales(gpu, w, scales);
     placed.placed.span = span_of(w);
     placed.placed.scales = reinterpret_cast<const float*>(scales);

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "kernels/cuda/device.h"
+#include "kernels/fused.h"
 #include "kernels/matmul.h"
 
 namespace hachi::ops::cuda {
@@ -23,5 +24,15 @@ Operand operand_for(Device& gpu, ConstTensor y, const Reader& next);
 
 // y = x W^T for each, y += x W^T if `add`, with x as rows: bf16, dense, or f32 with f32 weights.
 void multiply_rows(Device& gpu, std::span<const Product> products, ConstTensor x, bool add);
+
+// The same with x, f32 or bf16, or with RMSNorm(x) if `norm` is there, for weights that take x in a
+// form of their own, which one pass makes for all products: e4m3 with cuBLASLt, or tiles by
+// batch_matmul() up to some number of rows. False, and nothing done, if there are other weights.
+bool multiply_made(Device& gpu, std::span<const Product> products, ConstTensor x, ConstTensor norm,
+                   float eps, bool add);
+
+// Leaves act(gate) * up of args.gate_up for args.next alone, if that will be a product of the kind
+// above.
+bool leave_gated(Device& gpu, const GatedMatmul& args);
 
 }  // namespace hachi::ops::cuda

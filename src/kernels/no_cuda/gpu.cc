@@ -38,8 +38,8 @@ void norm_matmul(Context&, std::span<const Product>, ConstTensor, ConstTensor, f
 }
 void rms_norm(Context&, Tensor, ConstTensor, ConstTensor, float) { unreachable(); }
 void rope_angles(Context&, Tensor, std::span<const float>, float) { unreachable(); }
-Weight place(Context&, const Weight&, Use, std::byte*) { unreachable(); }
-uint64_t placed_bytes(const Weight&, Use) { unreachable(); }
+Weight place(Context&, const Weight&, Use, std::byte*, std::byte*) { unreachable(); }
+PlacedBytes placed_bytes(const Weight&, Use) { unreachable(); }
 
 }  // namespace cuda
 }  // namespace hachi::ops

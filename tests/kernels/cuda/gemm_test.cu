@@ -91,6 +91,8 @@ class Product {
     return g;
   }
 
+  std::vector<Out> y() const { return dy_.read(); }
+
   // `slack` is for each unit of sum |x w|.
   void expect(double slack) const {
     const std::vector<Out> got = dy_.read();
@@ -228,28 +230,31 @@ TEST(CudaGemm, MultipliesF8WithScalesOfBlocks) {
   }
 }
 
-// The bits of one row among 5 and among 600, at two places.
+// The bits of one row among 5 and among up to 1,500, at two places.
 template <class In>
-void check_row_alone(int64_t outputs, int64_t inputs, ScaleSpan span) {
+void check_row_alone(int64_t outputs, int64_t inputs, ScaleSpan span, bool fast = false) {
   SCOPED_TRACE(fmt::format("{} x {}, {} bytes, span {}", outputs, inputs, sizeof(In),
                            static_cast<int>(span)));
-  constexpr int64_t kMost = 600;
+  constexpr int64_t kMost = 1500;
   const std::vector<In> row = rounded<In>(random_floats(static_cast<size_t>(inputs), 31));
-  std::vector<In> x = rounded<In>(random_floats(static_cast<size_t>(kMost * inputs), 32));
+  // Random numbers for all of it would take seconds; these come again and again.
+  const std::vector<In> some = rounded<In>(random_floats(100003, 33));
+  const auto many = [&](int64_t count) {
+    std::vector<In> values(static_cast<size_t>(count));
+    for (size_t i = 0; i < values.size(); ++i) values[i] = some[i % some.size()];
+    return values;
+  };
+  std::vector<In> x = many(kMost * inputs);
   for (const int64_t place : {1, 443})
     std::copy(row.begin(), row.end(), x.begin() + place * inputs);
   const DeviceArray<In> dx(x);
-  // Random numbers for all of the weights would take seconds; these come again and again.
-  const std::vector<In> some = rounded<In>(random_floats(100003, 33));
-  std::vector<In> w(static_cast<size_t>(outputs * inputs));
-  for (size_t i = 0; i < w.size(); ++i) w[i] = some[i % some.size()];
-  const DeviceArray<In> dw(w);
+  const DeviceArray<In> dw(many(outputs * inputs));
   const DeviceArray<float> scales(
       random_scales(static_cast<size_t>(std::max(outputs, inputs / kGroup * kMost)), 34));
   const DeviceArray<float> one(std::vector<float>(static_cast<size_t>(kMost * kGroup), 1.0f));
   const DeviceArray<float> dy(static_cast<size_t>(kMost * outputs));
   std::vector<float> first;
-  for (const int64_t rows : {5, 16, 64, 100, 600}) {
+  for (const int64_t rows : {5, 16, 64, 100, 600, 1500}) {
     Gemm gemm;
     gemm.rows = rows;
     gemm.w = {sizeof(In) == 2 ? Layout::kBF16 : Layout::kF8,
@@ -260,6 +265,7 @@ void check_row_alone(int64_t outputs, int64_t inputs, ScaleSpan span) {
               scales.data()};
     gemm.x = dx.data();
     gemm.x_scale = one.data();
+    gemm.fast = fast;
     gemm.y = dy.data();
     gemm.y_type = DType::kF32;
     gemm.y_stride = outputs;
@@ -278,10 +284,34 @@ TEST(CudaGemm, ResultsOfARowDependOnTheRowAlone) {
   check_row_alone<Bf16>(1024, 2048, ScaleSpan::kMatrix);
   check_row_alone<F8>(1024, 2048, ScaleSpan::kMatrix);
   check_row_alone<F8>(1024, 2048, ScaleSpan::kRow);
+  check_row_alone<F8>(1024, 2048, ScaleSpan::kRow, true);
   check_row_alone<F8>(1024, 2048, ScaleSpan::kBlock128);
   check_row_alone<Bf16>(4096, 12288, ScaleSpan::kMatrix);
   check_row_alone<F8>(4096, 12288, ScaleSpan::kMatrix);
   check_row_alone<F8>(4096, 12288, ScaleSpan::kRow);
+  check_row_alone<F8>(4096, 12288, ScaleSpan::kRow, true);
+}
+
+// Preparing keeps the bits, and changes nothing that the product names.
+TEST(CudaGemm, PreparesProductsOfManyRows) {
+  const auto unprepared = GemmLibrary::load();
+  ASSERT_TRUE(unprepared);
+  for (const bool add : {false, true}) {
+    const Case c{.rows = 1100, .outputs = 264, .inputs = 584, .add = add};
+    const Product<Bf16, float> product(c);
+    const std::vector<float> before = product.y();
+    library().prepare(nullptr, product.gemm());
+    EXPECT_TRUE(product.y() == before);
+    library().run(nullptr, product.gemm());
+    product.expect(kF32Slack);
+    const Product<Bf16, float> same(c);
+    Gemm fewer = same.gemm();
+    fewer.rows = 1000;
+    (*unprepared)->run(nullptr, fewer);
+    const std::vector<float> y = product.y();
+    const std::vector<float> other = same.y();
+    EXPECT_TRUE(std::equal(y.begin(), y.begin() + 1000 * 264, other.begin()));
+  }
 }
 
 // Many inputs and few rows, for which there may be divided sums alone.
