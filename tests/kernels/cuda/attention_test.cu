@@ -33,9 +33,13 @@ TEST(AttendOne, ReadsEachLengthAlone) {
 }
 
 TEST(AttendOne, ReadsManyLengthsAtOnce) {
-  Case c;
-  c.sequences = singles(kLengths);
-  run(c);
+  for (int width : {64, 96, 128, 256}) {
+    SCOPED_TRACE(width);
+    Case c;
+    c.heads = 8, c.kv_heads = 2, c.width = width;
+    c.sequences = singles(kLengths);
+    run(c);
+  }
 }
 
 TEST(AttendOne, TakesTheShapesOfModels) {
@@ -48,7 +52,7 @@ TEST(AttendOne, TakesTheShapesOfModels) {
                   {32, 4, 64},
                   {16, 2, 128},
                   {5, 1, 64},
-                  Shape{32, 32, 96},
+                  Shape{3, 3, 96},
                   {6, 2, 96},
                   {8, 1, 96},
                   {8, 4, 256},
@@ -74,7 +78,7 @@ TEST(AttendOne, SeesAWindow) {
     c.sequences = singles({1, 7, 33, 100, 101, 777, 1500});
     run(c);
     for (int width : {96, 256}) {
-      c.heads = 8, c.width = width;
+      c.heads = 8, c.kv_heads = 2, c.width = width;
       run(c);
     }
   }
@@ -156,7 +160,7 @@ TEST(AttendMany, SeesAWindow) {
     c.sequences = {{40, 400, 1}, {777, 1, 2}, {600, 70, 3}};
     run(c);
     for (int width : {96, 256}) {
-      c.heads = 8, c.width = width;
+      c.heads = 8, c.kv_heads = 2, c.width = width;
       run(c);
     }
   }
