@@ -9,9 +9,8 @@ namespace hachi::ops::cuda::attend {
 template <class Cache, int kHeadDim>
 class Ring {
  public:
+  static constexpr int kStages = 2;
   static constexpr int kTileBytes = kTile * kHeadDim * Cache::kBytes;
-  // 16 KB a warp, or more for wide heads.
-  static constexpr int kStages = kTileBytes <= 2048 ? 4 : 2;
   struct Memory {
     alignas(128) char keys[kStages][kTileBytes];
     char values[kStages][kTileBytes];

@@ -9,8 +9,11 @@ namespace hachi::ops::cuda::attend {
 
 inline constexpr int kTile = 16;  // positions that a warp takes at once
 // Tiles of a part, at least. One a warp is soonest done; with more parts than a merge takes at
-// once, two a warp, which are copied together.
-__device__ __forceinline__ int least_tiles(int tiles) { return tiles <= 64 ? 4 : 8; }
+// once, two a warp, which are copied together. Tiles of e4m3 are so small that what comes with each
+// part would take longer than they do.
+__device__ __forceinline__ int least_tiles(int tiles, DType cache) {
+  return tiles <= 64 && cache != DType::kF8E4M3 ? 4 : 8;
+}
 
 struct Split {
   int position, first_seen;
@@ -18,11 +21,11 @@ struct Split {
   int part_tiles, parts;
 
   Split() = default;
-  __device__ Split(int at, int64_t window, int max_parts) : position(at) {
-    first_seen = attend::first_seen(at, window);
+  __device__ Split(int at, const Attention& args, int max_parts) : position(at) {
+    first_seen = attend::first_seen(at, args.window);
     first_tile = first_seen / kTile;
     tiles = at / kTile + 1 - first_tile;
-    const int least = least_tiles(tiles), round = least * max_parts;
+    const int least = least_tiles(tiles, args.kv.dtype), round = least * max_parts;
     part_tiles = least * ((tiles + round - 1) / round);
     parts = (tiles + part_tiles - 1) / part_tiles;
   }
@@ -38,7 +41,7 @@ struct List {
     for (int base = 0; base < rows; base += 32) {
       int items = 0;
       if (base + lane < rows) {
-        const Split split(args.batch.positions[first_row + base + lane], args.window, max_parts);
+        const Split split(args.batch.positions[first_row + base + lane], args, max_parts);
         items = split.parts * static_cast<int>(args.num_kv_heads);
       }
       for (int lanes = 1; lanes < 32; lanes *= 2) {
@@ -97,7 +100,7 @@ struct Work {
   __device__ void enter(int next_row) {
     row = next_row;
     pages = args.batch.pages + args.batch.first_page[first_row + row];
-    split = Split(args.batch.positions[first_row + row], args.window, max_parts);
+    split = Split(args.batch.positions[first_row + row], args, max_parts);
   }
   __device__ void find() {
     if (rows > 1 && index >= list.first[row + 1]) enter(row + 1);
