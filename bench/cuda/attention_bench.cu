@@ -23,13 +23,26 @@ namespace {
     }                                                                                          \
   } while (0)
 
+__device__ uint32_t hash(size_t i, uint32_t seed) {
+  uint32_t h = static_cast<uint32_t>(i) * 2654435761u ^ seed ^ static_cast<uint32_t>(i >> 32);
+  h ^= h >> 16, h *= 0x85ebca6bu, h ^= h >> 13;
+  return h;
+}
+
 __global__ void fill_bf16(uint16_t* x, size_t count, uint32_t seed) {
   for (size_t i = blockIdx.x * size_t{blockDim.x} + threadIdx.x; i < count;
        i += size_t{gridDim.x} * blockDim.x) {
-    uint32_t h = static_cast<uint32_t>(i) * 2654435761u ^ seed ^ static_cast<uint32_t>(i >> 32);
-    h ^= h >> 16, h *= 0x85ebca6bu, h ^= h >> 13;
-    const float v = (static_cast<float>(h & 0xffff) / 32768.0f - 1.0f) * 1.5f;
+    const float v = (static_cast<float>(hash(i, seed) & 0xffff) / 32768.0f - 1.0f) * 1.5f;
     x[i] = static_cast<uint16_t>(__float_as_uint(v) >> 16);
+  }
+}
+
+// e4m3 of sizes up to 1.9.
+__global__ void fill_e4m3(uint8_t* x, size_t count, uint32_t seed) {
+  for (size_t i = blockIdx.x * size_t{blockDim.x} + threadIdx.x; i < count;
+       i += size_t{gridDim.x} * blockDim.x) {
+    const uint32_t h = hash(i, seed);
+    x[i] = static_cast<uint8_t>((h & 0x80) | (h & 0x3f));
   }
 }
 
@@ -41,10 +54,14 @@ T* on_gpu(const std::vector<T>& host) {
   return data;
 }
 
-void* random_bf16(size_t count, uint32_t seed) {
+void* random(size_t count, uint32_t seed, DType type = DType::kBF16) {
   void* data = nullptr;
-  CUDA(cudaMalloc(&data, count * 2));
-  fill_bf16<<<1024, 256>>>(static_cast<uint16_t*>(data), count, seed);
+  CUDA(cudaMalloc(&data, count * traits(type).block_bytes));
+  if (type == DType::kBF16) {
+    fill_bf16<<<1024, 256>>>(static_cast<uint16_t*>(data), count, seed);
+  } else {
+    fill_e4m3<<<1024, 256>>>(static_cast<uint8_t*>(data), count, seed);
+  }
   CUDA(cudaGetLastError());
   return data;
 }
@@ -77,43 +94,65 @@ double median_us(cudaStream_t stream, const std::function<void()>& work) {
   return times[times.size() / 2];
 }
 
-// `sequences` of `tokens` new ones each, the last of them at `context`, in `layers` caches.
+struct Shape {
+  int heads = 32, kv_heads = 8, width = 128;
+  int sequences = 1;
+  int tokens = 1;  // new ones of each, the last of them at `context`
+  int context = 1;
+  int window = 0;
+  DType cache = DType::kBF16;
+
+  // Of one layer's keys and values.
+  double cache_bytes() const {
+    return 2.0 * sequences * context * kv_heads * width *
+           static_cast<double>(traits(cache).block_bytes);
+  }
+};
+
+// A cache of several layers as a model has it: all layers of a page together.
 struct Setup {
-  Attention args;
   std::vector<void*> owned;
   std::vector<Attention> layers;
 
-  Setup(int heads, int kv_heads, int width, int sequences, int tokens, int context, int count) {
-    const int pages_each = (context + 31) / 32, pages = pages_each * sequences;
-    const int rows = sequences * tokens;
+  Setup(const Shape& s, int count) {
+    const int pages_each = (s.context + 31) / 32, pages = pages_each * s.sequences;
+    const int rows = s.sequences * s.tokens;
     std::vector<int32_t> positions, of, first_token = {0}, first_page, numbers;
-    for (int s = 0; s < sequences; ++s) {
-      first_page.push_back(s * pages_each);
-      for (int p = 0; p < pages_each; ++p) numbers.push_back(pages - 1 - (s * pages_each + p));
-      for (int t = 0; t < tokens; ++t) positions.push_back(context - tokens + t), of.push_back(s);
-      first_token.push_back(first_token.back() + tokens);
+    for (int i = 0; i < s.sequences; ++i) {
+      first_page.push_back(i * pages_each);
+      for (int p = 0; p < pages_each; ++p) numbers.push_back(pages - 1 - (i * pages_each + p));
+      for (int t = 0; t < s.tokens; ++t) {
+        positions.push_back(s.context - s.tokens + t), of.push_back(i);
+      }
+      first_token.push_back(first_token.back() + s.tokens);
     }
-    args.num_heads = heads, args.num_kv_heads = kv_heads, args.head_dim = width;
-    args.stride = (heads + 2 * kv_heads) * width;
+    Attention args;
+    args.num_heads = s.heads, args.num_kv_heads = s.kv_heads, args.head_dim = s.width;
+    args.stride = (s.heads + 2 * s.kv_heads) * s.width;
     auto own = [&](auto* p) { return owned.push_back(p), p; };
-    auto* x = static_cast<char*>(own(random_bf16(static_cast<size_t>(rows) * args.stride, 1)));
-    args.q = x, args.k = x + 2 * heads * width, args.v = x + 2 * (heads + kv_heads) * width;
-    args.query_norm = own(on_gpu(std::vector<float>(width, 1.0f)));
+    auto* x = static_cast<char*>(own(random(static_cast<size_t>(rows) * args.stride, 1)));
+    args.q = x, args.k = x + 2 * s.heads * s.width;
+    args.v = x + 2 * (s.heads + s.kv_heads) * s.width;
+    args.query_norm = own(on_gpu(std::vector<float>(s.width, 1.0f)));
     args.key_norm = args.query_norm;
     args.eps = 1e-6f;
-    args.cos_sin = own(on_gpu(std::vector<float>(static_cast<size_t>(rows) * width, 0.7f)));
+    args.cos_sin = own(on_gpu(std::vector<float>(static_cast<size_t>(rows) * s.width, 0.7f)));
     args.batch.positions = own(on_gpu(positions)), args.batch.sequences = own(on_gpu(of));
     args.batch.first_token = own(on_gpu(first_token));
     args.batch.first_page = own(on_gpu(first_page)), args.batch.pages = own(on_gpu(numbers));
-    args.batch.num_tokens = rows, args.batch.num_sequences = sequences;
-    args.score_scale = 1 / std::sqrt(static_cast<float>(width));
-    args.y = own(random_bf16(static_cast<size_t>(rows) * heads * width, 2));
-    args.workspace = own(on_gpu(std::vector<char>(attention_workspace(rows, heads, width), 0)));
-    args.kv.page_bytes = int64_t{kv_heads} * 32 * width * 2;
+    args.batch.num_tokens = rows, args.batch.num_sequences = s.sequences;
+    args.score_scale = 1 / std::sqrt(static_cast<float>(s.width));
+    args.window = s.window;
+    args.y = own(random(static_cast<size_t>(rows) * s.heads * s.width, 2));
+    args.workspace = own(on_gpu(std::vector<char>(attention_workspace(rows, s.heads, s.width), 0)));
+    args.kv.dtype = s.cache;
+    const int64_t matrix = int64_t{s.kv_heads} * 32 * s.width;
+    const int64_t bytes = matrix * traits(s.cache).block_bytes;
+    args.kv.page_bytes = (std::getenv("DENSE") ? 1 : 2 * count) * bytes;
+    auto* cache = static_cast<char*>(
+        own(random(static_cast<size_t>(2 * count * matrix * pages), 3, s.cache)));
     for (int l = 0; l < count; ++l) {
-      const size_t elements = static_cast<size_t>(pages) * kv_heads * 32 * width;
-      args.kv.keys = own(random_bf16(elements, 3 + l)),
-      args.kv.values = own(random_bf16(elements, 99 + l));
+      { const int64_t step = std::getenv("DENSE") ? bytes * pages : bytes; args.kv.keys = cache + 2 * l * step, args.kv.values = cache + (2 * l + 1) * step; }
       layers.push_back(args);
     }
     CUDA(cudaDeviceSynchronize());
@@ -124,57 +163,89 @@ struct Setup {
   }
 };
 
-void one(cudaStream_t stream, int batch, int context) {
-  const double bytes = 2.0 * batch * context * 8 * 128 * 2;
-  const int layers = static_cast<int>(std::clamp(400e6 / bytes, 4.0, 36.0));
-  Setup setup(32, 8, 128, batch, 1, context, layers);
+const char* name_of(const Shape& s) { return s.cache == DType::kBF16 ? "bf16" : "e4m3"; }
+
+void one(cudaStream_t stream, const Shape& s) {
+  // More than the L2 cache holds, and at most what the memory does.
+  const double bytes = s.cache_bytes();
+  const int layers = static_cast<int>(std::clamp(30e9 / bytes, 2.0, 36.0));
+  Setup setup(s, layers);
   const double us = median_us(stream,
                               [&] {
                                 for (const Attention& a : setup.layers) attend_one(stream, a);
                               }) /
                     layers;
-  std::printf("one   batch %3d context %6d: %8.2f us %6.0f GB/s, floor %.1f us at 3110 GB/s\n",
-              batch, context, us, bytes / us / 1e3, bytes / 3.11e6);
+  std::printf(
+      "one   %s %d/%d x %d, batch %3d context %6d: %8.2f us %6.0f GB/s, floor %.1f us at 3110 "
+      "GB/s\n",
+      name_of(s), s.heads, s.kv_heads, s.width, s.sequences, s.context, us, bytes / us / 1e3,
+      bytes / 3.11e6);
   std::fflush(stdout);
 }
 
-void many(cudaStream_t stream, int tokens, int context, int heads, int kv_heads, int width) {
+void many(cudaStream_t stream, const Shape& s) {
   const int layers = 2;
-  Setup setup(heads, kv_heads, width, 1, tokens, context, layers);
+  Setup setup(s, layers);
   const double us = median_us(stream,
                               [&] {
                                 for (const Attention& a : setup.layers)
-                                  attend_many(stream, a, context);
+                                  attend_many(stream, a, s.context);
                               }) /
                     layers;
-  const double before = context - tokens;
-  const double flops = 4.0 * heads * width * (tokens * before + tokens * (tokens + 1.0) / 2);
+  double seen = 0;
+  for (int p = s.context - s.tokens; p < s.context; ++p) {
+    seen += s.window > 0 ? std::min(p + 1, s.window) : p + 1;
+  }
   std::printf(
-      "many  %d/%d x %d, %5d tokens at context %6d: %9.1f us %6.1f TFLOP/s (norm, rotation "
+      "many  %s %d/%d x %d, %5d tokens at context %6d: %9.1f us %6.1f TFLOP/s (norm, rotation "
       "and store counted)\n",
-      heads, kv_heads, width, tokens, context, us, flops / us / 1e6);
+      name_of(s), s.heads, s.kv_heads, s.width, s.tokens, s.context, us,
+      4.0 * s.heads * s.width * seen / us / 1e6);
   std::fflush(stdout);
 }
 
+// Heads that are not of Qwen3's width: those of Phi-3 and of Gemma.
+constexpr Shape kPhi3 = {.heads = 32, .kv_heads = 32, .width = 96};
+constexpr Shape kGemma = {.heads = 8, .kv_heads = 4, .width = 256};
+
 void ones(cudaStream_t stream) {
-  for (int context : {1, 128, 512, 2048, 4096, 16384, 65536, 131072}) one(stream, 1, context);
-  for (int batch : {4, 16, 64}) one(stream, batch, 512);
-  for (int context : {2048, 8192}) one(stream, 64, context);
+  for (DType cache : {DType::kBF16, DType::kF8E4M3}) {
+    for (int context : {1, 512, 4096, 16384, 65536, 131072}) {
+      one(stream, {.context = context, .cache = cache});
+    }
+    one(stream, {.sequences = 4, .context = 512, .cache = cache});
+    one(stream, {.sequences = 16, .context = 512, .cache = cache});
+    for (int context : {512, 2048, 8192}) {
+      one(stream, {.sequences = 64, .context = context, .cache = cache});
+    }
+  }
+  for (Shape s : {kPhi3, kGemma}) {
+    for (int context : {512, 4096}) {
+      s.context = context;
+      one(stream, s);
+    }
+  }
 }
 
 void manies(cudaStream_t stream) {
-  for (int tokens : {512, 1024, 4096, 16384}) many(stream, tokens, tokens, 32, 8, 128);
-  many(stream, 1024, 16384, 32, 8, 128);
-  many(stream, 4096, 4096, 9, 3, 64);
+  for (int tokens : {512, 1024, 4096, 16384}) many(stream, {.tokens = tokens, .context = tokens});
+  many(stream, {.tokens = 1024, .context = 16384});
+  for (int context : {16384, 65536}) many(stream, {.tokens = 4096, .context = context});
+  many(stream, {.tokens = 4096, .context = 16384, .cache = DType::kF8E4M3});
+  many(stream, {.heads = 9, .kv_heads = 3, .width = 64, .tokens = 4096, .context = 4096});
+  for (Shape s : {kPhi3, kGemma}) {
+    s.tokens = s.context = 2048;
+    many(stream, s);
+  }
 }
 
 }  // namespace
 
 // Each kernel alone, for a profiler.
 void profile(cudaStream_t stream) {
-  Setup ones(32, 8, 128, 64, 1, 2048, 2), many(32, 8, 128, 1, 4096, 4096, 1);
+  Setup ones({.sequences = 64, .context = 2048}, 2), many({.tokens = 4096, .context = 4096}, 1);
   for (const Attention& a : ones.layers) attend_one(stream, a);
-  attend_many(stream, many.args, 4096);
+  attend_many(stream, many.layers[0], 4096);
   CUDA(cudaDeviceSynchronize());
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/checked.h"
 #include "kernels/gpu.h"
 #include "kernels/step.h"
 
@@ -49,9 +50,7 @@ ModelRunner::ModelRunner(const model::Model& model, const RunnerOptions& options
 }
 
 ModelRunner::~ModelRunner() {
-  if (ctx_.gpu == nullptr) return;
-  ctx_.gpu->forget(this);
-  if (pinned_) ctx_.gpu->unpin(host_memory_.data());
+  if (ctx_.gpu != nullptr) ctx_.gpu->forget(this);
 }
 
 Result<std::unique_ptr<ModelRunner>> ModelRunner::create(const model::Model& model,
@@ -70,11 +69,25 @@ uint64_t ModelRunner::gpu_work_bytes(const model::ModelConfig& config,
          gpu_scratch_bytes(config, options.max_tokens);
 }
 
+Result<void> ModelRunner::allocate_host_pages(int64_t count) {
+  const auto bytes = checked_mul(static_cast<uint64_t>(count), cache_.page_bytes());
+  auto memory = bytes ? ops::HostMemory::allocate(ctx_, *bytes)
+                      : Result<ops::HostMemory>(fail(Code::kLimit, "overflow"));
+  if (!memory) {
+    return fail(Code::kLimit, "{} pages of the KV cache do not fit into the processor's memory",
+                count);
+  }
+  host_cache_ = *std::move(memory);
+  host_pages_ = count;
+  return {};
+}
+
 Result<void> ModelRunner::allocate(const RunnerOptions& options) {
   const model::ModelConfig& config = model_->config();
   const int64_t num_pages = (options.cache_tokens + kPageTokens - 1) / kPageTokens;
   const DType wide = model_->activation_type(ctx_);
   TRY(cache_, model::KvCache::allocate(ctx_, config, num_pages, options.kv_dtype));
+  TRY(allocate_host_pages(options.host_pages));
   TRY(memory_,
       ops::Memory::allocate(ctx_, model::Activations::bytes(config, options.max_tokens, wide)));
   activations_ = model::Activations::over(memory_.data(), config, options.max_tokens, wide);
@@ -102,8 +115,7 @@ Result<void> ModelRunner::allocate(const RunnerOptions& options) {
                 left >> 20, scratch >> 20);
   }
   const uint64_t widest = std::max(vocab, hidden) * rows * sizeof(float);
-  TRY(host_memory_, Buffer::allocate(widest + rows * sizeof(int32_t)));
-  pinned_ = ctx_.gpu->pin(host_memory_.data(), host_memory_.bytes());
+  TRY(host_memory_, ops::HostMemory::allocate(ctx_, widest + rows * sizeof(int32_t)));
   drawn_ = {reinterpret_cast<int32_t*>(host_memory_.data() + widest), rows};
   asked_.reserve(rows);
   tokens_.resize(rows);
@@ -117,6 +129,16 @@ void ModelRunner::forward(const ops::BatchView& batch) {
   const uint64_t shape = ctx_.stages == nullptr ? replay_shape(batch) : 0;
   ops::replay(ctx_, {this, shape},
               [&] { model_->forward(ctx_, batch, cache_, activations_.first(count)); });
+}
+
+void ModelRunner::save_pages(std::span<const model::PageCopy> copies) {
+  for (const model::PageCopy& copy : copies) CHECK(copy.host_page < host_pages_);
+  cache_.save(ctx_, copies, host_cache_.data());
+}
+
+void ModelRunner::load_pages(std::span<const model::PageCopy> copies) {
+  for (const model::PageCopy& copy : copies) CHECK(copy.host_page < host_pages_);
+  cache_.load(ctx_, copies, host_cache_.data());
 }
 
 Tensor ModelRunner::gather(std::span<const int64_t> rows) {

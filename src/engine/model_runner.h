@@ -22,6 +22,7 @@ struct RunnerOptions {
   int64_t cache_tokens = 0;  // that fit into the KV cache, of all sequences together; at least 1
   int64_t max_tokens = 256;  // of a batch
   int64_t max_rows = 16;     // of logits at once
+  int64_t host_pages = 0;    // of the processor's memory, into which pages can move
   DType kv_dtype = DType::kF16;  // as KvCache::allocate() has it
   ops::Device device = ops::Device::kCpu;
   ops::Gpu* gpu = nullptr;  // for kCuda: where the model's weights are; outlives the runner
@@ -52,6 +53,13 @@ class ModelRunner : public StepModel {
   ConstTensor hidden(std::span<const int64_t> rows) override;
   ThreadPool& pool() override { return *pool_; }
 
+  // Pages to the processor's memory, where a sequence that waits keeps what is computed of it, and
+  // back, also to other pages. In the order of calls, and of forward(): the pages are free for
+  // others after save_pages(), and there for the next step after load_pages().
+  int64_t num_host_pages() const { return host_pages_; }
+  void save_pages(std::span<const model::PageCopy> copies);
+  void load_pages(std::span<const model::PageCopy> copies);
+
   // For who fills the cache by other means than forward().
   ops::Context& context() { return ctx_; }
   const model::KvCache& cache() const { return cache_; }
@@ -60,6 +68,7 @@ class ModelRunner : public StepModel {
   ModelRunner(const model::Model& model, const RunnerOptions& options);
 
   Result<void> allocate(const RunnerOptions& options);
+  Result<void> allocate_host_pages(int64_t count);
   // Rows of the residual stream, together.
   Tensor gather(std::span<const int64_t> rows);
   // The logits, where the model is.
@@ -72,14 +81,15 @@ class ModelRunner : public StepModel {
   std::unique_ptr<ThreadPool> pool_;
   ops::Context ctx_;
   model::KvCache cache_;
+  int64_t host_pages_ = 0;
+  ops::HostMemory host_cache_;  // [host_pages_], pages of the cache
   ops::Memory memory_;
   model::Activations activations_;
   ops::Memory rows_memory_;
-  Tensor gathered_;      // [max_rows, C]
-  Tensor normed_;        // [max_rows, C]
-  Tensor logits_;        // [max_rows, V]
-  bool pinned_ = false;  // host_memory_
-  Buffer host_memory_;   // with a GPU: [max_rows, V or C], and drawn_
+  Tensor gathered_;              // [max_rows, C]
+  Tensor normed_;                // [max_rows, C]
+  Tensor logits_;                // [max_rows, V]
+  ops::HostMemory host_memory_;  // with a GPU: [max_rows, V or C], and drawn_
   // If it draws:
   ops::Memory draw_memory_;
   std::span<int32_t> drawn_;         // tokens in the order of asked_

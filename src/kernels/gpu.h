@@ -73,6 +73,10 @@ class Gpu {
   virtual void upload(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
   // Waits for all work before it.
   virtual void download(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
+  // The same in the order of the queue, without a wait: the processor's memory is not touched
+  // before wait(). Pinned memory is copied at the bus's speed.
+  virtual void queue_upload(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
+  virtual void queue_download(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
   virtual void zero(std::byte* data, uint64_t bytes) = 0;
   virtual void wait() = 0;
 

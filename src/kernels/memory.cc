@@ -31,4 +31,23 @@ void Memory::swap(Memory& other) noexcept {
   std::swap(bytes_, other.bytes_);
 }
 
+Result<HostMemory> HostMemory::allocate(const Context& ctx, uint64_t bytes) {
+  HostMemory memory;
+  TRY(memory.buffer_, Buffer::allocate(bytes));
+  if (bytes > 0 && ctx.gpu != nullptr && ctx.gpu->pin(memory.data(), bytes)) memory.gpu_ = ctx.gpu;
+  return memory;
+}
+
+// What still runs may use it.
+HostMemory::~HostMemory() {
+  if (gpu_ == nullptr) return;
+  gpu_->wait();
+  gpu_->unpin(buffer_.data());
+}
+
+void HostMemory::swap(HostMemory& other) noexcept {
+  std::swap(buffer_, other.buffer_);
+  std::swap(gpu_, other.gpu_);
+}
+
 }  // namespace hachi::ops

@@ -33,4 +33,29 @@ class Memory {
   uint64_t bytes_ = 0;
 };
 
+// Move-only memory of the processor that a context's device copies to and from at the bus's speed,
+// where the system allows it. A GPU outlives it.
+class HostMemory {
+ public:
+  HostMemory() = default;
+  HostMemory(HostMemory&& other) noexcept { swap(other); }
+  HostMemory& operator=(HostMemory&& other) noexcept {
+    HostMemory(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~HostMemory();
+
+  // Zeroed. Fails with kLimit if there is not that much.
+  static Result<HostMemory> allocate(const Context& ctx, uint64_t bytes);
+
+  std::byte* data() const { return buffer_.data(); }
+  uint64_t bytes() const { return buffer_.bytes(); }
+
+ private:
+  void swap(HostMemory& other) noexcept;
+
+  Buffer buffer_;
+  Gpu* gpu_ = nullptr;  // that keeps it in place
+};
+
 }  // namespace hachi::ops

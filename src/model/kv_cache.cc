@@ -1,8 +1,32 @@
 #include "model/kv_cache.h"
 
+#include <cstring>
+
+#include "core/check.h"
 #include "core/checked.h"
+#include "kernels/gpu.h"
 
 namespace hachi::model {
+namespace {
+
+// Calls copy(offset in the cache, offset in the processor's memory, bytes) for each run of pages
+// that follow each other in both.
+template <class Copy>
+void each_run(std::span<const PageCopy> copies, uint64_t page_bytes, const Copy& copy) {
+  for (size_t i = 0; i < copies.size();) {
+    size_t count = 1;
+    while (i + count < copies.size() &&
+           copies[i + count].page == copies[i].page + static_cast<int32_t>(count) &&
+           copies[i + count].host_page == copies[i].host_page + static_cast<int32_t>(count)) {
+      ++count;
+    }
+    copy(static_cast<uint64_t>(copies[i].page) * page_bytes,
+         static_cast<uint64_t>(copies[i].host_page) * page_bytes, count * page_bytes);
+    i += count;
+  }
+}
+
+}  // namespace
 
 Result<KvCache> KvCache::allocate(const ops::Context& ctx, const ModelConfig& config,
                                   int64_t num_pages, DType dtype) {
@@ -33,6 +57,7 @@ Result<KvCache> KvCache::allocate(const ops::Context& ctx, const ModelConfig& co
                 num_pages * kPageTokens);
   }
   cache.num_pages_ = num_pages;
+  cache.page_bytes_ = page_bytes;
   cache.memory_ = *std::move(memory);
   const Tensor values(cache.memory_.data(), dtype, {num_pages, matrices, kPageTokens, width});
   const Tensor keys =
@@ -43,6 +68,24 @@ Result<KvCache> KvCache::allocate(const ops::Context& ctx, const ModelConfig& co
         {keys.slice(1, 2 * i * groups, groups), values.slice(1, (2 * i + 1) * groups, groups)});
   }
   return cache;
+}
+
+void KvCache::save(const ops::Context& ctx, std::span<const PageCopy> copies,
+                   std::byte* host) const {
+  each_run(copies, page_bytes_, [&](uint64_t from, uint64_t to, uint64_t bytes) {
+    CHECK(from + bytes <= memory_.bytes());
+    if (ctx.gpu != nullptr) return ctx.gpu->queue_download(host + to, memory_.data() + from, bytes);
+    std::memcpy(host + to, memory_.data() + from, bytes);
+  });
+}
+
+void KvCache::load(const ops::Context& ctx, std::span<const PageCopy> copies,
+                   const std::byte* host) {
+  each_run(copies, page_bytes_, [&](uint64_t to, uint64_t from, uint64_t bytes) {
+    CHECK(to + bytes <= memory_.bytes());
+    if (ctx.gpu != nullptr) return ctx.gpu->queue_upload(memory_.data() + to, host + from, bytes);
+    std::memcpy(memory_.data() + to, host + from, bytes);
+  });
 }
 
 }  // namespace hachi::model

@@ -37,7 +37,7 @@ struct Shape {
 
 // Sources: the config.json of Qwen3-8B, DeepSeek-R1-0528-Qwen3-8B, Qwen3-32B and -0.6B,
 // Meta-Llama-3-8B, Mistral-7B-v0.3, Gemma 7B, Gemma 3 270M, Phi-3-mini-4k and SmolLM2-135M. The
-// last is a model for the tests.
+// last two are models for the tests.
 constexpr Shape kShapes[] = {
     {"qwen3-8b", "qwen3", 4096, 36, 32, 8, 128, 12288, 151936, 40960, 1e6, false},
     {"r1-qwen3-8b", "qwen3", 4096, 36, 32, 8, 128, 12288, 151936, 131072, 1e6, false, 0, 4},
@@ -50,6 +50,7 @@ constexpr Shape kShapes[] = {
     {"phi3-mini", "phi3", 3072, 32, 32, 32, 96, 8192, 32064, 4096, 1e4, false, 2047},
     {"smollm2", "llama", 576, 30, 9, 3, 64, 1536, 49152, 8192, 1e5, true},
     {"tiny", "qwen3", 512, 8, 4, 2, 64, 768, 1024, 512, 1e4, false},
+    {"tiny-64k", "qwen3", 256, 2, 2, 1, 64, 512, 1024, 65536, 1e6, false},
 };
 
 // One tensor to be: its name, its type and its sizes.

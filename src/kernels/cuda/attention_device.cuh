@@ -61,18 +61,17 @@ __device__ __forceinline__ uint32_t to_bf16_pair(float a, float b) {
   return bits(__floats2bfloat162_rn(a, b));
 }
 
-// Types of the cache. Raw: 8 elements as they are stored; Word: two of them for the matrix units,
-// which multiply bf16 or f16.
+// Elements in words of 32 bits, loaded and stored at once.
+template <int kCount>
+struct alignas(4 * kCount) Words {
+  uint32_t w[kCount];
+};
+
+// Types of the cache, and how the matrix units take them, which multiply bf16 or f16.
 struct Bf16Cache {
   static constexpr DType kType = DType::kBF16;
   static constexpr int kBytes = 2;
-  using Element = __nv_bfloat16;
-  using Raw = uint4;
-  static __device__ uint4 words(Raw raw) { return raw; }
   static __device__ uint32_t word(float a, float b) { return to_bf16_pair(a, b); }
-  static __device__ Raw store(const float* x) {
-    return make_uint4(word(x[0], x[1]), word(x[2], x[3]), word(x[4], x[5]), word(x[6], x[7]));
-  }
   static __device__ void mma(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
                              uint32_t b0, uint32_t b1) {
     mma_bf16_k16(c, a0, a1, a2, a3, b0, b1);
@@ -82,13 +81,7 @@ struct Bf16Cache {
 struct F16Cache {
   static constexpr DType kType = DType::kF16;
   static constexpr int kBytes = 2;
-  using Element = __half;
-  using Raw = uint4;
-  static __device__ uint4 words(Raw raw) { return raw; }
   static __device__ uint32_t word(float a, float b) { return bits(__floats2half2_rn(a, b)); }
-  static __device__ Raw store(const float* x) {
-    return make_uint4(word(x[0], x[1]), word(x[2], x[3]), word(x[4], x[5]), word(x[6], x[7]));
-  }
   static __device__ void mma(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
                              uint32_t b0, uint32_t b1) {
     mma_f16_k16(c, a0, a1, a2, a3, b0, b1);
@@ -99,26 +92,54 @@ struct F16Cache {
 struct F8Cache : F16Cache {
   static constexpr DType kType = DType::kF8E4M3;
   static constexpr int kBytes = 1;
-  using Element = __nv_fp8_e4m3;
-  using Raw = uint2;
   static __device__ uint32_t widen(uint32_t two) {
     uint32_t out;
     asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(out) : "h"(static_cast<uint16_t>(two)));
     return out;
-  }
-  static __device__ uint4 words(Raw raw) {
-    return make_uint4(widen(raw.x), widen(raw.x >> 16), widen(raw.y), widen(raw.y >> 16));
   }
   static __device__ uint32_t narrow(float a, float b) {  // saturates
     uint16_t out;
     asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(out) : "f"(b), "f"(a));
     return out;
   }
-  static __device__ Raw store(const float* x) {
-    return make_uint2(narrow(x[0], x[1]) | narrow(x[2], x[3]) << 16,
-                      narrow(x[4], x[5]) | narrow(x[6], x[7]) << 16);
-  }
 };
+
+// kCount elements as they are stored, and as the matrix units take them.
+template <class Cache, int kCount>
+using Raw = Words<kCount * Cache::kBytes / 4>;
+
+template <class Cache, int kCount>
+__device__ __forceinline__ Words<kCount / 2> widened(const Raw<Cache, kCount>& raw) {
+  if constexpr (Cache::kBytes == 2) {
+    return raw;
+  } else {
+    Words<kCount / 2> out;
+#pragma unroll
+    for (int i = 0; i < kCount / 2; ++i) out.w[i] = Cache::widen(raw.w[i / 2] >> (i % 2 * 16));
+    return out;
+  }
+}
+template <class Cache, int kCount>
+__device__ __forceinline__ Words<kCount / 2> rounded(const float* x) {
+  Words<kCount / 2> out;
+#pragma unroll
+  for (int i = 0; i < kCount / 2; ++i) out.w[i] = Cache::word(x[2 * i], x[2 * i + 1]);
+  return out;
+}
+template <class Cache, int kCount>
+__device__ __forceinline__ Raw<Cache, kCount> stored(const float* x) {
+  if constexpr (Cache::kBytes == 2) {
+    return rounded<Cache, kCount>(x);
+  } else {
+    Raw<Cache, kCount> out;
+#pragma unroll
+    for (int i = 0; i < kCount / 4; ++i) {
+      const float* four = x + 4 * i;
+      out.w[i] = Cache::narrow(four[0], four[1]) | Cache::narrow(four[2], four[3]) << 16;
+    }
+    return out;
+  }
+}
 
 // The first byte of a head's page.
 template <class Byte>

@@ -60,7 +60,7 @@ __device__ void convert_tiles(const Attention& args, const Block& block,
   const Loader<Cache, kHeadDim> loader(args, block);
   Turn turn;
   auto convert = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
-    typename Cache::Raw raw[Loader<Cache, kHeadDim>::kCopies];
+    Raw<Cache, 8> raw[Loader<Cache, kHeadDim>::kCopies];
     loader.read(cache, number, raw);
     barrier_wait(shared_address(&empty), turn.phase ^ 1);
     loader.convert(tile, raw);
@@ -77,14 +77,19 @@ __device__ void convert_tiles(const Attention& args, const Block& block,
 template <class Cache, int kHeadDim>
 struct Group {
   static constexpr bool kBf16 = Cache::kType == DType::kBF16;
-  static constexpr int kHalfRow = kPositions * 128;  // bytes from one half of a row to the other
+  static constexpr int kTilePositions = kPositions<kHeadDim>;
+  static constexpr int kTurnBarrier = 3;  // and the next one
+  // Bytes from one 64 elements of a row to the next.
+  static constexpr int kNextInRow = kRows * 128, kNextInTile = kTilePositions * 128;
+  static constexpr int kParts = kHeadDim <= 128 ? 1 : kHeadDim / 128;  // of the results
+  static constexpr int kSums = 32 * kMatrices<kHeadDim> / kParts;      // of a lane and part
   const Attention& args;
   const Block& block;
   FlashShared<kHeadDim>& shared;
   const int group;  // 0 or 1
   const int thread = threadIdx.x % 128, lane = threadIdx.x % 32, warp = thread / 32;
   const int gq = lane / 4, t = lane % 4;
-  float o[kHeadDim / 2] = {};
+  float o[kParts][kSums] = {};
   RowSums sums;
 
   __device__ char* rows() const { return shared.rows + group * kGroupRows * 128; }
@@ -107,49 +112,59 @@ struct Group {
       }
       Angles<kHeadDim> angles;
       angles.load(args.cos_sin + token * kHeadDim, args.interleaved, t);
-      uint4 q[kHeadDim / 32];
-      prepare_head(
-          query, args.query_norm, args.eps, angles, args.interleaved, t,
-          [](const float* x) {
-            return make_uint4(Cache::word(x[0], x[1]), Cache::word(x[2], x[3]),
-                              Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
-          },
-          q);
+      constexpr int kOwn = kUnit<kHeadDim>;
+      Words<kOwn / 2> q[QuadRow<kHeadDim>::kChunks];
+      prepare_head(query, args.query_norm, args.eps, angles, args.interleaved, t,
+                   rounded<Cache, kOwn>, q);
 #pragma unroll
-      for (int c = 0; c < kHeadDim / 32; ++c) {
-        const int unit = 4 * c + t;
-        *reinterpret_cast<uint4*>(rows() + unit / 8 * kHalfRow + swizzled(row, unit % 8)) = q[c];
+      for (int c = 0; c < QuadRow<kHeadDim>::kChunks; ++c) {
+        const int at = QuadRow<kHeadDim>::at(c, t), unit = at / 8;
+        *reinterpret_cast<Words<kOwn / 2>*>(rows() + unit / 8 * kNextInRow +
+                                            swizzled(row, unit % 8) + at % 8 * 2) = q[c];
       }
     }
     show_to_matrix_unit();
     group_barrier(1 + group, 128);
   }
 
-  __device__ void begin_scores(float (&s)[64], int stage) {
+  __device__ void begin_scores(float (&s)[kTilePositions / 2], int stage) {
     const uint32_t keys = shared_address(shared.keys[stage]), own = shared_address(rows());
     pin(s);
     mma_fence();
 #pragma unroll
     for (int k = 0; k < kHeadDim / 16; ++k) {
-      const int at = k / 4 * kHalfRow + k % 4 * 32;
-      mma_shared<kBf16>(s, descriptor(own + at, 16), descriptor(keys + at, 16), k > 0);
+      const int unit = k % 4 * 32;
+      mma_shared<kBf16>(s, descriptor(own + k / 4 * kNextInRow + unit, 16),
+                        descriptor(keys + k / 4 * kNextInTile + unit, 16), k > 0);
     }
     mma_commit();
   }
-  __device__ void begin_values(const uint32_t (&p)[kPositions / 16][4], int stage) {
+  __device__ void begin_values(const uint32_t (&p)[kTilePositions / 16][4], int stage) {
     const uint32_t values = shared_address(shared.values[stage]);
-    pin(o);
+    pin_results();
     mma_fence();
 #pragma unroll
-    for (int k = 0; k < kPositions / 16; ++k) {
-      mma_registers<kBf16>(o, p[k], descriptor(values + k * 16 * 128, kHalfRow));
+    for (int k = 0; k < kTilePositions / 16; ++k) {
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+        mma_registers<kBf16>(
+            o[part], p[k], descriptor(values + part * 2 * kNextInTile + k * 16 * 128, kNextInTile));
+      }
     }
     mma_commit();
+  }
+  // The groups take turns, so that one weighs scores while the other multiplies.
+  __device__ void let_other_multiply() const {
+    asm volatile("bar.arrive %0, 256;" ::"r"(kTurnBarrier + 1 - group) : "memory");
+  }
+  __device__ void pin_results() {
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) pin(o[part]);
   }
 
   // Hides what a row does not see, in tiles where that may be.
-  __device__ void hide(float (&s)[64], int tile) const {
-    const int first = tile * kPositions, last = first + kPositions - 1;
+  __device__ void hide(float (&s)[kTilePositions / 2], int tile) const {
+    const int first = tile * kTilePositions, last = first + kTilePositions - 1;
     if (last <= block.position(group * kGroupRows) &&
         (args.window <= 0 || first >= first_seen(block.last_seen, args.window))) {
       return;
@@ -159,7 +174,7 @@ struct Group {
       const int position = block.position(own_row(r));
       const int low = first_seen(position, args.window);
 #pragma unroll
-      for (int j = 0; j < 16; ++j) {
+      for (int j = 0; j < kTilePositions / 8; ++j) {
 #pragma unroll
         for (int c = 0; c < 2; ++c) {
           const int at = first + 8 * j + 2 * t + c;
@@ -169,9 +184,10 @@ struct Group {
     }
   }
 
-  __device__ static void pack(const float (&s)[64], uint32_t (&p)[kPositions / 16][4]) {
+  __device__ static void pack(const float (&s)[kTilePositions / 2],
+                              uint32_t (&p)[kTilePositions / 16][4]) {
 #pragma unroll
-    for (int k = 0; k < kPositions / 16; ++k) {
+    for (int k = 0; k < kTilePositions / 16; ++k) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) p[k][i] = Cache::word(s[8 * k + 2 * i], s[8 * k + 2 * i + 1]);
     }
@@ -183,8 +199,8 @@ struct Group {
 
   __device__ void run() {
     const float scale = args.score_scale * kLog2E;
-    float s[64];
-    uint32_t p[kPositions / 16][4];
+    float s[kTilePositions / 2];
+    uint32_t p[kTilePositions / 16][4];
     load_rows();
     Turn keys, values;
     barrier_wait(shared_address(&shared.keys_full[0]), 0);
@@ -196,11 +212,14 @@ struct Group {
     hide(s, block.first_tile);
     sums.weigh(s, scale);
     pack(s, p);
+    if (group == 1 && block.first_tile + 1 < block.end_tile) let_other_multiply();
     for (int tile = block.first_tile + 1; tile < block.end_tile; ++tile) {
       barrier_wait(shared_address(&shared.keys_full[keys.stage]), keys.phase);
+      group_barrier(kTurnBarrier + group, 256);
       begin_scores(s, keys.stage);
       barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);
       begin_values(p, values.stage);
+      if (group == 0 || tile + 1 < block.end_tile) let_other_multiply();
       mma_wait<1>();
       pin(s);
       release(shared.keys_empty[keys.stage]);
@@ -208,16 +227,17 @@ struct Group {
       hide(s, tile);
       sums.weigh(s, scale);
       mma_wait<0>();
-      pin(o);
+      pin_results();
       release(shared.values_empty[values.stage]);
       values.next();
-      sums.shrink(o);
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) sums.shrink(o[part]);
       pack(s, p);
     }
     barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);
     begin_values(p, values.stage);
     mma_wait<0>();
-    pin(o);
+    pin_results();
     store();
   }
 
@@ -231,9 +251,9 @@ struct Group {
       const float f = 1.0f / sums.total[r];
 #pragma unroll
       for (int j = 0; j < kHeadDim / 8; ++j) {
-        char* to = rows() + j / 8 * kHalfRow + swizzled(row + 8 * r, j % 8) + t * 4;
-        *reinterpret_cast<uint32_t*>(to) =
-            to_bf16_pair(o[4 * j + 2 * r] * f, o[4 * j + 2 * r + 1] * f);
+        char* to = rows() + j / 8 * kNextInRow + swizzled(row + 8 * r, j % 8) + t * 4;
+        const float* two = &o[j / 16][4 * (j % 16) + 2 * r];
+        *reinterpret_cast<uint32_t*>(to) = to_bf16_pair(two[0] * f, two[1] * f);
       }
     }
     __syncwarp();
@@ -246,8 +266,8 @@ struct Group {
       const int head = block.head * block.heads + in_block % block.heads;
       auto* to = static_cast<__nv_bfloat16*>(args.y) +
                  (block.token(in_block) * args.num_heads + head) * kHeadDim + unit * 8;
-      *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(rows() + unit / 8 * kHalfRow +
-                                                                      swizzled(in_warp, unit % 8));
+      *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(
+          rows() + unit / 8 * kNextInRow + swizzled(in_warp, unit % 8));
     }
   }
 };
@@ -272,7 +292,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int kv_heads = static_cast<int>(args.num_kv_heads);
   Block block;
   if (!find_block(args, static_cast<int>(blockIdx.x) / kv_heads,
-                  static_cast<int>(blockIdx.x) % kv_heads, block)) {
+                  static_cast<int>(blockIdx.x) % kv_heads, kPositions<kHeadDim>, block)) {
     return;
   }
   if (threadIdx.x < 128) {
@@ -308,15 +328,15 @@ void run_many(Stream stream, const Attention& args) {
 
 template <class Cache>
 void run_many_of(Stream stream, const Attention& args) {
-  args.head_dim == 64 ? run_many<Cache, 64>(stream, args) : run_many<Cache, 128>(stream, args);
+  with_width(args.head_dim,
+             [&](auto width) { run_many<Cache, decltype(width)::value>(stream, args); });
 }
 
 }  // namespace
 
 bool many_is_fast(const Attention& args) {
   return args.type == DType::kBF16 && args.kv.dtype != DType::kF32 &&
-         (args.head_dim == 64 || args.head_dim == 128) &&
-         args.num_heads / args.num_kv_heads <= kRows;
+         is_fast_width(args.head_dim) && args.num_heads / args.num_kv_heads <= kRows;
 }
 
 void fast_many(Stream stream, const Attention& args) {

@@ -7,10 +7,18 @@
 
 namespace hachi::ops::cuda::attend {
 
-inline constexpr int kRows = 128;       // of a block: tokens times the heads of one kv head
-inline constexpr int kGroupRows = 64;   // of a warpgroup
-inline constexpr int kPositions = 128;  // of a tile, counted from the sequence's first
+inline constexpr int kRows = 128;      // of a block: tokens times the heads of one kv head
+inline constexpr int kGroupRows = 64;  // of a warpgroup
 inline constexpr int kStages = 2;
+
+// Positions of a tile, counted from the sequence's first.
+template <int kHeadDim>
+inline constexpr int kPositions = kHeadDim <= 128 ? 128 : 64;
+
+// Matrices of 64 elements a row that hold a head: the last may be half empty. What is there then
+// goes into results that nobody reads.
+template <int kHeadDim>
+inline constexpr int kMatrices = (kHeadDim + 63) / 64;
 
 // Consecutive tokens of one sequence, and one kv head.
 struct Block {
@@ -28,7 +36,8 @@ struct Block {
 
 // Finds the block, counted from the end of the batch: the longest come first. All lanes of a warp
 // take part; false if there are not so many.
-__device__ inline bool find_block(const Attention& args, int number, int head, Block& block) {
+__device__ inline bool find_block(const Attention& args, int number, int head, int positions,
+                                  Block& block) {
   const DeviceBatch& batch = args.batch;
   const int lane = threadIdx.x % 32, sequences = static_cast<int>(batch.num_sequences);
   block.head = head;
@@ -57,8 +66,8 @@ __device__ inline bool find_block(const Attention& args, int number, int head, B
     block.first_position = batch.positions[block.first_token];
     block.first_seen = first_seen(block.first_position, args.window);
     block.last_seen = block.first_position + block.tokens - 1;
-    block.first_tile = block.first_seen / kPositions;
-    block.end_tile = block.last_seen / kPositions + 1;
+    block.first_tile = block.first_seen / positions;
+    block.end_tile = block.last_seen / positions + 1;
     return true;
   }
   return false;
@@ -66,21 +75,24 @@ __device__ inline bool find_block(const Attention& args, int number, int head, B
 
 template <int kHeadDim>
 struct FlashShared {
-  static constexpr int kMatrix = kPositions * kHeadDim * 2;  // bytes of a tile, or of the rows
-  alignas(1024) char rows[kMatrix];
-  char keys[kStages][kMatrix];
-  char values[kStages][kMatrix];
+  static constexpr int kTileBytes = kMatrices<kHeadDim> * kPositions<kHeadDim> * 128;
+  alignas(1024) char rows[kMatrices<kHeadDim> * kRows * 128];
+  char keys[kStages][kTileBytes];
+  char values[kStages][kTileBytes];
   uint64_t keys_full[kStages], values_full[kStages], keys_empty[kStages], values_empty[kStages];
 };
 
-// Loads tiles: 128 threads, each the same 8 elements of every 8th (or 16th) row. Positions that no
-// row of the block sees become zeros: their pages may hold no numbers, or be gone.
+// Loads tiles: 128 threads, each the same 8 elements of every 8th (or 16th) row, and of wide heads
+// those 128 on too. Positions that no row of the block sees become zeros: their pages may hold no
+// numbers, or be gone.
 template <class Cache, int kHeadDim>
 struct Loader {
-  static constexpr int kUnits = kHeadDim / 8;         // of a row
-  static constexpr int kStep = 128 / kUnits;          // rows from copy to copy of a thread
-  static constexpr int kCopies = kPositions / kStep;  // of a thread and tile
-  using Raw = typename Cache::Raw;
+  static constexpr int kTilePositions = kPositions<kHeadDim>;
+  static constexpr int kPasses = kMatrices<kHeadDim> > 2 ? kMatrices<kHeadDim> / 2 : 1;
+  static constexpr int kUnits = 8 * kMatrices<kHeadDim> / kPasses;  // of a row and pass
+  static constexpr int kStep = 128 / kUnits;                        // rows from copy to copy
+  static constexpr int kCopies = kTilePositions / kStep * kPasses;  // of a thread and tile
+  using RawUnit = Raw<Cache, 8>;
 
   const Attention& args;
   const Block& block;
@@ -93,42 +105,52 @@ struct Loader {
         pages(a.batch.pages + a.batch.first_page[b.sequence]),
         unit(threadIdx.x % kUnits),
         row(threadIdx.x % 128 / kUnits),
-        to(unit / 8 * (kPositions * 128) + swizzled(row, unit % 8)) {}
+        to(unit / 8 * (kTilePositions * 128) + swizzled(row, unit % 8)) {}
+
+  // Where the thread's copy i goes.
+  __device__ int place(int i) const {
+    return to + i / kPasses * (kStep * 128) + i % kPasses * (2 * kTilePositions * 128);
+  }
 
   // Calls f(copy, where it is, whether it is seen) for each of the thread's copies.
   template <class F>
   __device__ void each(const void* cache, int number, F f) const {
-    constexpr int kPageCopies = kPage / kStep, kRowBytes = kHeadDim * Cache::kBytes;
+    constexpr int kPageSteps = kPage / kStep, kRowBytes = kHeadDim * Cache::kBytes;
+    if (8 * unit >= kHeadDim) return;
 #pragma unroll
-    for (int p = 0; p < kPositions / kPage; ++p) {
-      const int first = number * kPositions + p * kPage;
+    for (int p = 0; p < kTilePositions / kPage; ++p) {
+      const int first = number * kTilePositions + p * kPage;
       const bool any = first <= block.last_seen && first + kPage > block.first_seen;
       const int64_t page = any ? pages[first / kPage] : 0;
       const char* from = static_cast<const char*>(cache) + page * args.kv.page_bytes +
-                         (int64_t{block.head} * kPage + row) * kRowBytes + unit * sizeof(Raw);
+                         (int64_t{block.head} * kPage + row) * kRowBytes + unit * sizeof(RawUnit);
 #pragma unroll
-      for (int c = 0; c < kPageCopies; ++c) {
+      for (int c = 0; c < kPageSteps; ++c) {
         const int position = first + row + c * kStep;
-        f(p * kPageCopies + c, from + c * kStep * kRowBytes,
-          position >= block.first_seen && position <= block.last_seen);
+        const bool seen = position >= block.first_seen && position <= block.last_seen;
+#pragma unroll
+        for (int pass = 0; pass < kPasses; ++pass) {
+          f((p * kPageSteps + c) * kPasses + pass,
+            from + c * kStep * kRowBytes + pass * 128 * Cache::kBytes, seen);
+        }
       }
     }
   }
   __device__ void copy(uint32_t tile, const void* cache, int number) const {
-    each(cache, number, [&](int i, const char* from, bool seen) {
-      copy_16(tile + to + i * kStep * 128, from, seen);
-    });
+    each(cache, number,
+         [&](int i, const char* from, bool seen) { copy_16(tile + place(i), from, seen); });
     copy_commit();
   }
-  __device__ void read(const void* cache, int number, Raw (&raw)[kCopies]) const {
+  __device__ void read(const void* cache, int number, RawUnit (&raw)[kCopies]) const {
     each(cache, number, [&](int i, const char* from, bool seen) {
-      raw[i] = seen ? *reinterpret_cast<const Raw*>(from) : Raw{};
+      raw[i] = seen ? *reinterpret_cast<const RawUnit*>(from) : RawUnit{};
     });
   }
-  __device__ void convert(char* tile, const Raw (&raw)[kCopies]) const {
+  __device__ void convert(char* tile, const RawUnit (&raw)[kCopies]) const {
+    if (8 * unit >= kHeadDim) return;
 #pragma unroll
     for (int i = 0; i < kCopies; ++i) {
-      *reinterpret_cast<uint4*>(tile + to + i * kStep * 128) = Cache::words(raw[i]);
+      *reinterpret_cast<Words<4>*>(tile + place(i)) = widened<Cache, 8>(raw[i]);
     }
   }
 };
@@ -141,12 +163,13 @@ struct RowSums {
   float factor[2];          // by which older sums shrink
 
   // Scores become weights.
-  __device__ void weigh(float (&s)[64], float scale) {
+  template <int kCount>
+  __device__ void weigh(float (&s)[kCount], float scale) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       float larger = top[r];
 #pragma unroll
-      for (int j = 0; j < 16; ++j) {
+      for (int j = 0; j < kCount / 4; ++j) {
         larger = fmaxf(larger, fmaxf(s[4 * j + 2 * r], s[4 * j + 2 * r + 1]));
       }
       larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 1));
@@ -158,7 +181,7 @@ struct RowSums {
       const float base = finite * scale;
       float sum = 0;
 #pragma unroll
-      for (int j = 0; j < 16; ++j) {
+      for (int j = 0; j < kCount / 4; ++j) {
         float& a = s[4 * j + 2 * r];
         float& b = s[4 * j + 2 * r + 1];
         a = exp2_fast(fmaf(a, scale, -base));

@@ -76,15 +76,15 @@ void run_one(Stream stream, const Attention& args) {
 
 template <class Cache>
 void run_one_of(Stream stream, const Attention& args) {
-  args.head_dim == 64 ? run_one<Cache, 64>(stream, args) : run_one<Cache, 128>(stream, args);
+  with_width(args.head_dim,
+             [&](auto width) { run_one<Cache, decltype(width)::value>(stream, args); });
 }
 
 }  // namespace
 
 bool one_is_fast(const Attention& args) {
   return args.type == DType::kBF16 && args.kv.dtype != DType::kF32 &&
-         (args.head_dim == 64 || args.head_dim == 128) &&
-         args.num_heads / args.num_kv_heads <= kMaxHeads;
+         is_fast_width(args.head_dim) && args.num_heads / args.num_kv_heads <= kMaxHeads;
 }
 
 void fast_one(Stream stream, const Attention& args) {

@@ -1,6 +1,8 @@
 // The kernels that attend_one() and attend_many() are made of.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cuda/attention.h"
 
 namespace hachi::ops::cuda::attend {
@@ -9,6 +11,27 @@ namespace hachi::ops::cuda::attend {
 inline constexpr int64_t kRowsALaunch = 64;
 // Parts into which the positions of a head are split at most, by different workers.
 inline constexpr int64_t kMaxParts = 32;
+
+// Calls f(std::integral_constant<int, D>()) for a width of heads that has fast kernels; false if D
+// is none of them.
+template <class F>
+bool with_width(int64_t head_dim, const F& f) {
+  switch (head_dim) {
+    case 64:
+      return f(std::integral_constant<int, 64>()), true;
+    case 96:
+      return f(std::integral_constant<int, 96>()), true;
+    case 128:
+      return f(std::integral_constant<int, 128>()), true;
+    case 256:
+      return f(std::integral_constant<int, 256>()), true;
+    default:
+      return false;
+  }
+}
+inline bool is_fast_width(int64_t head_dim) {
+  return with_width(head_dim, [](auto) {});
+}
 
 // True if the kernels that use the matrix units take these shapes and types.
 bool one_is_fast(const Attention& args);

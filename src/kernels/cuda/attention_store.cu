@@ -26,22 +26,25 @@ __global__ void __launch_bounds__(kThreads) store_kernel(const __grid_constant__
   key.load(row_of(args.k), t);
   value.load(row_of(args.v), t);
   angles.load(args.cos_sin + token * kHeadDim, args.interleaved, t);
-  typename Cache::Raw stored[kHeadDim / 32];
-  prepare_head(key, args.key_norm, args.eps, angles, args.interleaved, t, Cache::store, stored);
+  constexpr int kOwn = kUnit<kHeadDim>;
+  Raw<Cache, kOwn> new_key[QuadRow<kHeadDim>::kChunks];
+  prepare_head(key, args.key_norm, args.eps, angles, args.interleaved, t, stored<Cache, kOwn>,
+               new_key);
   if (quad >= count) return;
   const DeviceBatch& batch = args.batch;
   const int position = batch.positions[token];
   const int64_t page = batch.pages[batch.first_page[batch.sequences[token]] + position / kPage];
   const int64_t at =
       page * args.kv.page_bytes + (head * kPage + position % kPage) * (kHeadDim * Cache::kBytes);
-  auto* keys = reinterpret_cast<typename Cache::Raw*>(static_cast<char*>(args.kv.keys) + at);
-  auto* values = reinterpret_cast<typename Cache::Raw*>(static_cast<char*>(args.kv.values) + at);
+  char* keys = static_cast<char*>(args.kv.keys) + at;
+  char* values = static_cast<char*>(args.kv.values) + at;
 #pragma unroll
-  for (int c = 0; c < kHeadDim / 32; ++c) {
-    float x[8];
+  for (int c = 0; c < QuadRow<kHeadDim>::kChunks; ++c) {
+    const int to = QuadRow<kHeadDim>::at(c, t) * Cache::kBytes;
+    float x[kOwn];
     unpack(value.raw[c], x);
-    keys[4 * c + t] = stored[c];
-    values[4 * c + t] = Cache::store(x);
+    *reinterpret_cast<Raw<Cache, kOwn>*>(keys + to) = new_key[c];
+    *reinterpret_cast<Raw<Cache, kOwn>*>(values + to) = stored<Cache, kOwn>(x);
   }
 }
 
@@ -50,8 +53,9 @@ void store_in(Stream stream, const Attention& args) {
   constexpr int64_t kQuads = kThreads / 4;
   const int64_t quads = args.batch.num_tokens * args.num_kv_heads;
   const dim3 grid(static_cast<unsigned>((quads + kQuads - 1) / kQuads));
-  launch(stream, args.head_dim == 64 ? store_kernel<Cache, 64> : store_kernel<Cache, 128>, grid,
-         kThreads, 0, args);
+  with_width(args.head_dim, [&](auto width) {
+    launch(stream, store_kernel<Cache, decltype(width)::value>, grid, kThreads, 0, args);
+  });
 }
 
 }  // namespace

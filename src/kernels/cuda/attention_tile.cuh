@@ -1,7 +1,7 @@
 // One warp's share of the attention of one token: tiles of 16 positions. K's rows are positions, so
 // that the heads of one kv head are the columns of a product; V is taken as its transpose.
 //
-// Lanes are (gq, t) = (lane / 4, lane % 4).
+// Lanes are (gq, t) = (lane / 4, lane % 4). Wide heads are taken a part of 128 elements at a time.
 #pragma once
 
 #include "kernels/cuda/attention_rows.cuh"
@@ -12,78 +12,88 @@ namespace hachi::ops::cuda::attend {
 // The position within its tile of the i-th of the four that a lane holds of V.
 __device__ __forceinline__ int value_slot(int i, int t) { return 2 * t + i % 2 + 8 * (i / 2); }
 
+// A part of the heads of a tile.
 template <class Cache, int kHeadDim>
 struct Tile {
-  static constexpr int kChunks = kHeadDim / 32;  // 8 elements of K a lane and row
-  static constexpr int kBlocks = kHeadDim / 64;  // 8 elements of V a lane and row
-  using Raw = typename Cache::Raw;
+  static constexpr int kPart = kHeadDim < 128 ? kHeadDim : 128;
+  static constexpr int kParts = kHeadDim / kPart;
+  static constexpr int kOwn = kUnit<kHeadDim>;          // elements of a unit
+  static constexpr int kKeyUnits = kPart / (4 * kOwn);  // of a lane and row
+  static constexpr int kValueUnits = kPart / (8 * kOwn);
+  static constexpr int kPairs = kPart / 16;  // of results of a lane and column
+  using Unit = Raw<Cache, kOwn>;
 
-  Raw k[2][kChunks];  // rows gq and gq + 8, elements 32c + 8t
-  Raw v[4][kBlocks];  // rows value_slot(i, t), elements 64b + 8gq
+  Unit k[2][kKeyUnits];    // rows gq and gq + 8, units 4c + t
+  Unit v[4][kValueUnits];  // rows value_slot(i, t), units 8b + gq
 
-  __device__ static int offset(int slot) { return slot * (kHeadDim * Cache::kBytes); }
-
-  __device__ void read_keys(const char* rows, int gq, int t) {
+  __device__ static const Unit* row(const char* rows, int slot, int part) {
+    return reinterpret_cast<const Unit*>(rows + (slot * kHeadDim + part * kPart) * Cache::kBytes);
+  }
+  __device__ void read_keys(const char* rows, int part, int gq, int t) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const auto* from = reinterpret_cast<const Raw*>(rows + offset(gq + 8 * r));
+      const Unit* from = row(rows, gq + 8 * r, part);
 #pragma unroll
-      for (int c = 0; c < kChunks; ++c) k[r][c] = from[4 * c + t];
+      for (int c = 0; c < kKeyUnits; ++c) k[r][c] = from[4 * c + t];
     }
   }
-  __device__ void read_values(const char* rows, int gq, int t) {
+  __device__ void read_values(const char* rows, int part, int gq, int t) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const auto* from = reinterpret_cast<const Raw*>(rows + offset(value_slot(i, t)));
+      const Unit* from = row(rows, value_slot(i, t), part);
 #pragma unroll
-      for (int b = 0; b < kBlocks; ++b) v[i][b] = from[8 * b + gq];
+      for (int b = 0; b < kValueUnits; ++b) v[i][b] = from[8 * b + gq];
     }
   }
 
-  // Scores [16 positions, 8 heads]: s[0], s[1] of position gq, heads 2t and 2t + 1; s[2], s[3] of
-  // position gq + 8.
-  __device__ void scores(const uint4 (&q)[kChunks], float (&s)[4]) const {
-    float more[4] = {};
+  // Adds to the scores [16 positions, 8 heads], in two sums: s[0], s[1] of position gq, heads 2t
+  // and 2t + 1; s[2], s[3] of position gq + 8.
+  __device__ void add_scores(const Words<kOwn / 2>* q, float (&s)[2][4]) const {
 #pragma unroll
-    for (int c = 0; c < kChunks; ++c) {
-      const uint4 low = Cache::words(k[0][c]);
-      const uint4 high = Cache::words(k[1][c]);
-      Cache::mma(s, low.x, high.x, low.y, high.y, q[c].x, q[c].y);
-      Cache::mma(more, low.z, high.z, low.w, high.w, q[c].z, q[c].w);
-    }
+    for (int c = 0; c < kKeyUnits; ++c) {
+      const auto low = widened<Cache, kOwn>(k[0][c]), high = widened<Cache, kOwn>(k[1][c]);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) s[i] += more[i];
-  }
-
-  // o += V^T p: o[j] has rows (elements of the head) 8gq + j and its partner kHeadDim / 16 of the
-  // lane's own elements on, columns (heads) 2t and 2t + 1.
-  __device__ void add_values(uint32_t p_low, uint32_t p_high, float (&o)[kHeadDim / 16][4]) const {
-    uint32_t words[4][4 * kBlocks];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-#pragma unroll
-      for (int b = 0; b < kBlocks; ++b) {
-        const uint4 w = Cache::words(v[i][b]);
-        words[i][4 * b] = w.x, words[i][4 * b + 1] = w.y;
-        words[i][4 * b + 2] = w.z, words[i][4 * b + 3] = w.w;
+      for (int i = 0; i < kOwn / 4; ++i) {
+        Cache::mma(s[(c * (kOwn / 4) + i) % 2], low.w[2 * i], high.w[2 * i], low.w[2 * i + 1],
+                   high.w[2 * i + 1], q[c].w[2 * i], q[c].w[2 * i + 1]);
       }
     }
-    constexpr int kPartner = kHeadDim / 32;  // words
+  }
+
+  // o += V^T p: of a lane's elements of a row, o[j] has the j-th and the one kPairs on; columns
+  // (heads) 2t and 2t + 1.
+  __device__ void add_values(uint32_t p_low, uint32_t p_high, float (*o)[4]) const {
+    uint32_t words[4][kPairs];
 #pragma unroll
-    for (int j = 0; j < kHeadDim / 16; ++j) {
+    for (int i = 0; i < 4; ++i) {
+#pragma unroll
+      for (int b = 0; b < kValueUnits; ++b) {
+        const auto unit = widened<Cache, kOwn>(v[i][b]);
+#pragma unroll
+        for (int j = 0; j < kOwn / 2; ++j) words[i][kOwn / 2 * b + j] = unit.w[j];
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < kPairs; ++j) {
       const uint32_t select = j % 2 == 0 ? 0x5410 : 0x7632;  // the lower or upper half of each
-      const int w = j / 2;
+      const int w = j / 2, partner = w + kPairs / 2;
       Cache::mma(o[j], __byte_perm(words[0][w], words[1][w], select),
-                 __byte_perm(words[0][w + kPartner], words[1][w + kPartner], select),
+                 __byte_perm(words[0][partner], words[1][partner], select),
                  __byte_perm(words[2][w], words[3][w], select),
-                 __byte_perm(words[2][w + kPartner], words[3][w + kPartner], select), p_low,
-                 p_high);
+                 __byte_perm(words[2][partner], words[3][partner], select), p_low, p_high);
     }
   }
+
+  // The i-th of a lane's results of column 2t + c.
+  __device__ static float result(const float (*o)[4], int i, int c) {
+    return i < kPairs ? o[i][c] : o[i - kPairs][2 + c];
+  }
+  // Where it is in the part.
+  __device__ static int place(int i, int gq) { return (i / kOwn * 8 + gq) * kOwn + i % kOwn; }
 };
 
 // The softmax so far of two heads (columns 2t and 2t + 1), and what it weighs.
-template <class Cache, int kHeadDim>
+template <int kHeadDim>
 struct Sums {
   float top[2];    // the largest score, the same in all lanes of a column
   float total[2];  // of this lane's positions
@@ -118,17 +128,17 @@ struct Sums {
     }
   }
 
-  // Adds a tile whose scores, in powers of two, are s.
-  __device__ void add(const Tile<Cache, kHeadDim>& tile, const float (&s)[4]) {
+  // Weights of a tile whose scores, in powers of two, are s: as the second factor of a product.
+  template <class Cache>
+  __device__ void weigh(const float (&s)[4], uint32_t& low, uint32_t& high) {
     raise(s);
     float p[4];
 #pragma unroll
     for (int i = 0; i < 4; ++i) p[i] = exp2_fast(s[i] - top[i % 2]);
     total[0] += p[0] + p[2];
     total[1] += p[1] + p[3];
-    const uint32_t low = transpose(Cache::word(p[0], p[1]));
-    const uint32_t high = transpose(Cache::word(p[2], p[3]));
-    tile.add_values(low, high, o);
+    low = transpose(Cache::word(p[0], p[1]));
+    high = transpose(Cache::word(p[2], p[3]));
   }
 
   // Sums over the lanes of a column, at the end.

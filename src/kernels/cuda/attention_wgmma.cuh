@@ -52,15 +52,22 @@ __device__ __forceinline__ void pin(float (&x)[kCount]) {
   ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53," \
   "%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 
-// c [64,128] = or += a [64,16] b [128,16]^T, both in shared memory.
-#define HACHI_MMA_SHARED(TYPE)                                                         \
+// c [64,N] = or += a [64,16] b [N,16]^T, both in shared memory.
+#define HACHI_MMA_SHARED_128(TYPE)                                                     \
   asm volatile(                                                                        \
       "{\n.reg .pred p;\nsetp.ne.b32 p, %66, 0;\n"                                     \
       "wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " {" HACHI_NAMES_64 \
       "}, %64, %65, p, 1, 1, 0, 0;\n}"                                                 \
       : HACHI_32(c, 0), HACHI_32(c, 32)                                                \
       : "l"(a), "l"(b), "r"(add))
-// c [64,128] += a [64,16] b [16,128], a in registers, b's rows along its columns.
+#define HACHI_MMA_SHARED_64(TYPE)                                                     \
+  asm volatile(                                                                       \
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"                                    \
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " {" HACHI_NAMES_32 \
+      "}, %32, %33, p, 1, 1, 0, 0;\n}"                                                \
+      : HACHI_32(c, 0)                                                                \
+      : "l"(a), "l"(b), "r"(add))
+// c [64,N] += a [64,16] b [16,N], a in registers, b's rows along its columns.
 #define HACHI_MMA_REGISTERS_128(TYPE)                                                           \
   asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " {" HACHI_NAMES_64 \
                "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 1;"                                         \
@@ -75,9 +82,17 @@ __device__ __forceinline__ void pin(float (&x)[kCount]) {
 template <bool kBf16>
 __device__ __forceinline__ void mma_shared(float (&c)[64], uint64_t a, uint64_t b, int add) {
   if constexpr (kBf16) {
-    HACHI_MMA_SHARED("bf16");
+    HACHI_MMA_SHARED_128("bf16");
   } else {
-    HACHI_MMA_SHARED("f16");
+    HACHI_MMA_SHARED_128("f16");
+  }
+}
+template <bool kBf16>
+__device__ __forceinline__ void mma_shared(float (&c)[32], uint64_t a, uint64_t b, int add) {
+  if constexpr (kBf16) {
+    HACHI_MMA_SHARED_64("bf16");
+  } else {
+    HACHI_MMA_SHARED_64("f16");
   }
 }
 template <bool kBf16>

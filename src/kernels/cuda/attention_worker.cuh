@@ -20,11 +20,11 @@ struct Shared {
   static constexpr int kFours = kMaxHeads * kHeadDim / 4 + kGroupFours * kMaxParts;
   typename Ring<Cache, kHeadDim>::Memory rings[kWorkerWarps];
   union {
-    float o[kWorkerWarps][kMaxHeads][kHeadDim];
+    float o[kWorkerWarps * kMaxHeads * kHeadDim];
     float4 part_o[kFours];
   };
   float2 part_sums[kFours];
-  float2 sums[kWorkerWarps][kMaxHeads];
+  float2 sums[kWorkerWarps * kMaxHeads];
   List list;
   alignas(16) float query_norm[kHeadDim], key_norm[kHeadDim];
 };
@@ -34,18 +34,25 @@ struct Worker {
   const Attention& args;
   Shared<Cache, kHeadDim>& shared;
   const int warp, gq, t, heads;  // heads of a kv head
-  Tile<Cache, kHeadDim> tile;
-  Sums<Cache, kHeadDim> sums;
-  static constexpr int kMerged = kMaxHeads * kHeadDim / 4 / kWorkerThreads;  // fours of results
+  using OneTile = Tile<Cache, kHeadDim>;
+  static constexpr int kParts = OneTile::kParts, kOwn = OneTile::kOwn;
+  static constexpr int kKeyUnits = OneTile::kKeyUnits, kValueUnits = OneTile::kValueUnits;
+  using StoredUnit = typename OneTile::Unit;
+  using Row = QuadRow<kHeadDim>;
+  OneTile tile;
+  Sums<kHeadDim> sums;
+  // Fours of results.
+  static constexpr int kMerged = (kMaxHeads * kHeadDim / 4 + kWorkerThreads - 1) / kWorkerThreads;
   Merged merged[kMerged];
   bool merging = false;
-  uint4 q[kHeadDim / 32];
-  typename Cache::Raw new_key[kHeadDim / 32], new_value[kHeadDim / 64];
+  int turn = 0;
+  Words<kOwn / 2> q[Row::kChunks];
+  StoredUnit new_key[Row::kChunks], new_value[kParts * kValueUnits];
 
   // Where the newest position is in the cache.
-  __device__ typename Cache::Raw* newest(void* cache, const Work& item) const {
+  __device__ StoredUnit* newest(void* cache, const Work& item) const {
     const int64_t page = item.pages[item.split.position / kPage];
-    return reinterpret_cast<typename Cache::Raw*>(
+    return reinterpret_cast<StoredUnit*>(
         static_cast<char*>(cache) + page * args.kv.page_bytes +
         (int64_t{item.head} * kPage + item.split.position % kPage) * (kHeadDim * Cache::kBytes));
   }
@@ -70,53 +77,51 @@ struct Worker {
     QuadRow<kHeadDim> query, key;
     query.clear();
     if (gq < heads) query.load(head(args.q, item.head * heads + gq), t);
-    key.load(head(args.k, item.head), t);
-    uint4 value[kHeadDim / 64];
+    if constexpr (kParts == 1) key.load(head(args.k, item.head), t);  // together, if there is room
+    Words<kOwn / 2> value[kParts * kValueUnits];
 #pragma unroll
-    for (int b = 0; b < kHeadDim / 64; ++b) {
-      value[b] = *reinterpret_cast<const uint4*>(head(args.v, item.head) + 64 * b + 8 * gq);
+    for (int b = 0; b < kParts * kValueUnits; ++b) {
+      value[b] =
+          *reinterpret_cast<const Words<kOwn / 2>*>(head(args.v, item.head) + (8 * b + gq) * kOwn);
     }
-    prepare_head(
-        query, args.query_norm == nullptr ? nullptr : shared.query_norm, args.eps, angles,
-        args.interleaved, t,
-        [](const float* x) {
-          return make_uint4(Cache::word(x[0], x[1]), Cache::word(x[2], x[3]),
-                            Cache::word(x[4], x[5]), Cache::word(x[6], x[7]));
-        },
-        q);
+    prepare_head(query, args.query_norm == nullptr ? nullptr : shared.query_norm, args.eps, angles,
+                 args.interleaved, t, rounded<Cache, kOwn>, q);
     if (!item.has_last_part()) return;
+    if constexpr (kParts > 1) key.load(head(args.k, item.head), t);
     prepare_head(key, args.key_norm == nullptr ? nullptr : shared.key_norm, args.eps, angles,
-                 args.interleaved, t, Cache::store, new_key);
+                 args.interleaved, t, stored<Cache, kOwn>, new_key);
 #pragma unroll
-    for (int b = 0; b < kHeadDim / 64; ++b) {
-      float x[8];
+    for (int b = 0; b < kParts * kValueUnits; ++b) {
+      float x[kOwn];
       unpack(value[b], x);
-      new_value[b] = Cache::store(x);
+      new_value[b] = stored<Cache, kOwn>(x);
     }
   }
 
-  // The newest position goes into the tile that was loaded without it, and into the cache.
-  __device__ void put_key(const Work& item) {
+  // The newest position goes into the part of a tile that was loaded without it, and into the
+  // cache.
+  __device__ void put_key(const Work& item, int part) {
     const int slot = item.split.position % kTile;
     if (gq != slot % 8) return;
-    auto* row = newest(args.kv.keys, item);
+    auto* row = newest(args.kv.keys, item) + 4 * part * kKeyUnits;
 #pragma unroll
-    for (int c = 0; c < kHeadDim / 32; ++c) {
-      if (slot < 8) tile.k[0][c] = new_key[c];
-      if (slot >= 8) tile.k[1][c] = new_key[c];
-      row[4 * c + t] = new_key[c];
+    for (int c = 0; c < kKeyUnits; ++c) {
+      const StoredUnit unit = new_key[part * kKeyUnits + c];
+      if (slot < 8) tile.k[0][c] = unit;
+      if (slot >= 8) tile.k[1][c] = unit;
+      row[4 * c + t] = unit;
     }
   }
-  __device__ void put_value(const Work& item) {
+  __device__ void put_value(const Work& item, int part) {
     const int slot = item.split.position % kTile;
-    auto* row = newest(args.kv.values, item);
+    auto* row = newest(args.kv.values, item) + 8 * part * kValueUnits;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       if (value_slot(i, t) != slot) continue;
 #pragma unroll
-      for (int b = 0; b < kHeadDim / 64; ++b) {
-        tile.v[i][b] = new_value[b];
-        row[8 * b + gq] = new_value[b];
+      for (int b = 0; b < kValueUnits; ++b) {
+        tile.v[i][b] = new_value[part * kValueUnits + b];
+        row[8 * b + gq] = tile.v[i][b];
       }
     }
   }
@@ -135,68 +140,99 @@ struct Worker {
       const int position = at * kTile + value_slot(i, t);
       if (position >= item.split.first_seen && position <= item.split.position) continue;
 #pragma unroll
-      for (int b = 0; b < kHeadDim / 64; ++b) tile.v[i][b] = {};
+      for (int b = 0; b < kValueUnits; ++b) tile.v[i][b] = {};
     }
   }
 
-  // One tile: `at`, of the item's.
+  // One tile: `at`, of the item's. Its memory is free for the next one as soon as registers have
+  // it.
   __device__ void step(const Work& item, int at, Ring<Cache, kHeadDim>& ring) {
     const bool last = at == item.split.position / kTile;
     const bool border = last || at == item.split.first_tile;
     ring.wait();
-    tile.read_keys(ring.keys(), gq, t);
-    tile.read_values(ring.values(), gq, t);
-    ring.next();
-    if (last) {
-      put_key(item);
-      put_value(item);
-    }
-    float s[4] = {};
-    tile.scores(q, s);
-    const float scale = args.score_scale * kLog2E;
+    float sums_of[2][4] = {};
 #pragma unroll
-    for (float& score : s) score *= scale;
-    if (border) {
-      hide_scores(item, at, s);
-      hide_values(item, at);
+    for (int part = 0; part < kParts; ++part) {
+      tile.read_keys(ring.keys(), part, gq, t);
+      if constexpr (kParts == 1) {
+        tile.read_values(ring.values(), part, gq, t);
+        ring.next();
+      }
+      if (last) put_key(item, part);
+      tile.add_scores(q + part * kKeyUnits, sums_of);
     }
-    sums.add(tile, s);
+    const float scale = args.score_scale * kLog2E;
+    float s[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) s[i] = (sums_of[0][i] + sums_of[1][i]) * scale;
+    if (border) hide_scores(item, at, s);
+    uint32_t low, high;
+    sums.template weigh<Cache>(s, low, high);
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      if constexpr (kParts > 1) tile.read_values(ring.values(), part, gq, t);
+      if (last) put_value(item, part);
+      if (border) hide_values(item, at);
+      tile.add_values(low, high, sums.o + part * OneTile::kPairs);
+    }
+    if constexpr (kParts > 1) ring.next();
+  }
+
+  // Where a warp leaves a head of an item, counted in heads: with room for two items, they take
+  // turns.
+  __device__ int slot(int of_warp, int head) const {
+    return (turn * kWorkerWarps + of_warp) * heads + head;
   }
 
   // The warps' sums to shared memory.
   __device__ void gather() {
     sums.finish();
-    __syncthreads();  // the item before is done with
+    if (2 * heads <= kMaxHeads) {
+      turn ^= 1;
+    } else {
+      __syncthreads();  // the item before is done with
+    }
 #pragma unroll
     for (int c = 0; c < 2; ++c) {
       const int head = 2 * t + c;
       if (head >= heads) continue;
-      if (gq == 0) shared.sums[warp][head] = make_float2(sums.top[c], sums.total[c]);
-      constexpr int kOwn = kHeadDim / 16;
-      float* to = shared.o[warp][head] + 8 * gq;
+      if (gq == 0) shared.sums[slot(warp, head)] = make_float2(sums.top[c], sums.total[c]);
 #pragma unroll
-      for (int j = 0; j < kOwn; j += 4) {
-        constexpr int kPartner = kHeadDim == 64 ? 4 : 64;  // elements
-        *reinterpret_cast<float4*>(to + j) =
-            make_float4(sums.o[j][c], sums.o[j + 1][c], sums.o[j + 2][c], sums.o[j + 3][c]);
-        *reinterpret_cast<float4*>(to + kPartner + j) = make_float4(
-            sums.o[j][2 + c], sums.o[j + 1][2 + c], sums.o[j + 2][2 + c], sums.o[j + 3][2 + c]);
+      for (int part = 0; part < kParts; ++part) {
+        const auto* o = sums.o + part * OneTile::kPairs;
+        float* to = shared.o + slot(warp, head) * kHeadDim + part * OneTile::kPart;
+        auto result = [&](int i) { return OneTile::result(o, i, c); };
+#pragma unroll
+        for (int i = 0; i < 2 * OneTile::kPairs; i += 4) {
+          *reinterpret_cast<float4*>(to + OneTile::place(i, gq)) =
+              make_float4(result(i), result(i + 1), result(i + 2), result(i + 3));
+        }
       }
     }
     __syncthreads();
   }
 
-  // Four results of the part that was gathered, from the i-th four on, and their sums.
+  // Four results of the part that was gathered, from the i-th four on, and their sums. The first
+  // warp has seen something.
   __device__ void merge_warps(int i, float2& part_sums, float4& part_o) const {
     const int head = i / (kHeadDim / 4);
-    Merged all;
+    float2 of_warp[kWorkerWarps];
+    part_sums = make_float2(kNone, 0);
 #pragma unroll
     for (int w = 0; w < kWorkerWarps; ++w) {
-      all.add(shared.sums[w][head],
-              reinterpret_cast<const float4*>(shared.o[w][head])[i % (kHeadDim / 4)]);
+      of_warp[w] = shared.sums[slot(w, head)];
+      part_sums.x = fmaxf(part_sums.x, of_warp[w].x);
     }
-    part_sums = make_float2(all.top, all.total);
-    part_o = all.o;
+    part_o = make_float4(0, 0, 0, 0);
+#pragma unroll
+    for (int w = 0; w < kWorkerWarps; ++w) {
+      const float f = exp2_fast(of_warp[w].x - part_sums.x);
+      const float4 o =
+          reinterpret_cast<const float4*>(shared.o + slot(w, head) * kHeadDim)[i % (kHeadDim / 4)];
+      part_sums.y = fmaf(f, of_warp[w].y, part_sums.y);
+      part_o = make_float4(fmaf(f, o.x, part_o.x), fmaf(f, o.y, part_o.y), fmaf(f, o.z, part_o.z),
+                           fmaf(f, o.w, part_o.w));
+    }
   }
 
   __device__ Unit* unit(const Work& item, int part, int i) const {

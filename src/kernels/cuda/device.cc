@@ -135,13 +135,21 @@ bool Device::pin(std::byte* host, uint64_t bytes) {
 void Device::unpin(std::byte* host) { HACHI_CUDA(cudaHostUnregister(host)); }
 
 void Device::upload(std::byte* to, const std::byte* from, uint64_t bytes) {
-  HACHI_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_));
+  queue_upload(to, from, bytes);
   wait();
 }
 
 void Device::download(std::byte* to, const std::byte* from, uint64_t bytes) {
-  HACHI_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_));
+  queue_download(to, from, bytes);
   wait();
+}
+
+void Device::queue_upload(std::byte* to, const std::byte* from, uint64_t bytes) {
+  HACHI_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_));
+}
+
+void Device::queue_download(std::byte* to, const std::byte* from, uint64_t bytes) {
+  HACHI_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_));
 }
 
 void Device::zero(std::byte* data, uint64_t bytes) {

@@ -48,6 +48,8 @@ class Device final : public Gpu {
   void unpin(std::byte* host) override;
   void upload(std::byte* to, const std::byte* from, uint64_t bytes) override;
   void download(std::byte* to, const std::byte* from, uint64_t bytes) override;
+  void queue_upload(std::byte* to, const std::byte* from, uint64_t bytes) override;
+  void queue_download(std::byte* to, const std::byte* from, uint64_t bytes) override;
   void zero(std::byte* data, uint64_t bytes) override;
   void wait() override;
   void begin_step(const BatchView& batch) override;

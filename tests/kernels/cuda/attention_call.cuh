@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_memory.cuh"
+#include "kernels/cuda/attention_parts.h"
 
 namespace hachi::ops::cuda {
 
@@ -269,7 +270,7 @@ class Call {
 
   void check_results() {
     const bool fast =
-        c_.type == DType::kBF16 && c_.cache != DType::kF32 && (c_.width == 64 || c_.width == 128);
+        c_.type == DType::kBF16 && c_.cache != DType::kF32 && attend::is_fast_width(c_.width);
     const DType query_type = fast && c_.cache != DType::kBF16 ? DType::kF16 : c_.type;
     const double tolerance = c_.type == DType::kF32 ? 2e-5 : 1e-2;
     double error = 0, size = 0;

@@ -42,8 +42,18 @@ TEST(AttendOne, TakesTheShapesOfModels) {
   struct Shape {
     int heads, kv_heads, width;
   };
-  for (Shape s :
-       {Shape{9, 3, 64}, {28, 4, 128}, {8, 8, 128}, {32, 4, 64}, {16, 2, 128}, {5, 1, 64}}) {
+  for (Shape s : {Shape{9, 3, 64},
+                  {28, 4, 128},
+                  {8, 8, 128},
+                  {32, 4, 64},
+                  {16, 2, 128},
+                  {5, 1, 64},
+                  Shape{32, 32, 96},
+                  {6, 2, 96},
+                  {8, 1, 96},
+                  {8, 4, 256},
+                  {4, 1, 256},
+                  {8, 1, 256}}) {
     for (DType cache : {DType::kBF16, DType::kF16, DType::kF8E4M3}) {
       SCOPED_TRACE(testing::Message() << s.heads << "/" << s.kv_heads << " x " << s.width);
       Case c;
@@ -63,24 +73,31 @@ TEST(AttendOne, SeesAWindow) {
     c.window = window;
     c.sequences = singles({1, 7, 33, 100, 101, 777, 1500});
     run(c);
+    for (int width : {96, 256}) {
+      c.heads = 8, c.width = width;
+      run(c);
+    }
   }
 }
 
 TEST(AttendOne, TakesOtherShapesPlainly) {
-  for (int width : {8, 72, 96, 256}) {
+  for (int width : {8, 72, 160, 256}) {
     for (DType type : {DType::kF32, DType::kBF16}) {
       SCOPED_TRACE(width);
       Case c;
       c.heads = 4, c.kv_heads = 2, c.width = width, c.type = type, c.cache = type;
-      c.window = width == 72 ? 50 : 0, c.interleaved = width == 96, c.next_int8 = width == 256;
+      c.window = width == 72 ? 50 : 0, c.interleaved = width == 160, c.next_int8 = width == 256;
       c.sequences = singles({1, 40, 300});
       run(c);
     }
   }
 }
 
-TEST(AttendOne, ResultsDoNotDependOnTheBatch) {
+class AttendOneOf : public testing::TestWithParam<int> {};
+
+TEST_P(AttendOneOf, ResultsDoNotDependOnTheBatch) {
   Case c;
+  c.width = GetParam();
   for (int i = 0; i < 70; ++i) {
     c.sequences.push_back({(i * 37) % 600 + (i == 40 ? 2000 : 0), 1, static_cast<unsigned>(i)});
   }
@@ -95,8 +112,10 @@ TEST(AttendOne, ResultsDoNotDependOnTheBatch) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Widths, AttendOneOf, testing::Values(64, 96, 128, 256));
+
 TEST(AttendMany, ReadsPromptsOverPrefixes) {
-  for (int width : {64, 128}) {
+  for (int width : {64, 96, 128, 256}) {
     Case c;
     c.one = false, c.width = width;
     c.sequences = {{0, 1, 1}, {0, 33, 2}, {100, 1, 3}, {70, 300, 4}, {0, 129, 5}, {513, 31, 6}};
@@ -108,8 +127,15 @@ TEST(AttendMany, TakesTheShapesOfModels) {
   struct Shape {
     int heads, kv_heads, width;
   };
-  for (Shape s :
-       {Shape{9, 3, 64}, {28, 4, 128}, {4, 4, 128}, {8, 1, 64}, {4, 2, 96}, {4, 1, 256}}) {
+  for (Shape s : {Shape{9, 3, 64},
+                  {28, 4, 128},
+                  {4, 4, 128},
+                  {8, 1, 64},
+                  {4, 2, 96},
+                  {3, 3, 96},
+                  Shape{4, 1, 256},
+                  {4, 4, 256},
+                  {6, 2, 160}}) {
     for (DType cache : {DType::kBF16, DType::kF16, DType::kF8E4M3}) {
       SCOPED_TRACE(testing::Message() << s.heads << "/" << s.kv_heads << " x " << s.width);
       Case c;
@@ -129,6 +155,10 @@ TEST(AttendMany, SeesAWindow) {
     c.one = false, c.window = window;
     c.sequences = {{40, 400, 1}, {777, 1, 2}, {600, 70, 3}};
     run(c);
+    for (int width : {96, 256}) {
+      c.heads = 8, c.width = width;
+      run(c);
+    }
   }
 }
 
@@ -139,9 +169,11 @@ TEST(AttendMany, TakesF32Plainly) {
   run(c);
 }
 
-TEST(AttendMany, ResultsDoNotDependOnTheCut) {
+class AttendManyOf : public testing::TestWithParam<int> {};
+
+TEST_P(AttendManyOf, ResultsDoNotDependOnTheCut) {
   Case whole;
-  whole.one = false;
+  whole.one = false, whole.width = GetParam();
   whole.sequences = {{210, 500, 1}};
   Call first(whole);
   first.on_gpu();
@@ -165,6 +197,8 @@ TEST(AttendMany, ResultsDoNotDependOnTheCut) {
   const auto end = fourth.result(0);
   EXPECT_TRUE(std::equal(end.rbegin(), end.rend(), all.rbegin()));
 }
+
+INSTANTIATE_TEST_SUITE_P(Widths, AttendManyOf, testing::Values(64, 96, 128, 256));
 
 }  // namespace
 }  // namespace hachi::ops::cuda
