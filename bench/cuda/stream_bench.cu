@@ -3,10 +3,11 @@
 // GB/s of weights, and their share of what an H100 reads from its memory (3.11 TB/s measured).
 // More than 8 rows with tiles go by batch_matmul(), with the passes that prepare them.
 //
-//   stream_bench [layers [replays]]
+//   stream_bench [layers [replays [layout]]]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <cuda_runtime.h>
 #include <vector>
 
@@ -303,12 +304,13 @@ constexpr Case kCases[] = {
     {"int8, halves", Layout::kInt8Half, ScaleSpan::kMatrix},
 };
 
-void run(int layers, int replays) {
+void run(int layers, int replays, const char* only) {
   std::printf("%-16s %4s %8s %9s %7s %6s\n", "layout", "rows", "ms", "tokens/s", "GB/s", "share");
   for (const Case& c : kCases) {
+    if (std::strstr(c.name, only) == nullptr) continue;
     const bool tiles = chunk_format(c.layout).weight_bytes > 0;
     for (int rows : {1, 4, 8, 16, 32, 64, 128}) {
-      if (rows > 8 && !tiles) continue;
+      if (rows > (c.layout == Layout::kBF16 ? kMaxStreamRows : 8) && !tiles) continue;
       const Decoder decoder(c.layout, c.span, layers, rows);
       const double seconds = time_step(decoder, replays) * 1e-3;
       const double rate = decoder.total_bytes() / seconds;
@@ -326,8 +328,8 @@ int main(int argc, char** argv) {
   const int layers = argc > 1 ? std::atoi(argv[1]) : 36;
   const int replays = argc > 2 ? std::atoi(argv[2]) : 21;
   if (layers < 1 || replays < 1) {
-    std::fprintf(stderr, "usage: stream_bench [layers [replays]]\n");
+    std::fprintf(stderr, "usage: stream_bench [layers [replays [layout]]]\n");
     return 2;
   }
-  hachi::ops::cuda::run(layers, replays);
+  hachi::ops::cuda::run(layers, replays, argc > 3 ? argv[3] : "");
 }

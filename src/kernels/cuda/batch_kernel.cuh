@@ -59,10 +59,8 @@ __device__ void produce(const Params& p, const Work& work, uint8_t* memory) {
     barrier_wait(S::x_empty(memory, slot), static_cast<uint32_t>(i / S::kStages + 1) & 1u);
     const uint32_t full = S::x_full(memory, slot);
     barrier_expect(full, S::kXBytes);
-    for (int box = 0; box < S::kBoxes; ++box) {
-      tensor_copy(shared_address(memory + slot * S::kStageBytes + box * S::kBoxBytes), &p.x_map,
-                  (work.begin + i) * kChunkColumns + box * kBoxColumns, 0, full);
-    }
+    panel_copy(shared_address(memory + slot * S::kStageBytes), &p.x_map,
+               (work.begin + i) * S::kBoxes, 0, full);
   }
 }
 

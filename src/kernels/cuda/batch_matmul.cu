@@ -1,5 +1,6 @@
 #include "kernels/cuda/batch_kernel.cuh"
 #include "kernels/cuda/operand.cuh"
+#include "kernels/cuda/tensor_map.cuh"
 
 namespace hachi::ops::cuda {
 namespace {
@@ -11,28 +12,6 @@ constexpr int kMostCtas = 3 * kMultiprocessors;
 constexpr int kMaxParts = 4;
 constexpr int64_t kLeastColumns = 1024;  // of a part, or its start costs more than it saves
 constexpr int kOrderThreads = 512;
-
-void map_rows(Params& params, const void* x, int box_rows) {
-  using Encode = decltype(&cuTensorMapEncodeTiled);
-  static const Encode encode = [] {
-    void* function = nullptr;
-    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    CHECK_CUDA(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
-                                                cudaEnableDefault, &found));
-    CHECK(found == cudaDriverEntryPointSuccess);
-    return reinterpret_cast<Encode>(function);
-  }();
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(params.inputs),
-                               static_cast<cuuint64_t>(params.rows)};
-  const cuuint64_t row_bytes = sizes[0] * 2;
-  const cuuint32_t box[2] = {batch::kBoxColumns, static_cast<cuuint32_t>(box_rows)};
-  const cuuint32_t steps[2] = {1, 1};
-  const CUresult result =
-      encode(&params.x_map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, const_cast<void*>(x), sizes,
-             &row_bytes, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  CHECK(result == CUDA_SUCCESS);
-}
 
 // Parts of the columns, so that the multiprocessors have about as much to do each; whatever T is.
 int parts_of(int tiles, int64_t inputs) {
@@ -56,20 +35,13 @@ void launch_rows(Stream stream, Params& params, const void* x, int tiles) {
     return true;
   }();
   static_cast<void>(allowed);
-  map_rows(params, x, kRows);
-  cudaLaunchAttribute attributes[2] = {};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim = {static_cast<unsigned>(params.parts), 1, 1};
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(tiles * params.parts));
-  config.blockDim = dim3(batch::kThreads);
-  config.dynamicSmemBytes = kSharedBytes;
-  config.stream = stream;
-  config.attrs = attributes;
-  config.numAttrs = 2;
-  CHECK_CUDA(cudaLaunchKernelEx(&config, kernel, params));
+  params.x_map = map_of({.data = x,
+                         .rows = params.rows,
+                         .row_bytes = int64_t{params.inputs} * 2,
+                         .box_rows = kRows,
+                         .panels = batch::Shape<kLayout, kRows>::kBoxes});
+  launch_clusters(params.parts, stream, kernel, dim3(static_cast<unsigned>(tiles * params.parts)),
+                  dim3(batch::kThreads), kSharedBytes, params);
 }
 
 template <Layout kLayout>

@@ -74,17 +74,18 @@ Result<std::unique_ptr<Gpu>> Device::create(const GpuOptions& options) {
     HACHI_CUDA(cudaEventCreateWithFlags(&pinned.sent, cudaEventDisableTiming));
   }
   TRY(device->gemm_, GemmLibrary::load());
-  constexpr uint64_t kRow = kMaxOperandInputs * sizeof(uint16_t) +
-                            kMaxOperandInputs / 32 * (sizeof(OperandGroup) + sizeof(float));
-  TRY(device->operands_, device->allocate(kSlots * kMaxStreamRows * kRow));
+  constexpr uint64_t kGroups = kMaxOperand / 32;
+  constexpr uint64_t kSlotBytes =
+      kMaxOperand * sizeof(uint16_t) + kGroups * (sizeof(OperandGroup) + sizeof(float));
+  TRY(device->operands_, device->allocate(kSlots * kSlotBytes));
   std::byte* at = device->operands_;
   for (Staged& slot : device->slots_) {
     slot.operand.rows = at;
-    at += kMaxStreamRows * kMaxOperandInputs * sizeof(uint16_t);
+    at += kMaxOperand * sizeof(uint16_t);
     slot.operand.groups = reinterpret_cast<OperandGroup*>(at);
-    at += kMaxStreamRows * kMaxOperandInputs / 32 * sizeof(OperandGroup);
+    at += kGroups * sizeof(OperandGroup);
     slot.operand.squares = reinterpret_cast<float*>(at);
-    at += kMaxStreamRows * kMaxOperandInputs / 32 * sizeof(float);
+    at += kGroups * sizeof(float);
   }
   return std::unique_ptr<Gpu>(std::move(device));
 }

@@ -89,7 +89,7 @@ class Device final : public Gpu {
 
   // Operands of products of few rows that a kernel has left, or will leave, for activations that
   // begin at `source`: x times `norm`, if that is there.
-  static constexpr int64_t kMaxOperandInputs = 65536;
+  static constexpr int64_t kMaxOperand = int64_t{4} << 20;  // elements
   struct Staged {
     const void* source = nullptr;
     const float* norm = nullptr;

@@ -343,22 +343,9 @@ void draw_rows(Stream stream, int32_t* tokens, const float* logits, int64_t stri
   const bool wide = vocab_size % kVector == 0 && stride % kVector == 0 &&
                     reinterpret_cast<uintptr_t>(logits) % 16 == 0;
   CHECK(allowed && count <= kDrawRows && vocab_size <= kMaxDrawVocab);
-  cudaLaunchAttribute attributes[2] = {};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim.x = kBlocks;
-  attributes[1].val.clusterDim.y = 1;
-  attributes[1].val.clusterDim.z = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(count * kBlocks));
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = static_cast<size_t>(shared_bytes(vocab_size));
-  config.stream = stream;
-  config.attrs = attributes;
-  config.numAttrs = 2;
-  CHECK_CUDA(cudaLaunchKernelEx(&config, draw_kernel, batch, tokens, logits, stride,
-                                static_cast<int>(vocab_size), chunk_of(vocab_size), wide, words));
+  launch_clusters(kBlocks, stream, draw_kernel, dim3(static_cast<unsigned>(count * kBlocks)),
+                  dim3(kThreads), static_cast<size_t>(shared_bytes(vocab_size)), batch, tokens,
+                  logits, stride, static_cast<int>(vocab_size), chunk_of(vocab_size), wide, words);
 }
 
 }  // namespace hachi::ops::cuda

@@ -17,20 +17,29 @@ inline void check_cuda(cudaError_t error, const char* file, int line) {
 
 #define CHECK_CUDA(call) ::hachi::ops::cuda::check_cuda((call), __FILE__, __LINE__)
 
+// `cluster`: CTAs of one, along x; 0: the kernel knows no clusters.
 template <class... Parameters, class... Arguments>
-void launch(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
-            size_t shared_bytes, const Arguments&... arguments) {
-  cudaLaunchAttribute early_start = {};
-  early_start.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early_start.val.programmaticStreamSerializationAllowed = 1;
+void launch_clusters(int cluster, Stream stream, void (*kernel)(Parameters...), dim3 grid,
+                     dim3 block, size_t shared_bytes, const Arguments&... arguments) {
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim = {static_cast<unsigned>(cluster), 1, 1};
   cudaLaunchConfig_t config = {};
   config.gridDim = grid;
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
-  config.attrs = &early_start;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = cluster > 0 ? 2 : 1;
   CHECK_CUDA(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
+}
+
+template <class... Parameters, class... Arguments>
+void launch(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+            size_t shared_bytes, const Arguments&... arguments) {
+  launch_clusters(0, stream, kernel, grid, block, shared_bytes, arguments...);
 }
 
 // Allows a kernel this much dynamic shared memory.

@@ -129,7 +129,10 @@ std::vector<Gemm> gemms_of(Device& gpu, std::span<const Product> products, const
 
 // Rows up to which streaming, which reads plain weights again for each four rows, is faster than
 // the way of many (docs/kernels.md).
-int64_t most_streamed_rows(const Matrix& w) { return w.layout == Layout::kBF16 ? 4 : 8; }
+int64_t most_streamed_rows(const Matrix& w) {
+  if (w.layout != Layout::kBF16) return 8;
+  return w.inputs % 64 == 0 ? kMaxStreamRows : 4;
+}
 
 // Rows up to which batch_matmul(), which reads the weights again for each 64, is faster than that.
 constexpr int64_t kMostBatchRows = 256;
@@ -196,7 +199,7 @@ bool streams(const Device& gpu, std::span<const Product> products, int64_t rows)
   return !gpu.deterministic() &&
          std::all_of(products.begin(), products.end(), [&](const Product& product) {
            const Matrix& w = product.w->placed;
-           return rows <= most_streamed_rows(w) && w.inputs <= Device::kMaxOperandInputs &&
+           return rows <= most_streamed_rows(w) && rows * w.inputs <= Device::kMaxOperand &&
                   streams(w);
          });
 }
@@ -206,6 +209,10 @@ Operand operand_of(Device& gpu, ConstTensor x, ConstTensor norm, const Matrix& w
   const auto* weight = norm.as<float>();
   const OperandType type = operand_type(w);
   if (const auto there = gpu.staged(x.data(), weight, rows, type)) return *there;
+  if (type == OperandType::kBF16 && !norm && x.dtype() == DType::kBF16 &&
+      rows_of(x).stride == x.size(1)) {
+    return {.type = type, .rows = rows_of(x).data};
+  }
   const Operand operand = gpu.stage_for(x.data(), weight, rows, type);
   const Rows from = rows_of(x);
   stage(gpu.stream(), operand, from.data, from.type, from.stride, weight, static_cast<int>(rows),

@@ -30,6 +30,16 @@ __device__ inline void barrier_arrive(uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
+// At the barrier that stands in the same place of another CTA of the cluster.
+__device__ inline void barrier_arrive_at(uint32_t barrier, uint32_t cta) {
+  asm volatile(
+      "{\n.reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}" ::"r"(barrier),
+      "r"(cta)
+      : "memory");
+}
+
 // Arrives, and announces bytes of copies.
 __device__ inline void barrier_expect(uint32_t barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
@@ -89,13 +99,39 @@ __device__ inline void tensor_copy(uint32_t to, const void* map, int column, int
       : "memory");
 }
 
-__device__ inline void tensor_copy(uint32_t to, const void* map, int column, int row,
-                                   uint32_t barrier) {
+// A box of panels (tensor_map.cuh).
+__device__ inline void panel_copy(uint32_t to, const void* map, int panel, int row,
+                                  uint32_t barrier, uint64_t policy) {
   asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
-      "[%0], [%1, {%2, %3}], [%4];" ::"r"(to),
-      "l"(map), "r"(column), "r"(row), "r"(barrier)
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".L2::cache_hint [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
+      "l"(map), "r"(0), "r"(row), "r"(panel), "r"(barrier), "l"(policy)
       : "memory");
+}
+
+__device__ inline void panel_copy(uint32_t to, const void* map, int panel, int row,
+                                  uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%2, %3, %4}], [%5];" ::"r"(to),
+      "l"(map), "r"(0), "r"(row), "r"(panel), "r"(barrier)
+      : "memory");
+}
+
+// Into the shared memory of each CTA of the cluster that has a bit in `ctas`, at the same place,
+// where it counts at that CTA's barrier.
+__device__ inline void panel_copy_to_all(uint32_t to, const void* map, int panel, int row,
+                                         uint32_t barrier, uint16_t ctas) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+      ".multicast::cluster [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
+      "l"(map), "r"(0), "r"(row), "r"(panel), "r"(barrier), "h"(ctas)
+      : "memory");
+}
+
+// Reads a map ahead of its first use.
+__device__ inline void prefetch_map(const void* map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
 // Orders earlier accesses of global memory before bulk copies of it.
@@ -111,10 +147,14 @@ __device__ inline void wait_for_earlier_kernels() {
   asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
-// Waits until all threads of the cluster are here; orders no memory, as cluster.sync() does.
+// Waits until all threads of the cluster are here; orders no memory, as cluster.sync() does. One
+// that only arrives need not wait.
+__device__ inline void cluster_arrive() {
+  asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
 __device__ inline void cluster_wait_for_all() {
-  asm volatile("barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.aligned;" ::
-                   : "memory");
+  cluster_arrive();
+  asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
 }
 
 // c += a b. In lane 4g + t, `a` holds rows g (a0, a2) and g + 8 (a1, a3), b column g, and c rows g

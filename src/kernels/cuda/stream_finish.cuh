@@ -9,12 +9,8 @@
 
 namespace hachi::ops::cuda {
 
-__device__ inline bool is_gated(const StreamParams& p) {
-  return p.finish == Finish::kSwiglu || p.finish == Finish::kGeglu;
-}
-
 __device__ inline int tiles_per_group(const StreamParams& p) {
-  return p.group_outputs / kTileRows * (is_gated(p) ? 2 : 1);
+  return p.group_outputs / kTileRows * (is_gated(p.finish) ? 2 : 1);
 }
 
 // A tile of a group: gate and up alternate.
@@ -24,14 +20,14 @@ struct Tile {
 };
 
 __device__ inline Tile tile_of(const StreamParams& p, int group, int tile) {
-  if (is_gated(p)) return {tile % 2, group * p.group_outputs + tile / 2 * kTileRows};
+  if (is_gated(p.finish)) return {tile % 2, group * p.group_outputs + tile / 2 * kTileRows};
   int product = 0;
   while (group >= p.products[product].groups) group -= p.products[product++].groups;
   return {product, group * p.group_outputs + tile * kTileRows};
 }
 
 __device__ inline float activation(Finish finish, float x) {
-  if (finish == Finish::kSwiglu) return x / (1.0f + __expf(-x));
+  if (finish == Finish::kSwiglu) return __fdividef(x, 1.0f + __expf(-x));
   const float inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);  // sqrt(2 / pi)
   return 0.5f * x * (1.0f + tanhf(inner));
 }
@@ -68,7 +64,7 @@ class Finisher {
   // `sum` is output lane % 16 of the tile.
   __device__ void end_tile(int index, float sum) {
     sum *= scale_;
-    const bool gated = is_gated(p_);
+    const bool gated = is_gated(p_.finish);
     if (lane_ / kTileRows == (gated ? index / 2 : index)) {
       if (gated && index % 2 == 1)
         value_ = activation(p_.finish, value_) * sum;

@@ -314,7 +314,9 @@ void launch_stream(Stream stream, StreamParams params) {
   params.x_pitch = staged_pitch<Format>(params.inputs);
   params.ring_stages = ring_stages<Format>(params.rows, params.inputs);
   CHECK(params.ring_stages > 0);
-  if (Format::kMapped) map_matrices(params, Format::kStageBytes / kTileRows);
+  if (Format::kMapped) {
+    map_matrices(params, kTileRows, Format::kStageBytes / kTileRows, 0);
+  }
   const int shared_bytes = staged_bytes<Format>(params.rows, params.inputs) +
                            params.ring_stages * kStreamWarps * Format::kStageBytes;
   launch(stream, stream_matmul_kernel<Format, kRows>,

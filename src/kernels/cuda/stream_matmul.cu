@@ -5,6 +5,7 @@
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/stream_matmul.h"
 #include "kernels/cuda/stream_params.cuh"
+#include "kernels/cuda/tensor_map.cuh"
 #include "kernels/cuda/tile_format.h"
 
 namespace hachi::ops::cuda {
@@ -17,8 +18,6 @@ constexpr int64_t kMaxStreamOutputs = int64_t{1} << 30;
 OperandType operand_of(Layout layout) {
   return chunk_format(layout).weight_bytes > 0 ? OperandType::kInt8 : OperandType::kBF16;
 }
-
-bool is_gated(Finish finish) { return finish == Finish::kSwiglu || finish == Finish::kGeglu; }
 
 void check_arguments(const StreamMatmul& args) {
   const Matrix& w = args.w[0];
@@ -36,10 +35,17 @@ void check_arguments(const StreamMatmul& args) {
   CHECK(args.y[0] != nullptr || (is_gated(args.finish) && args.next.rows != nullptr));
 }
 
+// Whether strip_bf16() is faster, if it can.
+bool strips(const StreamParams& params) {
+  constexpr int kMostStreamed = 4;
+  const bool leaves_bf16 = params.next.rows == nullptr || params.next.type == OperandType::kBF16;
+  return params.rows > kMostStreamed && params.inputs % 64 == 0 && leaves_bf16;
+}
+
 void run(Stream stream, Layout layout, const StreamParams& params) {
   switch (layout) {
     case Layout::kBF16:
-      return stream_bf16(stream, params);
+      return strips(params) ? strip_bf16(stream, params) : stream_bf16(stream, params);
     case Layout::kF8:
       return stream_f8(stream, params);
     case Layout::kInt4:
@@ -111,29 +117,15 @@ StreamParams rows_of(const StreamParams& all, int first, int count) {
   return part;
 }
 
-void map_matrices(StreamParams& params, int box_bytes) {
-  using Encode = decltype(&cuTensorMapEncodeTiled);
-  static const Encode encode = [] {
-    void* function = nullptr;
-    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    CHECK_CUDA(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
-                                                cudaEnableDefault, &found));
-    CHECK(found == cudaDriverEntryPointSuccess);
-    return reinterpret_cast<Encode>(function);
-  }();
-  // In units of two bytes, whatever the elements are.
+void map_matrices(StreamParams& params, int box_rows, int box_bytes, int panels) {
   for (int i = 0; i < StreamMatmul::kMaxProducts && params.products[i].data != nullptr; ++i) {
     const StreamParams::Product& product = params.products[i];
-    const auto row_bytes =
-        static_cast<cuuint64_t>(params.inputs) * static_cast<cuuint64_t>(params.element_bytes);
-    const cuuint64_t sizes[2] = {row_bytes / 2, static_cast<cuuint64_t>(product.outputs)};
-    const cuuint32_t box[2] = {static_cast<cuuint32_t>(box_bytes) / 2, kTileRows};
-    const cuuint32_t steps[2] = {1, 1};
-    const CUresult result = encode(
-        &params.maps[i], CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<uint8_t*>(product.data),
-        sizes, &row_bytes, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_NONE,
-        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    CHECK(result == CUDA_SUCCESS);
+    params.maps[i] = map_of({.data = product.data,
+                             .rows = product.outputs,
+                             .row_bytes = int64_t{params.inputs} * params.element_bytes,
+                             .box_rows = box_rows,
+                             .box_bytes = box_bytes,
+                             .panels = panels});
   }
 }
 

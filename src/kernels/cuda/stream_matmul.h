@@ -12,6 +12,10 @@ enum class Finish {
   kGeglu,   // y = gelu_tanh(x W0^T) * (x W1^T)
 };
 
+constexpr bool is_gated(Finish finish) {
+  return finish == Finish::kSwiglu || finish == Finish::kGeglu;
+}
+
 struct StreamMatmul {
   static constexpr int kMaxProducts = 3;
 

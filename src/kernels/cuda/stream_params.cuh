@@ -52,8 +52,12 @@ void stream_int4_min(Stream stream, const StreamParams& params);
 void stream_int8(Stream stream, const StreamParams& params);
 void stream_int8_half(Stream stream, const StreamParams& params);
 
-// Fills `maps` for boxes of 16 rows and this many bytes of each.
-void map_matrices(StreamParams& params, int box_bytes);
+// Up to 64 rows (strip_kernel.cuh) of a multiple of 64 inputs; what comes next is bf16, if
+// anything.
+void strip_bf16(Stream stream, StreamParams params);
+
+// Fills `maps` (tensor_map.cuh).
+void map_matrices(StreamParams& params, int box_rows, int box_bytes, int panels);
 
 // Bytes of a row of x.
 constexpr int operand_row_bytes(OperandType type, int inputs) {

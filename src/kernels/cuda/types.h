@@ -14,7 +14,7 @@ using Stream = CUstream_st*;  // a cudaStream_t
 
 // Rows of activations that stream_matmul() takes at most; it reads the weights once for every
 // eight, of kBF16 and kF8 for every four.
-inline constexpr int kMaxStreamRows = 32;
+inline constexpr int kMaxStreamRows = 64;
 
 // How a matrix [O,I] lies in memory.
 enum class Layout {

@@ -1,0 +1,48 @@
+// Products of the matrix unit for strips of outputs: c [64,N] = or += a [64,16] b [N,16]^T in bf16,
+// both in shared memory as attention_wgmma.cuh says, whose fences and waits go with them.
+#pragma once
+
+#include "kernels/cuda/attention_wgmma.cuh"
+
+namespace hachi::ops::cuda::strip {
+
+#define HACHI_NAMES_16 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define HACHI_NAMES_24 HACHI_NAMES_16 ",%16,%17,%18,%19,%20,%21,%22,%23"
+#define HACHI_NAMES_48 \
+  HACHI_NAMES_32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
+#define HACHI_NAMES_96                                                                            \
+  HACHI_NAMES_64                                                                                  \
+  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86," \
+  "%87,%88,%89,%90,%91,%92,%93,%94,%95"
+
+#define HACHI_STRIP_MMA(SHAPE, NAMES, A, B, ADD, ...)                                           \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " ADD                                          \
+               ", 0;\n"                                                                         \
+               "wgmma.mma_async.sync.aligned." SHAPE "k16.f32.bf16.bf16 {" NAMES "}, " A ", " B \
+               ", p, 1, 1, 0, 0;\n}"                                                            \
+               : __VA_ARGS__                                                                    \
+               : "l"(a), "l"(b), "r"(add))
+
+__device__ __forceinline__ void multiply(float (&c)[16], uint64_t a, uint64_t b, int add) {
+  HACHI_STRIP_MMA("m64n32", HACHI_NAMES_16, "%16", "%17", "%18", HACHI_8(c, 0), HACHI_8(c, 8));
+}
+__device__ __forceinline__ void multiply(float (&c)[24], uint64_t a, uint64_t b, int add) {
+  HACHI_STRIP_MMA("m64n48", HACHI_NAMES_24, "%24", "%25", "%26", HACHI_8(c, 0), HACHI_8(c, 8),
+                  HACHI_8(c, 16));
+}
+__device__ __forceinline__ void multiply(float (&c)[32], uint64_t a, uint64_t b, int add) {
+  HACHI_STRIP_MMA("m64n64", HACHI_NAMES_32, "%32", "%33", "%34", HACHI_32(c, 0));
+}
+__device__ __forceinline__ void multiply(float (&c)[48], uint64_t a, uint64_t b, int add) {
+  HACHI_STRIP_MMA("m64n96", HACHI_NAMES_48, "%48", "%49", "%50", HACHI_32(c, 0), HACHI_8(c, 32),
+                  HACHI_8(c, 40));
+}
+__device__ __forceinline__ void multiply(float (&c)[64], uint64_t a, uint64_t b, int add) {
+  HACHI_STRIP_MMA("m64n128", HACHI_NAMES_64, "%64", "%65", "%66", HACHI_32(c, 0), HACHI_32(c, 32));
+}
+__device__ __forceinline__ void multiply(float (&c)[96], uint64_t a, uint64_t b, int add) {
+  HACHI_STRIP_MMA("m64n192", HACHI_NAMES_96, "%96", "%97", "%98", HACHI_32(c, 0), HACHI_32(c, 32),
+                  HACHI_32(c, 64));
+}
+
+}  // namespace hachi::ops::cuda::strip
