@@ -30,7 +30,7 @@ inline constexpr int kPanelRowBytes = 128;
 inline constexpr int kStageColumns = kPanels * kPanelRowBytes / 2;
 inline constexpr int kXPanelBytes = kRows * kPanelRowBytes;
 inline constexpr int kXBytes = kPanels * kXPanelBytes;
-inline constexpr int kXStages = 6;
+inline constexpr int kXStages = 5;
 inline constexpr int kWeightRingBytes = 128 * 1024;
 
 struct Params {

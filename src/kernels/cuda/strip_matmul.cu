@@ -88,7 +88,7 @@ void launch_strips(Stream stream, StreamParams all, const void* x) {
 int best_outputs(const StreamParams& p) {
   int best = 0;
   int least = 0;
-  for (const int outputs : {128, 96, 64, 48, 32}) {
+  for (const int outputs : {96, 64, 48, 32}) {
     if (p.next.squares != nullptr && outputs % 32 != 0) continue;
     const int groups = groups_of(p, is_gated(p.finish) ? outputs / 2 : outputs);
     const int ctas = max_clusters<32>() * kCluster;
@@ -113,10 +113,8 @@ void strip_bf16(Stream stream, StreamParams params) {
       return launch_strips<48>(stream, params, x);
     case 64:
       return launch_strips<64>(stream, params, x);
-    case 96:
-      return launch_strips<96>(stream, params, x);
     default:
-      return launch_strips<128>(stream, params, x);
+      return launch_strips<96>(stream, params, x);
   }
 }
 

@@ -10,10 +10,6 @@ namespace hachi::ops::cuda::strip {
 #define HACHI_NAMES_24 HACHI_NAMES_16 ",%16,%17,%18,%19,%20,%21,%22,%23"
 #define HACHI_NAMES_48 \
   HACHI_NAMES_32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
-#define HACHI_NAMES_96                                                                            \
-  HACHI_NAMES_64                                                                                  \
-  ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86," \
-  "%87,%88,%89,%90,%91,%92,%93,%94,%95"
 
 #define HACHI_STRIP_MMA(SHAPE, NAMES, A, B, ADD, ...)                                           \
   asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " ADD                                          \
@@ -36,13 +32,6 @@ __device__ __forceinline__ void multiply(float (&c)[32], uint64_t a, uint64_t b,
 __device__ __forceinline__ void multiply(float (&c)[48], uint64_t a, uint64_t b, int add) {
   HACHI_STRIP_MMA("m64n96", HACHI_NAMES_48, "%48", "%49", "%50", HACHI_32(c, 0), HACHI_8(c, 32),
                   HACHI_8(c, 40));
-}
-__device__ __forceinline__ void multiply(float (&c)[64], uint64_t a, uint64_t b, int add) {
-  HACHI_STRIP_MMA("m64n128", HACHI_NAMES_64, "%64", "%65", "%66", HACHI_32(c, 0), HACHI_32(c, 32));
-}
-__device__ __forceinline__ void multiply(float (&c)[96], uint64_t a, uint64_t b, int add) {
-  HACHI_STRIP_MMA("m64n192", HACHI_NAMES_96, "%96", "%97", "%98", HACHI_32(c, 0), HACHI_32(c, 32),
-                  HACHI_32(c, 64));
 }
 
 }  // namespace hachi::ops::cuda::strip
