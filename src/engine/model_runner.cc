@@ -125,6 +125,7 @@ Result<void> ModelRunner::allocate(const RunnerOptions& options) {
 void ModelRunner::forward(const ops::BatchView& batch) {
   const auto count = static_cast<int64_t>(batch.ids.size());
   CHECK(count <= max_tokens_);
+  num_tokens_ = count;
   ops::begin_step(ctx_, batch);
   const uint64_t shape = ctx_.stages == nullptr ? replay_shape(batch) : 0;
   ops::replay(ctx_, {this, shape},
@@ -144,6 +145,9 @@ void ModelRunner::load_pages(std::span<const model::PageCopy> copies) {
 Tensor ModelRunner::gather(std::span<const int64_t> rows) {
   const auto count = static_cast<int64_t>(rows.size());
   CHECK(count <= max_rows_);
+  bool all = count == num_tokens_;
+  for (int64_t i = 0; i < count && all; ++i) all = rows[static_cast<size_t>(i)] == i;
+  if (all) return activations_.x.rows(0, count);
   const Tensor gathered = gathered_.rows(0, count);
   ops::gather(ctx_, gathered, activations_.x, rows);
   return gathered;

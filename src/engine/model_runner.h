@@ -85,6 +85,7 @@ class ModelRunner : public StepModel {
   ops::HostMemory host_cache_;  // [host_pages_], pages of the cache
   ops::Memory memory_;
   model::Activations activations_;
+  int64_t num_tokens_ = 0;  // of the last forward()
   ops::Memory rows_memory_;
   Tensor gathered_;              // [max_rows, C]
   Tensor normed_;                // [max_rows, C]

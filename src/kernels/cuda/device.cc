@@ -133,6 +133,15 @@ bool Device::pin(std::byte* host, uint64_t bytes) {
   return false;
 }
 
+std::byte* Device::mapped(std::byte* host) {
+  cudaPointerAttributes found = {};
+  if (cudaPointerGetAttributes(&found, host) != cudaSuccess) {
+    cudaGetLastError();  // what failed stays there otherwise
+    return nullptr;
+  }
+  return found.type == cudaMemoryTypeHost ? static_cast<std::byte*>(found.devicePointer) : nullptr;
+}
+
 void Device::unpin(std::byte* host) { HACHI_CUDA(cudaHostUnregister(host)); }
 
 void Device::upload(std::byte* to, const std::byte* from, uint64_t bytes) {

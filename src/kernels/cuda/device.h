@@ -71,6 +71,9 @@ class Device final : public Gpu {
     send_pinned(to, bytes);
   }
 
+  // Where kernels can write the processor's memory: there, if it is pinned, else null.
+  static std::byte* mapped(std::byte* host);
+
   // Of begin_step().
   const DeviceBatch& batch() const { return batch_; }
   bool one_token_each() const { return batch_.num_tokens == batch_.num_sequences; }
