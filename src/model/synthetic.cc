@@ -65,11 +65,14 @@ struct Planned {
   }
 };
 
-// F8_E4M3 has no file of its own: matrices have it all alike, as the plain types.
+// Kinds that no file has: all matrices alike, as with the plain types; the head too, which in files
+// of 4 bits has more.
 constexpr FileType kF8File = {Mixture::kBF16, "F8_E4M3", 0, DType::kF8E4M3};
+constexpr FileType kFourBits = {Mixture::kQ4_0, "W4", 0, DType::kQ4_0};
 
 const FileType* find_type(std::string_view name) {
-  return dtype_from_name(name) == DType::kF8E4M3 ? &kF8File : find_file_type(name);
+  if (dtype_from_name(name) == DType::kF8E4M3) return &kF8File;
+  return name == "w4" || name == "W4" ? &kFourBits : find_file_type(name);
 }
 
 class Plan {
@@ -122,7 +125,9 @@ class Plan {
 
   void matrix(const std::string& part, int64_t rows, int64_t columns) {
     const std::string name = part + ".weight";
-    const DType type = type_that_fits(mixture_type(file_, mixture_, name, columns), columns);
+    const bool alike = &file_ == &kF8File || &file_ == &kFourBits;
+    const DType wanted = alike ? file_.base : mixture_type(file_, mixture_, name, columns);
+    const DType type = type_that_fits(wanted, columns);
     planned_.push_back({name, type, rows, columns});
     if (type == DType::kF8E4M3) planned_.push_back({name + "_scale", DType::kF32, 0, 1});
   }
@@ -245,7 +250,7 @@ Result<formats::Checkpoint> synthetic_checkpoint(std::string_view name) {
   }
   const FileType* file = find_type(type);
   if (file == nullptr) {
-    return fail(Code::kNotFound, "{}: there is no type '{}' (such as q4_0, q4_k_m, q8_0, bf16)",
+    return fail(Code::kNotFound, "{}: there is no type '{}' (such as w4, q4_0, q4_k_m, q8_0, bf16)",
                 name, type);
   }
   return make(std::string(name), *shape, *file);

@@ -11,10 +11,10 @@ namespace hachi::model {
 
 inline constexpr std::string_view kSyntheticPrefix = "synthetic:";
 
-// The checkpoint of "synthetic:SHAPE:TYPE". SHAPE is one of synthetic_shapes(); TYPE is F8_E4M3 or
-// the name of a kind of file (find_file_type() of mixture.h), in any case of letters, and each
-// matrix has the type that it has in such a file.
-// Takes the memory of the weights, and a second for each few gigabytes. Has no tokenizer.
+// The checkpoint of "synthetic:SHAPE:TYPE". SHAPE is one of synthetic_shapes(); TYPE, in any case
+// of letters, is the name of a kind of file (find_file_type() of mixture.h), where each matrix has
+// the type that it has in such a file, or F8_E4M3 or W4, where all have that type or Q4_0. Takes
+// the memory of the weights, and a second for each few gigabytes. Has no tokenizer.
 Result<formats::Checkpoint> synthetic_checkpoint(std::string_view name);
 
 // The names of the shapes, separated by commas.

@@ -95,6 +95,14 @@ TEST(Synthetic, MixturesGiveEachMatrixItsType) {
   EXPECT_EQ(type_of(*small, "blk.1.ffn_down.weight"), DType::kQ4_K);
 }
 
+TEST(Synthetic, FourBitsThroughoutIncludeTheHead) {
+  const auto checkpoint = open_synthetic("synthetic:tiny:w4");
+  ASSERT_NE(checkpoint, nullptr);
+  for (const char* matrix : {"token_embd.weight", "output.weight", "blk.0.ffn_down.weight"}) {
+    EXPECT_EQ(type_of(*checkpoint, matrix), DType::kQ4_0) << matrix;
+  }
+}
+
 // 576 is no multiple of 256; the sizes are those of llama.cpp's files of this model.
 TEST(Synthetic, RowsThatAreNotWholeBlocksFallBack) {
   const auto checkpoint = open_synthetic("synthetic:smollm2:q4_k_m");
