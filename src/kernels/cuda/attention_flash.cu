@@ -157,6 +157,11 @@ struct Group {
     for (int part = 0; part < kParts; ++part) pin(o[part]);
   }
 
+  __device__ void shrink_results() {
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) sums.shrink(o[part]);
+  }
+
   // Hides what a row does not see, in tiles where that may be.
   __device__ void hide(float (&s)[kTilePositions / 2], int tile) const {
     const int first = tile * kTilePositions, last = first + kTilePositions - 1;
@@ -222,8 +227,7 @@ struct Group {
       pin_results();
       release(shared.values_empty[values.stage]);
       values.next();
-#pragma unroll
-      for (int part = 0; part < kParts; ++part) sums.shrink(o[part]);
+      if (sums.grown) shrink_results();
       pack(s, p);
     }
     barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);

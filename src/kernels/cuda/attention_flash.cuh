@@ -158,38 +158,54 @@ struct Loader {
 // Scores of a warpgroup's rows: a lane has rows gq and gq + 8 of its warp's 16, and of each 8
 // positions 2t and 2t + 1: s[4j], s[4j + 1] of the first row, s[4j + 2], s[4j + 3] of the second.
 struct RowSums {
-  float top[2] = {kNone, kNone};
-  float total[2] = {0, 0};  // of the lane's positions
-  float factor[2];          // by which older sums shrink
+  float base[2] = {kNone, kNone};  // of the weights: the largest score, or less
+  float total[2] = {0, 0};         // of the lane's positions
+  float factor[2];                 // by which older sums shrink
+  bool grown;                      // whether one of the warp's rows has another base
+
+  // A row's base stays until a weight would be larger than 2^kRoom, so that most tiles need not
+  // touch older sums; f16 holds up to 2^16. It depends on the row's own scores alone.
+  static constexpr float kRoom = 8;
+
+  // Sets `base` and `factor`.
+  template <int kCount>
+  __device__ void raise(const float (&s)[kCount], float scale) {
+    float most[2][2] = {{base[0], base[0]}, {base[1], base[1]}};
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      float& m = most[i / 2 % 2][i % 2];
+      m = fmaxf(m, s[i]);
+    }
+    bool any = false;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float larger = fmaxf(most[r][0], most[r][1]);
+      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 1));
+      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 2));
+      // Neither of two scores that are not seen is above the other: their difference is no number.
+      const bool above = (larger - base[r]) * scale > kRoom;
+      factor[r] = above ? exp2_fast((base[r] - larger) * scale) : 1.0f;
+      base[r] = above ? larger : base[r];
+      any |= above;
+    }
+    grown = __any_sync(kAllLanes, any);
+  }
 
   // Scores become weights.
   template <int kCount>
   __device__ void weigh(float (&s)[kCount], float scale) {
+    raise(s, scale);
+    float shift[2], sum[2][2] = {};
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      float larger = top[r];
+    for (int r = 0; r < 2; ++r) shift[r] = base[r] == kNone ? 0.0f : base[r] * scale;
 #pragma unroll
-      for (int j = 0; j < kCount / 4; ++j) {
-        larger = fmaxf(larger, fmaxf(s[4 * j + 2 * r], s[4 * j + 2 * r + 1]));
-      }
-      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 1));
-      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 2));
-      const float finite = larger == kNone ? 0.0f : larger;  // none may be seen yet
-      // Exactly 1 if nothing is larger: tiles of which a row sees nothing leave no trace.
-      factor[r] = exp2_fast((top[r] - finite) * scale);
-      top[r] = larger;
-      const float base = finite * scale;
-      float sum = 0;
-#pragma unroll
-      for (int j = 0; j < kCount / 4; ++j) {
-        float& a = s[4 * j + 2 * r];
-        float& b = s[4 * j + 2 * r + 1];
-        a = exp2_fast(fmaf(a, scale, -base));
-        b = exp2_fast(fmaf(b, scale, -base));
-        sum += a + b;
-      }
-      total[r] = total[r] * factor[r] + sum;
+    for (int i = 0; i < kCount; ++i) {
+      const int r = i / 2 % 2;
+      s[i] = exp2_fast(fmaf(s[i], scale, -shift[r]));
+      sum[r][i % 2] += s[i];
     }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) total[r] = total[r] * factor[r] + (sum[r][0] + sum[r][1]);
   }
   template <int kCount>
   __device__ void shrink(float (&o)[kCount]) const {
