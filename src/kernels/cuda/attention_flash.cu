@@ -13,25 +13,14 @@
 namespace hachi::ops::cuda::attend {
 namespace {
 
-constexpr int kThreads = 384;
-constexpr int kWarpsThatMultiply = 8;
+constexpr int kThreads = 32 * kWarps;
 constexpr float kLog2E = 1.44269504f;
-
-// Turns of a ring.
-struct Turn {
-  int stage = 0;
-  uint32_t phase = 0;
-  __device__ void next() {
-    if (++stage == kStages) stage = 0, phase ^= 1;
-  }
-};
 
 // Copies are announced when the next ones have been issued.
 template <class Cache, int kHeadDim>
-__device__ void copy_tiles(const Attention& args, const Block& block,
-                           FlashShared<kHeadDim>& shared) {
+__device__ void copy_tiles(const Attention& args, const Block& block, FlashShared<kHeadDim>& shared,
+                           Turn& turn) {
   const Loader<Cache, kHeadDim> loader(args, block);
-  Turn turn;
   uint32_t before = 0;  // the barrier of the copies under way
   auto copy = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
     barrier_wait(shared_address(&empty), turn.phase ^ 1);
@@ -56,9 +45,8 @@ __device__ void copy_tiles(const Attention& args, const Block& block,
 // Tiles of a cache that has to be converted come through registers, a matrix at a time.
 template <class Cache, int kHeadDim>
 __device__ void convert_tiles(const Attention& args, const Block& block,
-                              FlashShared<kHeadDim>& shared) {
+                              FlashShared<kHeadDim>& shared, Turn& turn) {
   const Loader<Cache, kHeadDim> loader(args, block);
-  Turn turn;
   auto convert = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
     Raw<Cache, 8> raw[Loader<Cache, kHeadDim>::kCopies];
     loader.read(cache, number, raw);
@@ -74,6 +62,23 @@ __device__ void convert_tiles(const Attention& args, const Block& block,
   }
 }
 
+// The keys and values of all of the CTA's blocks, ahead of the warps that multiply.
+template <class Cache, int kHeadDim>
+__device__ void load_blocks(const Attention& args, FlashShared<kHeadDim>& shared) {
+  Dealer<kHeadDim> dealer{args, shared};
+  Turn blocks, tiles;
+  while (true) {
+    if (threadIdx.x < 32) dealer.deal();
+    const Block block = shared.take_block(blocks);
+    if (block.tokens == 0) return;
+    if constexpr (Cache::kBytes == 2) {
+      copy_tiles<Cache>(args, block, shared, tiles);
+    } else {
+      convert_tiles<Cache>(args, block, shared, tiles);
+    }
+  }
+}
+
 template <class Cache, int kHeadDim>
 struct Group {
   static constexpr bool kBf16 = Cache::kType == DType::kBF16;
@@ -82,38 +87,48 @@ struct Group {
   static constexpr int kNextInRow = kRows * 128, kNextInTile = kTilePositions * 128;
   static constexpr int kParts = kHeadDim <= 128 ? 1 : kHeadDim / 128;  // of the results
   static constexpr int kSums = 32 * kMatrices<kHeadDim> / kParts;      // of a lane and part
+  static constexpr bool kReadsAhead = kHeadDim <= 128;                 // registers hold the next q
   const Attention& args;
-  const Block& block;
   FlashShared<kHeadDim>& shared;
   const int group;  // 0 or 1
   const int thread = threadIdx.x % 128, lane = threadIdx.x % 32, warp = thread / 32;
   const int gq = lane / 4, t = lane % 4;
-  float o[kParts][kSums] = {};
+  Block block;
+  Turn blocks, keys, values;
+  QuadRow<kHeadDim> queries[2];  // as they come: rows query_row(0 and 1)
+  float o[kParts][kSums];
   RowSums sums;
 
   __device__ char* rows() const { return shared.rows + group * kGroupRows * 128; }
   __device__ int own_row(int r) const { return group * kGroupRows + warp * 16 + gq + 8 * r; }
 
-  // q, normed and rotated, in the type of the cache: four lanes have a row.
-  __device__ void load_rows() {
-    constexpr int kRowsAtOnce = 32;
+  // Four lanes have a row of q, and a warp the 16 rows whose results it stores.
+  __device__ int query_row(int i) const { return warp * 16 + 8 * i + gq; }
+
+  __device__ void read_rows() {
 #pragma unroll
-    for (int first = 0; first < kGroupRows; first += kRowsAtOnce) {
-      const int row = first + thread / 4, in_block = group * kGroupRows + row;
-      QuadRow<kHeadDim> query;
-      query.clear();
-      int64_t token = block.first_token;
-      if (block.valid(in_block)) {
-        token = block.token(in_block);
-        const int head = block.head * block.heads + in_block % block.heads;
-        query.load(
-            static_cast<const __nv_bfloat16*>(args.q) + token * args.stride + head * kHeadDim, t);
-      }
+    for (int i = 0; i < 2; ++i) {
+      const int in_block = group * kGroupRows + query_row(i);
+      queries[i].clear();
+      if (!block.valid(in_block)) continue;
+      const int head = block.head * block.heads + in_block % block.heads;
+      queries[i].load(static_cast<const __nv_bfloat16*>(args.q) +
+                          block.token(in_block) * args.stride + head * kHeadDim,
+                      t);
+    }
+  }
+
+  // q, normed and rotated, in the type of the cache.
+  __device__ void prepare_rows() {
+    constexpr int kOwn = kUnit<kHeadDim>;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int row = query_row(i), in_block = group * kGroupRows + row;
+      const int64_t token = block.token(block.valid(in_block) ? in_block : 0);
       Angles<kHeadDim> angles;
       angles.load(args.cos_sin + token * kHeadDim, args.interleaved, t);
-      constexpr int kOwn = kUnit<kHeadDim>;
       Words<kOwn / 2> q[QuadRow<kHeadDim>::kChunks];
-      prepare_head(query, args.query_norm, args.eps, angles, args.interleaved, t,
+      prepare_head(queries[i], args.query_norm, args.eps, angles, args.interleaved, t,
                    rounded<Cache, kOwn>, q);
 #pragma unroll
       for (int c = 0; c < QuadRow<kHeadDim>::kChunks; ++c) {
@@ -198,16 +213,45 @@ struct Group {
   }
 
   __device__ void run() {
+    block = shared.take_block(blocks);
+    if (kReadsAhead) read_rows();
+    while (block.tokens > 0) {
+      if (!kReadsAhead) read_rows();
+      prepare_rows();
+      clear();
+      uint32_t p[kTilePositions / 16][4];
+      multiply(p);
+      barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);
+      begin_values(p, values.stage);
+      // The next rows come while the last tile is multiplied and the results are stored.
+      const Block done = block;
+      block = shared.take_block(blocks);
+      if (kReadsAhead) read_rows();
+      mma_wait<0>();
+      pin_results();
+      release(shared.values_empty[values.stage]);
+      values.next();
+      store(done);
+    }
+  }
+  __device__ void clear() {
+    sums = {};
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+#pragma unroll
+      for (int i = 0; i < kSums; ++i) o[part][i] = 0;
+    }
+  }
+
+  // All of the block's tiles, but for the values of the last: p is what weighs them.
+  __device__ void multiply(uint32_t (&p)[kTilePositions / 16][4]) {
     const float scale = args.score_scale * kLog2E;
     float s[kTilePositions / 2];
-    uint32_t p[kTilePositions / 16][4];
-    load_rows();
-    Turn keys, values;
-    barrier_wait(shared_address(&shared.keys_full[0]), 0);
-    begin_scores(s, 0);
+    barrier_wait(shared_address(&shared.keys_full[keys.stage]), keys.phase);
+    begin_scores(s, keys.stage);
     mma_wait<0>();
     pin(s);
-    release(shared.keys_empty[0]);
+    release(shared.keys_empty[keys.stage]);
     keys.next();
     hide(s, block.first_tile);
     sums.weigh(s, scale);
@@ -230,15 +274,10 @@ struct Group {
       if (sums.grown) shrink_results();
       pack(s, p);
     }
-    barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);
-    begin_values(p, values.stage);
-    mma_wait<0>();
-    pin_results();
-    store();
   }
 
   // Through shared memory, where q is not needed any more, so that whole rows are written.
-  __device__ void store() {
+  __device__ void store(const Block& done) {
     sums.finish();
     group_barrier(1 + group, 128);
     const int row = warp * 16 + gq;
@@ -258,13 +297,14 @@ struct Group {
     for (int i = lane; i < 16 * kUnits; i += 32) {
       const int in_warp = warp * 16 + i / kUnits, unit = i % kUnits;
       const int in_block = group * kGroupRows + in_warp;
-      if (!block.valid(in_block)) continue;
-      const int head = block.head * block.heads + in_block % block.heads;
+      if (!done.valid(in_block)) continue;
+      const int head = done.head * done.heads + in_block % done.heads;
       auto* to = static_cast<__nv_bfloat16*>(args.y) +
-                 (block.token(in_block) * args.num_heads + head) * kHeadDim + unit * 8;
+                 (done.token(in_block) * args.num_heads + head) * kHeadDim + unit * 8;
       *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(
           rows() + unit / 8 * kNextInRow + swizzled(in_warp, unit % 8));
     }
+    __syncwarp();
   }
 };
 
@@ -275,32 +315,15 @@ __global__ void __launch_bounds__(kThreads, 1)
   launch_dependents();
   auto& shared = *reinterpret_cast<FlashShared<kHeadDim>*>(
       memory + (1024 - shared_address(memory) % 1024) % 1024);
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < kStages; ++i) {
-      barrier_make(shared_address(&shared.keys_full[i]), 128);
-      barrier_make(shared_address(&shared.values_full[i]), 128);
-      barrier_make(shared_address(&shared.keys_empty[i]), kWarpsThatMultiply);
-      barrier_make(shared_address(&shared.values_empty[i]), kWarpsThatMultiply);
-    }
-  }
+  if (threadIdx.x == 0) shared.make_barriers();
   __syncthreads();
   wait_for_earlier_kernels();
-  const int kv_heads = static_cast<int>(args.num_kv_heads);
-  Block block;
-  if (!find_block(args, static_cast<int>(blockIdx.x) / kv_heads,
-                  static_cast<int>(blockIdx.x) % kv_heads, kPositions<kHeadDim>, block)) {
-    return;
-  }
   if (threadIdx.x < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
-    if constexpr (Cache::kBytes == 2) {
-      copy_tiles<Cache>(args, block, shared);
-    } else {
-      convert_tiles<Cache>(args, block, shared);
-    }
+    load_blocks<Cache>(args, shared);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 224;");
-    Group<Cache, kHeadDim> group{args, block, shared, static_cast<int>(threadIdx.x) / 128 - 1};
+    Group<Cache, kHeadDim> group{args, shared, static_cast<int>(threadIdx.x) / 128 - 1};
     group.run();
   }
 }
@@ -318,8 +341,9 @@ void run_many(Stream stream, const Attention& args) {
   const int64_t tokens = kRows / (args.num_heads / args.num_kv_heads);
   const int64_t blocks =
       args.batch.num_tokens / tokens + std::min(args.batch.num_sequences, args.batch.num_tokens);
-  launch(stream, kernel, dim3(static_cast<unsigned>(blocks * args.num_kv_heads)), kThreads, kShared,
-         args);
+  const int64_t ctas =
+      std::min(blocks * args.num_kv_heads, static_cast<int64_t>(num_multiprocessors()));
+  launch(stream, kernel, dim3(static_cast<unsigned>(ctas)), kThreads, kShared, args);
 }
 
 template <class Cache>

@@ -20,10 +20,19 @@ inline constexpr int kPositions = kHeadDim <= 128 ? 128 : 64;
 template <int kHeadDim>
 inline constexpr int kMatrices = (kHeadDim + 63) / 64;
 
+// Turns of a ring.
+struct Turn {
+  int stage = 0;
+  uint32_t phase = 0;
+  __device__ void next() {
+    if (++stage == kStages) stage = 0, phase ^= 1;
+  }
+};
+
 // Consecutive tokens of one sequence, and one kv head.
 struct Block {
   int sequence, head, heads;  // heads of the kv head
-  int first_token, tokens;    // of the batch
+  int first_token, tokens;    // of the batch; no tokens: there are no more blocks
   int first_position;
   int first_seen, last_seen;  // positions
   int first_tile, end_tile;
@@ -73,6 +82,8 @@ __device__ inline bool find_block(const Attention& args, int number, int head, i
   return false;
 }
 
+inline constexpr int kWarpsThatMultiply = 8, kWarps = 12;
+
 template <int kHeadDim>
 struct FlashShared {
   static constexpr int kTileBytes = kMatrices<kHeadDim> * kPositions<kHeadDim> * 128;
@@ -80,6 +91,55 @@ struct FlashShared {
   char keys[kStages][kTileBytes];
   char values[kStages][kTileBytes];
   uint64_t keys_full[kStages], values_full[kStages], keys_empty[kStages], values_empty[kStages];
+  uint64_t blocks_full[kStages], blocks_empty[kStages];
+  Block blocks[kStages];
+
+  __device__ void make_barriers() {
+    for (int i = 0; i < kStages; ++i) {
+      barrier_make(shared_address(&keys_full[i]), 128);
+      barrier_make(shared_address(&values_full[i]), 128);
+      barrier_make(shared_address(&keys_empty[i]), kWarpsThatMultiply);
+      barrier_make(shared_address(&values_empty[i]), kWarpsThatMultiply);
+      barrier_make(shared_address(&blocks_full[i]), 1);
+      barrier_make(shared_address(&blocks_empty[i]), kWarps);
+    }
+  }
+  // The CTA's next block, which all warps take.
+  __device__ Block take_block(Turn& turn) {
+    barrier_wait(shared_address(&blocks_full[turn.stage]), turn.phase);
+    const Block block = blocks[turn.stage];
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barrier_arrive(shared_address(&blocks_empty[turn.stage]));
+    turn.next();
+    return block;
+  }
+};
+
+// Hands blocks to the warps of a CTA; one warp does. The first is the CTA's own, after which
+// whoever is done first takes the next: the longest come first, so that all end at about one time.
+template <int kHeadDim>
+struct Dealer {
+  const Attention& args;
+  FlashShared<kHeadDim>& shared;
+  int number = static_cast<int>(blockIdx.x);  // of the first lane
+  Turn turn;
+
+  __device__ void deal() {
+    const int own = __shfl_sync(kAllLanes, number, 0), lane = threadIdx.x % 32;
+    // It is here when the next one is asked for.
+    if (lane == 0) number = static_cast<int>(gridDim.x) + atomicAdd(turns_of(args), 1);
+    const int kv_heads = static_cast<int>(args.num_kv_heads);
+    Block block = {};
+    if (!find_block(args, own / kv_heads, own % kv_heads, kPositions<kHeadDim>, block)) {
+      block.tokens = 0;
+    }
+    barrier_wait(shared_address(&shared.blocks_empty[turn.stage]), turn.phase ^ 1);
+    if (lane == 0) {
+      shared.blocks[turn.stage] = block;
+      barrier_arrive(shared_address(&shared.blocks_full[turn.stage]));
+    }
+    turn.next();
+  }
 };
 
 // Loads tiles: 128 threads, each the same 8 elements of every 8th (or 16th) row, and of wide heads

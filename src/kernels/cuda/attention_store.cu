@@ -13,6 +13,7 @@ template <class Cache, int kHeadDim>
 __global__ void __launch_bounds__(kThreads) store_kernel(const __grid_constant__ Attention args) {
   launch_dependents();
   wait_for_earlier_kernels();
+  if (blockIdx.x == 0 && threadIdx.x == 0) *turns_of(args) = 0;
   const int64_t kv_heads = args.num_kv_heads, count = args.batch.num_tokens * kv_heads;
   const int64_t quad = int64_t{blockIdx.x} * (kThreads / 4) + threadIdx.x / 4;
   const int64_t own = quad < count ? quad : count - 1;  // all lanes take part in sums
