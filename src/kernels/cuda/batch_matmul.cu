@@ -1,5 +1,6 @@
 #include "kernels/cuda/batch_kernel.cuh"
 #include "kernels/cuda/operand.cuh"
+#include "kernels/cuda/tensor_map.cuh"
 
 namespace hachi::ops::cuda {
 namespace {
@@ -13,15 +14,7 @@ constexpr int64_t kLeastColumns = 1024;  // of a part, or its start costs more t
 constexpr int kOrderThreads = 512;
 
 void map_rows(Params& params, const void* x, int box_rows) {
-  using Encode = decltype(&cuTensorMapEncodeTiled);
-  static const Encode encode = [] {
-    void* function = nullptr;
-    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    CHECK_CUDA(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
-                                                cudaEnableDefault, &found));
-    CHECK(found == cudaDriverEntryPointSuccess);
-    return reinterpret_cast<Encode>(function);
-  }();
+  const auto encode = tensor_map_encoder();
   const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(params.inputs),
                                static_cast<cuuint64_t>(params.rows)};
   const cuuint64_t row_bytes = sizes[0] * 2;

@@ -5,6 +5,7 @@
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/stream_matmul.h"
 #include "kernels/cuda/stream_params.cuh"
+#include "kernels/cuda/tensor_map.cuh"
 #include "kernels/cuda/tile_format.h"
 
 namespace hachi::ops::cuda {
@@ -112,15 +113,7 @@ StreamParams rows_of(const StreamParams& all, int first, int count) {
 }
 
 void map_matrices(StreamParams& params, int box_bytes) {
-  using Encode = decltype(&cuTensorMapEncodeTiled);
-  static const Encode encode = [] {
-    void* function = nullptr;
-    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    CHECK_CUDA(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000,
-                                                cudaEnableDefault, &found));
-    CHECK(found == cudaDriverEntryPointSuccess);
-    return reinterpret_cast<Encode>(function);
-  }();
+  const auto encode = tensor_map_encoder();
   // In units of two bytes, whatever the elements are.
   for (int i = 0; i < StreamMatmul::kMaxProducts && params.products[i].data != nullptr; ++i) {
     const StreamParams::Product& product = params.products[i];
