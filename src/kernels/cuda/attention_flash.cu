@@ -1,83 +1,21 @@
-// Attention of many tokens: a block has 128 rows (tokens times the heads of one kv head), two
-// warpgroups with 64 rows each that multiply, and one that loads tiles of 128 positions from the
-// pages. Each warpgroup has the scores of the next tile computed while it weighs values with those
-// of the last.
+// Attention of many tokens: a block has 128 rows (tokens times the heads of one kv head). A CTA a
+// multiprocessor takes blocks, with two warpgroups of 64 rows each that multiply, and one that
+// loads tiles of 128 positions from the pages, ahead into the next block. Each warpgroup has the
+// scores of the next tile computed while it weighs values with those of the last.
 //
 // Sources: Dao 2023, arXiv 2307.08691; Shah et al. 2024, arXiv 2407.08608.
 #include <algorithm>
 
-#include "kernels/cuda/attention_flash.cuh"
+#include "kernels/cuda/attention_flash_load.cuh"
 #include "kernels/cuda/attention_parts.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/tensor_map.cuh"
 
 namespace hachi::ops::cuda::attend {
 namespace {
 
 constexpr int kThreads = 32 * kWarps;
 constexpr float kLog2E = 1.44269504f;
-
-// Copies are announced when the next ones have been issued.
-template <class Cache, int kHeadDim>
-__device__ void copy_tiles(const Attention& args, const Block& block, FlashShared<kHeadDim>& shared,
-                           Turn& turn) {
-  const Loader<Cache, kHeadDim> loader(args, block);
-  uint32_t before = 0;  // the barrier of the copies under way
-  auto copy = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
-    barrier_wait(shared_address(&empty), turn.phase ^ 1);
-    loader.copy(shared_address(tile), cache, number);
-    if (before != 0) {
-      copy_wait<1>();
-      show_to_matrix_unit();
-      barrier_arrive(before);
-    }
-    before = shared_address(&full);
-  };
-  for (int tile = block.first_tile; tile < block.end_tile; ++tile, turn.next()) {
-    const int s = turn.stage;
-    copy(shared.keys[s], args.kv.keys, tile, shared.keys_empty[s], shared.keys_full[s]);
-    copy(shared.values[s], args.kv.values, tile, shared.values_empty[s], shared.values_full[s]);
-  }
-  copy_wait<0>();
-  show_to_matrix_unit();
-  barrier_arrive(before);
-}
-
-// Tiles of a cache that has to be converted come through registers, a matrix at a time.
-template <class Cache, int kHeadDim>
-__device__ void convert_tiles(const Attention& args, const Block& block,
-                              FlashShared<kHeadDim>& shared, Turn& turn) {
-  const Loader<Cache, kHeadDim> loader(args, block);
-  auto convert = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
-    Raw<Cache, 8> raw[Loader<Cache, kHeadDim>::kCopies];
-    loader.read(cache, number, raw);
-    barrier_wait(shared_address(&empty), turn.phase ^ 1);
-    loader.convert(tile, raw);
-    show_to_matrix_unit();
-    barrier_arrive(shared_address(&full));
-  };
-  for (int tile = block.first_tile; tile < block.end_tile; ++tile, turn.next()) {
-    const int s = turn.stage;
-    convert(shared.keys[s], args.kv.keys, tile, shared.keys_empty[s], shared.keys_full[s]);
-    convert(shared.values[s], args.kv.values, tile, shared.values_empty[s], shared.values_full[s]);
-  }
-}
-
-// The keys and values of all of the CTA's blocks, ahead of the warps that multiply.
-template <class Cache, int kHeadDim>
-__device__ void load_blocks(const Attention& args, FlashShared<kHeadDim>& shared) {
-  Dealer<kHeadDim> dealer{args, shared};
-  Turn blocks, tiles;
-  while (true) {
-    if (threadIdx.x < 32) dealer.deal();
-    const Block block = shared.take_block(blocks);
-    if (block.tokens == 0) return;
-    if constexpr (Cache::kBytes == 2) {
-      copy_tiles<Cache>(args, block, shared, tiles);
-    } else {
-      convert_tiles<Cache>(args, block, shared, tiles);
-    }
-  }
-}
 
 template <class Cache, int kHeadDim>
 struct Group {
@@ -309,8 +247,7 @@ struct Group {
 };
 
 template <class Cache, int kHeadDim>
-__global__ void __launch_bounds__(kThreads, 1)
-    flash_kernel(const __grid_constant__ Attention args) {
+__global__ void __launch_bounds__(kThreads, 1) flash_kernel(const __grid_constant__ Mapped mapped) {
   extern __shared__ char memory[];
   launch_dependents();
   auto& shared = *reinterpret_cast<FlashShared<kHeadDim>*>(
@@ -318,14 +255,34 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) shared.make_barriers();
   __syncthreads();
   wait_for_earlier_kernels();
+  // Of 168 a thread. Tiles that are converted pass through registers.
+  constexpr int kOfLoads = Cache::kBytes == 2 ? 56 : 72;
   if (threadIdx.x < 128) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
-    load_blocks<Cache>(args, shared);
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kOfLoads));
+    bulk_copy_fence();
+    load_blocks<Cache>(mapped, shared);
   } else {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 224;");
-    Group<Cache, kHeadDim> group{args, shared, static_cast<int>(threadIdx.x) / 128 - 1};
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"((3 * 168 - kOfLoads) / 2));
+    Group<Cache, kHeadDim> group{mapped.args, shared, static_cast<int>(threadIdx.x) / 128 - 1};
     group.run();
   }
+}
+
+// As many pages as the numbers of pages can name: how many there are is not known here.
+CUtensorMap map_pages(const void* cache, const Attention& args) {
+  const auto encode = tensor_map_encoder();
+  const auto width = static_cast<cuuint64_t>(args.head_dim);
+  const cuuint64_t sizes[3] = {width, static_cast<cuuint64_t>(args.num_kv_heads) * kPage,
+                               cuuint64_t{1} << 31};
+  const cuuint64_t steps[2] = {width * 2, static_cast<cuuint64_t>(args.kv.page_bytes)};
+  const cuuint32_t box[3] = {64, kPage, 1}, each[3] = {1, 1, 1};
+  CUtensorMap map;
+  const CUresult result =
+      encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 3, const_cast<void*>(cache), sizes, steps, box,
+             each, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  CHECK(result == CUDA_SUCCESS);
+  return map;
 }
 
 template <class Cache, int kHeadDim>
@@ -343,7 +300,11 @@ void run_many(Stream stream, const Attention& args) {
       args.batch.num_tokens / tokens + std::min(args.batch.num_sequences, args.batch.num_tokens);
   const int64_t ctas =
       std::min(blocks * args.num_kv_heads, static_cast<int64_t>(num_multiprocessors()));
-  launch(stream, kernel, dim3(static_cast<unsigned>(ctas)), kThreads, kShared, args);
+  Mapped mapped{args, {}, {}};
+  if (Cache::kBytes == 2) {
+    mapped.keys = map_pages(args.kv.keys, args), mapped.values = map_pages(args.kv.values, args);
+  }
+  launch(stream, kernel, dim3(static_cast<unsigned>(ctas)), kThreads, kShared, mapped);
 }
 
 template <class Cache>

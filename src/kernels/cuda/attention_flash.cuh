@@ -1,6 +1,8 @@
-// The parts of the kernel for many tokens: which rows a block has, how its tiles get into shared
-// memory, and the softmax of a warpgroup's rows.
+// The parts of the kernel for many tokens: which rows a block has, what is in shared memory, and
+// the softmax of a warpgroup's rows.
 #pragma once
+
+#include <cuda.h>
 
 #include "kernels/cuda/attention_rows.cuh"
 #include "kernels/cuda/attention_wgmma.cuh"
@@ -19,6 +21,12 @@ inline constexpr int kPositions = kHeadDim <= 128 ? 128 : 64;
 // goes into results that nobody reads.
 template <int kHeadDim>
 inline constexpr int kMatrices = (kHeadDim + 63) / 64;
+
+// With maps of the keys and values of all pages, for the copy engine: [pages, G*32, D].
+struct Mapped {
+  Attention args;
+  CUtensorMap keys, values;
+};
 
 // Turns of a ring.
 struct Turn {
@@ -103,6 +111,7 @@ struct FlashShared {
       barrier_make(shared_address(&blocks_full[i]), 1);
       barrier_make(shared_address(&blocks_empty[i]), kWarps);
     }
+    barrier_init_fence();
   }
   // The CTA's next block, which all warps take.
   __device__ Block take_block(Turn& turn) {
@@ -112,106 +121,6 @@ struct FlashShared {
     if (threadIdx.x % 32 == 0) barrier_arrive(shared_address(&blocks_empty[turn.stage]));
     turn.next();
     return block;
-  }
-};
-
-// Hands blocks to the warps of a CTA; one warp does. The first is the CTA's own, after which
-// whoever is done first takes the next: the longest come first, so that all end at about one time.
-template <int kHeadDim>
-struct Dealer {
-  const Attention& args;
-  FlashShared<kHeadDim>& shared;
-  int number = static_cast<int>(blockIdx.x);  // of the first lane
-  Turn turn;
-
-  __device__ void deal() {
-    const int own = __shfl_sync(kAllLanes, number, 0), lane = threadIdx.x % 32;
-    // It is here when the next one is asked for.
-    if (lane == 0) number = static_cast<int>(gridDim.x) + atomicAdd(turns_of(args), 1);
-    const int kv_heads = static_cast<int>(args.num_kv_heads);
-    Block block = {};
-    if (!find_block(args, own / kv_heads, own % kv_heads, kPositions<kHeadDim>, block)) {
-      block.tokens = 0;
-    }
-    barrier_wait(shared_address(&shared.blocks_empty[turn.stage]), turn.phase ^ 1);
-    if (lane == 0) {
-      shared.blocks[turn.stage] = block;
-      barrier_arrive(shared_address(&shared.blocks_full[turn.stage]));
-    }
-    turn.next();
-  }
-};
-
-// Loads tiles: 128 threads, each the same 8 elements of every 8th (or 16th) row, and of wide heads
-// those 128 on too. Positions that no row of the block sees become zeros: their pages may hold no
-// numbers, or be gone.
-template <class Cache, int kHeadDim>
-struct Loader {
-  static constexpr int kTilePositions = kPositions<kHeadDim>;
-  static constexpr int kPasses = kMatrices<kHeadDim> > 2 ? kMatrices<kHeadDim> / 2 : 1;
-  static constexpr int kUnits = 8 * kMatrices<kHeadDim> / kPasses;  // of a row and pass
-  static constexpr int kStep = 128 / kUnits;                        // rows from copy to copy
-  static constexpr int kCopies = kTilePositions / kStep * kPasses;  // of a thread and tile
-  using RawUnit = Raw<Cache, 8>;
-
-  const Attention& args;
-  const Block& block;
-  const int32_t* pages;
-  int unit, row, to;  // `to`: offset in a tile
-
-  __device__ Loader(const Attention& a, const Block& b)
-      : args(a),
-        block(b),
-        pages(a.batch.pages + a.batch.first_page[b.sequence]),
-        unit(threadIdx.x % kUnits),
-        row(threadIdx.x % 128 / kUnits),
-        to(unit / 8 * (kTilePositions * 128) + swizzled(row, unit % 8)) {}
-
-  // Where the thread's copy i goes.
-  __device__ int place(int i) const {
-    return to + i / kPasses * (kStep * 128) + i % kPasses * (2 * kTilePositions * 128);
-  }
-
-  // Calls f(copy, where it is, whether it is seen) for each of the thread's copies.
-  template <class F>
-  __device__ void each(const void* cache, int number, F f) const {
-    constexpr int kPageSteps = kPage / kStep, kRowBytes = kHeadDim * Cache::kBytes;
-    if (8 * unit >= kHeadDim) return;
-#pragma unroll
-    for (int p = 0; p < kTilePositions / kPage; ++p) {
-      const int first = number * kTilePositions + p * kPage;
-      const bool any = first <= block.last_seen && first + kPage > block.first_seen;
-      const int64_t page = any ? pages[first / kPage] : 0;
-      const char* from = static_cast<const char*>(cache) + page * args.kv.page_bytes +
-                         (int64_t{block.head} * kPage + row) * kRowBytes + unit * sizeof(RawUnit);
-#pragma unroll
-      for (int c = 0; c < kPageSteps; ++c) {
-        const int position = first + row + c * kStep;
-        const bool seen = position >= block.first_seen && position <= block.last_seen;
-#pragma unroll
-        for (int pass = 0; pass < kPasses; ++pass) {
-          f((p * kPageSteps + c) * kPasses + pass,
-            from + c * kStep * kRowBytes + pass * 128 * Cache::kBytes, seen);
-        }
-      }
-    }
-  }
-  __device__ void copy(uint32_t tile, const void* cache, int number) const {
-    each(cache, number,
-         [&](int i, const char* from, bool seen) { copy_16(tile + place(i), from, seen); });
-    copy_commit();
-  }
-  __device__ void read(const void* cache, int number, RawUnit (&raw)[kCopies]) const {
-    each(cache, number, [&](int i, const char* from, bool seen) {
-      raw[i] = seen ? *reinterpret_cast<const RawUnit*>(from) : RawUnit{};
-    });
-  }
-  __device__ void convert(char* tile, const RawUnit (&raw)[kCopies]) const {
-    if (8 * unit >= kHeadDim) return;
-#pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      *reinterpret_cast<Words<4>*>(tile + place(i)) = widened<Cache, 8>(raw[i]);
-    }
   }
 };
 

@@ -98,6 +98,16 @@ __device__ inline void tensor_copy(uint32_t to, const void* map, int column, int
       : "memory");
 }
 
+// The same of one of several matrices.
+__device__ inline void tensor_copy(uint32_t to, const void* map, int column, int row, int matrix,
+                                   uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%2, %3, %4}], [%5];" ::"r"(to),
+      "l"(map), "r"(column), "r"(row), "r"(matrix), "r"(barrier)
+      : "memory");
+}
+
 // Orders earlier accesses of global memory before bulk copies of it.
 __device__ inline void bulk_copy_fence() { asm volatile("fence.proxy.async.global;" ::: "memory"); }
 
