@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_parts.h"
 
 using namespace hachi;
 using namespace hachi::ops::cuda;
@@ -204,6 +205,21 @@ void many(cudaStream_t stream, const Shape& s) {
   std::fflush(stdout);
 }
 
+// The part of it before attention: new keys and values into the cache.
+void store(cudaStream_t stream, const Shape& s) {
+  const int layers = 8;  // more than the L2 cache holds, read and written
+  Setup setup(s, layers);
+  const double us = median_us(stream,
+                              [&] {
+                                for (const Attention& a : setup.layers) attend::store(stream, a);
+                              }) /
+                    layers;
+  const double bytes = 2 * s.cache_bytes() + 4.0 * s.tokens * s.width;
+  std::printf("store %s %d/%d x %d, %5d tokens: %9.1f us %6.0f GB/s\n", name_of(s), s.heads,
+              s.kv_heads, s.width, s.tokens, us, bytes / us / 1e3);
+  std::fflush(stdout);
+}
+
 // Heads that are not of Qwen3's width: those of Phi-3 and of Gemma.
 constexpr Shape kPhi3 = {.heads = 32, .kv_heads = 32, .width = 96};
 constexpr Shape kGemma = {.heads = 8, .kv_heads = 4, .width = 256};
@@ -228,6 +244,7 @@ void ones(cudaStream_t stream) {
 }
 
 void manies(cudaStream_t stream) {
+  for (int tokens : {1024, 4096}) store(stream, {.tokens = tokens, .context = tokens});
   for (int tokens : {512, 1024, 4096, 16384}) many(stream, {.tokens = tokens, .context = tokens});
   many(stream, {.tokens = 1024, .context = 16384});
   for (int context : {16384, 65536}) many(stream, {.tokens = 4096, .context = context});

@@ -21,6 +21,9 @@ void check(const Attention& args) {
   CHECK(args.next.squares == nullptr);
 }
 
+// What many tokens count, before all that single tokens use.
+constexpr int64_t kTurnsBytes = 128;
+
 // Of the parts of single tokens: 16 bytes for two results. They stay zero.
 int64_t parts_bytes(int64_t rows, int64_t num_heads, int64_t head_dim) {
   return rows * num_heads * attend::kMaxParts * head_dim * 8;
@@ -30,11 +33,14 @@ int64_t parts_bytes(int64_t rows, int64_t num_heads, int64_t head_dim) {
 
 int64_t attention_workspace(int64_t max_tokens, int64_t num_heads, int64_t head_dim) {
   const int64_t rows = std::min(max_tokens, attend::kRowsALaunch);
-  return parts_bytes(rows, num_heads, head_dim) + rows * num_heads * head_dim * 4;  // plain()'s y
+  return kTurnsBytes + parts_bytes(rows, num_heads, head_dim) +
+         rows * num_heads * head_dim * 4;  // plain()'s y
 }
 
-void attend_one(Stream stream, const Attention& args) {
-  check(args);
+void attend_one(Stream stream, const Attention& given) {
+  check(given);
+  Attention args = given;
+  args.workspace = static_cast<char*>(given.workspace) + kTurnsBytes;
   if (args.batch.num_tokens == 0) return;
   if (attend::one_is_fast(args)) return attend::fast_one(stream, args);
   attend::prepare(stream, args);

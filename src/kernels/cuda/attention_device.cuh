@@ -148,6 +148,11 @@ __device__ __forceinline__ Byte* page_of(Byte* cache, const KvPages& kv, int pag
   return cache + page * kv.page_bytes + head * head_bytes;
 }
 
+// Blocks of many tokens that CTAs have taken, beside their first ones: zero before a call.
+__device__ __forceinline__ int* turns_of(const Attention& args) {
+  return static_cast<int*>(args.workspace);
+}
+
 // The first position that a token at `position` sees.
 __device__ __forceinline__ int first_seen(int position, int64_t window) {
   return window > 0 && position >= window ? static_cast<int>(position - window + 1) : 0;

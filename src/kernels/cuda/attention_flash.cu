@@ -1,78 +1,21 @@
-// Attention of many tokens: a block has 128 rows (tokens times the heads of one kv head), two
-// warpgroups with 64 rows each that multiply, and one that loads tiles of 128 positions from the
-// pages. Each warpgroup has the scores of the next tile computed while it weighs values with those
-// of the last.
+// Attention of many tokens: a block has 128 rows (tokens times the heads of one kv head). A CTA a
+// multiprocessor takes blocks, with two warpgroups of 64 rows each that multiply, and one that
+// loads tiles of 128 positions from the pages, ahead into the next block. Each warpgroup has the
+// scores of the next tile computed while it weighs values with those of the last.
 //
 // Sources: Dao 2023, arXiv 2307.08691; Shah et al. 2024, arXiv 2407.08608.
 #include <algorithm>
 
-#include "kernels/cuda/attention_flash.cuh"
+#include "kernels/cuda/attention_flash_load.cuh"
 #include "kernels/cuda/attention_parts.h"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/tensor_map.cuh"
 
 namespace hachi::ops::cuda::attend {
 namespace {
 
-constexpr int kThreads = 384;
-constexpr int kWarpsThatMultiply = 8;
+constexpr int kThreads = 32 * kWarps;
 constexpr float kLog2E = 1.44269504f;
-
-// Turns of a ring.
-struct Turn {
-  int stage = 0;
-  uint32_t phase = 0;
-  __device__ void next() {
-    if (++stage == kStages) stage = 0, phase ^= 1;
-  }
-};
-
-// Copies are announced when the next ones have been issued.
-template <class Cache, int kHeadDim>
-__device__ void copy_tiles(const Attention& args, const Block& block,
-                           FlashShared<kHeadDim>& shared) {
-  const Loader<Cache, kHeadDim> loader(args, block);
-  Turn turn;
-  uint32_t before = 0;  // the barrier of the copies under way
-  auto copy = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
-    barrier_wait(shared_address(&empty), turn.phase ^ 1);
-    loader.copy(shared_address(tile), cache, number);
-    if (before != 0) {
-      copy_wait<1>();
-      show_to_matrix_unit();
-      barrier_arrive(before);
-    }
-    before = shared_address(&full);
-  };
-  for (int tile = block.first_tile; tile < block.end_tile; ++tile, turn.next()) {
-    const int s = turn.stage;
-    copy(shared.keys[s], args.kv.keys, tile, shared.keys_empty[s], shared.keys_full[s]);
-    copy(shared.values[s], args.kv.values, tile, shared.values_empty[s], shared.values_full[s]);
-  }
-  copy_wait<0>();
-  show_to_matrix_unit();
-  barrier_arrive(before);
-}
-
-// Tiles of a cache that has to be converted come through registers, a matrix at a time.
-template <class Cache, int kHeadDim>
-__device__ void convert_tiles(const Attention& args, const Block& block,
-                              FlashShared<kHeadDim>& shared) {
-  const Loader<Cache, kHeadDim> loader(args, block);
-  Turn turn;
-  auto convert = [&](char* tile, const void* cache, int number, uint64_t& empty, uint64_t& full) {
-    Raw<Cache, 8> raw[Loader<Cache, kHeadDim>::kCopies];
-    loader.read(cache, number, raw);
-    barrier_wait(shared_address(&empty), turn.phase ^ 1);
-    loader.convert(tile, raw);
-    show_to_matrix_unit();
-    barrier_arrive(shared_address(&full));
-  };
-  for (int tile = block.first_tile; tile < block.end_tile; ++tile, turn.next()) {
-    const int s = turn.stage;
-    convert(shared.keys[s], args.kv.keys, tile, shared.keys_empty[s], shared.keys_full[s]);
-    convert(shared.values[s], args.kv.values, tile, shared.values_empty[s], shared.values_full[s]);
-  }
-}
 
 template <class Cache, int kHeadDim>
 struct Group {
@@ -82,38 +25,48 @@ struct Group {
   static constexpr int kNextInRow = kRows * 128, kNextInTile = kTilePositions * 128;
   static constexpr int kParts = kHeadDim <= 128 ? 1 : kHeadDim / 128;  // of the results
   static constexpr int kSums = 32 * kMatrices<kHeadDim> / kParts;      // of a lane and part
+  static constexpr bool kReadsAhead = kHeadDim <= 128;                 // registers hold the next q
   const Attention& args;
-  const Block& block;
   FlashShared<kHeadDim>& shared;
   const int group;  // 0 or 1
   const int thread = threadIdx.x % 128, lane = threadIdx.x % 32, warp = thread / 32;
   const int gq = lane / 4, t = lane % 4;
-  float o[kParts][kSums] = {};
+  Block block;
+  Turn blocks, keys, values;
+  QuadRow<kHeadDim> queries[2];  // as they come: rows query_row(0 and 1)
+  float o[kParts][kSums];
   RowSums sums;
 
   __device__ char* rows() const { return shared.rows + group * kGroupRows * 128; }
   __device__ int own_row(int r) const { return group * kGroupRows + warp * 16 + gq + 8 * r; }
 
-  // q, normed and rotated, in the type of the cache: four lanes have a row.
-  __device__ void load_rows() {
-    constexpr int kRowsAtOnce = 32;
+  // Four lanes have a row of q, and a warp the 16 rows whose results it stores.
+  __device__ int query_row(int i) const { return warp * 16 + 8 * i + gq; }
+
+  __device__ void read_rows() {
 #pragma unroll
-    for (int first = 0; first < kGroupRows; first += kRowsAtOnce) {
-      const int row = first + thread / 4, in_block = group * kGroupRows + row;
-      QuadRow<kHeadDim> query;
-      query.clear();
-      int64_t token = block.first_token;
-      if (block.valid(in_block)) {
-        token = block.token(in_block);
-        const int head = block.head * block.heads + in_block % block.heads;
-        query.load(
-            static_cast<const __nv_bfloat16*>(args.q) + token * args.stride + head * kHeadDim, t);
-      }
+    for (int i = 0; i < 2; ++i) {
+      const int in_block = group * kGroupRows + query_row(i);
+      queries[i].clear();
+      if (!block.valid(in_block)) continue;
+      const int head = block.head * block.heads + in_block % block.heads;
+      queries[i].load(static_cast<const __nv_bfloat16*>(args.q) +
+                          block.token(in_block) * args.stride + head * kHeadDim,
+                      t);
+    }
+  }
+
+  // q, normed and rotated, in the type of the cache.
+  __device__ void prepare_rows() {
+    constexpr int kOwn = kUnit<kHeadDim>;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int row = query_row(i), in_block = group * kGroupRows + row;
+      const int64_t token = block.token(block.valid(in_block) ? in_block : 0);
       Angles<kHeadDim> angles;
       angles.load(args.cos_sin + token * kHeadDim, args.interleaved, t);
-      constexpr int kOwn = kUnit<kHeadDim>;
       Words<kOwn / 2> q[QuadRow<kHeadDim>::kChunks];
-      prepare_head(query, args.query_norm, args.eps, angles, args.interleaved, t,
+      prepare_head(queries[i], args.query_norm, args.eps, angles, args.interleaved, t,
                    rounded<Cache, kOwn>, q);
 #pragma unroll
       for (int c = 0; c < QuadRow<kHeadDim>::kChunks; ++c) {
@@ -157,6 +110,11 @@ struct Group {
     for (int part = 0; part < kParts; ++part) pin(o[part]);
   }
 
+  __device__ void shrink_results() {
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) sums.shrink(o[part]);
+  }
+
   // Hides what a row does not see, in tiles where that may be.
   __device__ void hide(float (&s)[kTilePositions / 2], int tile) const {
     const int first = tile * kTilePositions, last = first + kTilePositions - 1;
@@ -193,16 +151,45 @@ struct Group {
   }
 
   __device__ void run() {
+    block = shared.take_block(blocks);
+    if (kReadsAhead) read_rows();
+    while (block.tokens > 0) {
+      if (!kReadsAhead) read_rows();
+      prepare_rows();
+      clear();
+      uint32_t p[kTilePositions / 16][4];
+      multiply(p);
+      barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);
+      begin_values(p, values.stage);
+      // The next rows come while the last tile is multiplied and the results are stored.
+      const Block done = block;
+      block = shared.take_block(blocks);
+      if (kReadsAhead) read_rows();
+      mma_wait<0>();
+      pin_results();
+      release(shared.values_empty[values.stage]);
+      values.next();
+      store(done);
+    }
+  }
+  __device__ void clear() {
+    sums = {};
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+#pragma unroll
+      for (int i = 0; i < kSums; ++i) o[part][i] = 0;
+    }
+  }
+
+  // All of the block's tiles, but for the values of the last: p is what weighs them.
+  __device__ void multiply(uint32_t (&p)[kTilePositions / 16][4]) {
     const float scale = args.score_scale * kLog2E;
     float s[kTilePositions / 2];
-    uint32_t p[kTilePositions / 16][4];
-    load_rows();
-    Turn keys, values;
-    barrier_wait(shared_address(&shared.keys_full[0]), 0);
-    begin_scores(s, 0);
+    barrier_wait(shared_address(&shared.keys_full[keys.stage]), keys.phase);
+    begin_scores(s, keys.stage);
     mma_wait<0>();
     pin(s);
-    release(shared.keys_empty[0]);
+    release(shared.keys_empty[keys.stage]);
     keys.next();
     hide(s, block.first_tile);
     sums.weigh(s, scale);
@@ -222,19 +209,13 @@ struct Group {
       pin_results();
       release(shared.values_empty[values.stage]);
       values.next();
-#pragma unroll
-      for (int part = 0; part < kParts; ++part) sums.shrink(o[part]);
+      if (sums.grown) shrink_results();
       pack(s, p);
     }
-    barrier_wait(shared_address(&shared.values_full[values.stage]), values.phase);
-    begin_values(p, values.stage);
-    mma_wait<0>();
-    pin_results();
-    store();
   }
 
   // Through shared memory, where q is not needed any more, so that whole rows are written.
-  __device__ void store() {
+  __device__ void store(const Block& done) {
     sums.finish();
     group_barrier(1 + group, 128);
     const int row = warp * 16 + gq;
@@ -254,51 +235,54 @@ struct Group {
     for (int i = lane; i < 16 * kUnits; i += 32) {
       const int in_warp = warp * 16 + i / kUnits, unit = i % kUnits;
       const int in_block = group * kGroupRows + in_warp;
-      if (!block.valid(in_block)) continue;
-      const int head = block.head * block.heads + in_block % block.heads;
+      if (!done.valid(in_block)) continue;
+      const int head = done.head * done.heads + in_block % done.heads;
       auto* to = static_cast<__nv_bfloat16*>(args.y) +
-                 (block.token(in_block) * args.num_heads + head) * kHeadDim + unit * 8;
+                 (done.token(in_block) * args.num_heads + head) * kHeadDim + unit * 8;
       *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(
           rows() + unit / 8 * kNextInRow + swizzled(in_warp, unit % 8));
     }
+    __syncwarp();
   }
 };
 
 template <class Cache, int kHeadDim>
-__global__ void __launch_bounds__(kThreads, 1)
-    flash_kernel(const __grid_constant__ Attention args) {
+__global__ void __launch_bounds__(kThreads, 1) flash_kernel(const __grid_constant__ Mapped mapped) {
   extern __shared__ char memory[];
   launch_dependents();
   auto& shared = *reinterpret_cast<FlashShared<kHeadDim>*>(
       memory + (1024 - shared_address(memory) % 1024) % 1024);
-  if (threadIdx.x == 0) {
-    for (int i = 0; i < kStages; ++i) {
-      barrier_make(shared_address(&shared.keys_full[i]), 128);
-      barrier_make(shared_address(&shared.values_full[i]), 128);
-      barrier_make(shared_address(&shared.keys_empty[i]), kWarpsThatMultiply);
-      barrier_make(shared_address(&shared.values_empty[i]), kWarpsThatMultiply);
-    }
-  }
+  if (threadIdx.x == 0) shared.make_barriers();
   __syncthreads();
   wait_for_earlier_kernels();
-  const int kv_heads = static_cast<int>(args.num_kv_heads);
-  Block block;
-  if (!find_block(args, static_cast<int>(blockIdx.x) / kv_heads,
-                  static_cast<int>(blockIdx.x) % kv_heads, kPositions<kHeadDim>, block)) {
-    return;
-  }
+  // Of 168 a thread. Tiles that are converted pass through registers.
+  constexpr int kOfLoads = Cache::kBytes == 2 ? 56 : 72;
   if (threadIdx.x < 128) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
-    if constexpr (Cache::kBytes == 2) {
-      copy_tiles<Cache>(args, block, shared);
-    } else {
-      convert_tiles<Cache>(args, block, shared);
-    }
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kOfLoads));
+    bulk_copy_fence();
+    load_blocks<Cache>(mapped, shared);
   } else {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 224;");
-    Group<Cache, kHeadDim> group{args, block, shared, static_cast<int>(threadIdx.x) / 128 - 1};
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"((3 * 168 - kOfLoads) / 2));
+    Group<Cache, kHeadDim> group{mapped.args, shared, static_cast<int>(threadIdx.x) / 128 - 1};
     group.run();
   }
+}
+
+// As many pages as the numbers of pages can name: how many there are is not known here.
+CUtensorMap map_pages(const void* cache, const Attention& args) {
+  const auto encode = tensor_map_encoder();
+  const auto width = static_cast<cuuint64_t>(args.head_dim);
+  const cuuint64_t sizes[3] = {width, static_cast<cuuint64_t>(args.num_kv_heads) * kPage,
+                               cuuint64_t{1} << 31};
+  const cuuint64_t steps[2] = {width * 2, static_cast<cuuint64_t>(args.kv.page_bytes)};
+  const cuuint32_t box[3] = {64, kPage, 1}, each[3] = {1, 1, 1};
+  CUtensorMap map;
+  const CUresult result =
+      encode(&map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 3, const_cast<void*>(cache), sizes, steps, box,
+             each, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  CHECK(result == CUDA_SUCCESS);
+  return map;
 }
 
 template <class Cache, int kHeadDim>
@@ -314,8 +298,13 @@ void run_many(Stream stream, const Attention& args) {
   const int64_t tokens = kRows / (args.num_heads / args.num_kv_heads);
   const int64_t blocks =
       args.batch.num_tokens / tokens + std::min(args.batch.num_sequences, args.batch.num_tokens);
-  launch(stream, kernel, dim3(static_cast<unsigned>(blocks * args.num_kv_heads)), kThreads, kShared,
-         args);
+  const int64_t ctas =
+      std::min(blocks * args.num_kv_heads, static_cast<int64_t>(num_multiprocessors()));
+  Mapped mapped{args, {}, {}};
+  if (Cache::kBytes == 2) {
+    mapped.keys = map_pages(args.kv.keys, args), mapped.values = map_pages(args.kv.values, args);
+  }
+  launch(stream, kernel, dim3(static_cast<unsigned>(ctas)), kThreads, kShared, mapped);
 }
 
 template <class Cache>

@@ -1,6 +1,8 @@
-// The parts of the kernel for many tokens: which rows a block has, how its tiles get into shared
-// memory, and the softmax of a warpgroup's rows.
+// The parts of the kernel for many tokens: which rows a block has, what is in shared memory, and
+// the softmax of a warpgroup's rows.
 #pragma once
+
+#include <cuda.h>
 
 #include "kernels/cuda/attention_rows.cuh"
 #include "kernels/cuda/attention_wgmma.cuh"
@@ -20,10 +22,25 @@ inline constexpr int kPositions = kHeadDim <= 128 ? 128 : 64;
 template <int kHeadDim>
 inline constexpr int kMatrices = (kHeadDim + 63) / 64;
 
+// With maps of the keys and values of all pages, for the copy engine: [pages, G*32, D].
+struct Mapped {
+  Attention args;
+  CUtensorMap keys, values;
+};
+
+// Turns of a ring.
+struct Turn {
+  int stage = 0;
+  uint32_t phase = 0;
+  __device__ void next() {
+    if (++stage == kStages) stage = 0, phase ^= 1;
+  }
+};
+
 // Consecutive tokens of one sequence, and one kv head.
 struct Block {
   int sequence, head, heads;  // heads of the kv head
-  int first_token, tokens;    // of the batch
+  int first_token, tokens;    // of the batch; no tokens: there are no more blocks
   int first_position;
   int first_seen, last_seen;  // positions
   int first_tile, end_tile;
@@ -73,6 +90,8 @@ __device__ inline bool find_block(const Attention& args, int number, int head, i
   return false;
 }
 
+inline constexpr int kWarpsThatMultiply = 8, kWarps = 12;
+
 template <int kHeadDim>
 struct FlashShared {
   static constexpr int kTileBytes = kMatrices<kHeadDim> * kPositions<kHeadDim> * 128;
@@ -80,116 +99,82 @@ struct FlashShared {
   char keys[kStages][kTileBytes];
   char values[kStages][kTileBytes];
   uint64_t keys_full[kStages], values_full[kStages], keys_empty[kStages], values_empty[kStages];
-};
+  uint64_t blocks_full[kStages], blocks_empty[kStages];
+  Block blocks[kStages];
 
-// Loads tiles: 128 threads, each the same 8 elements of every 8th (or 16th) row, and of wide heads
-// those 128 on too. Positions that no row of the block sees become zeros: their pages may hold no
-// numbers, or be gone.
-template <class Cache, int kHeadDim>
-struct Loader {
-  static constexpr int kTilePositions = kPositions<kHeadDim>;
-  static constexpr int kPasses = kMatrices<kHeadDim> > 2 ? kMatrices<kHeadDim> / 2 : 1;
-  static constexpr int kUnits = 8 * kMatrices<kHeadDim> / kPasses;  // of a row and pass
-  static constexpr int kStep = 128 / kUnits;                        // rows from copy to copy
-  static constexpr int kCopies = kTilePositions / kStep * kPasses;  // of a thread and tile
-  using RawUnit = Raw<Cache, 8>;
-
-  const Attention& args;
-  const Block& block;
-  const int32_t* pages;
-  int unit, row, to;  // `to`: offset in a tile
-
-  __device__ Loader(const Attention& a, const Block& b)
-      : args(a),
-        block(b),
-        pages(a.batch.pages + a.batch.first_page[b.sequence]),
-        unit(threadIdx.x % kUnits),
-        row(threadIdx.x % 128 / kUnits),
-        to(unit / 8 * (kTilePositions * 128) + swizzled(row, unit % 8)) {}
-
-  // Where the thread's copy i goes.
-  __device__ int place(int i) const {
-    return to + i / kPasses * (kStep * 128) + i % kPasses * (2 * kTilePositions * 128);
-  }
-
-  // Calls f(copy, where it is, whether it is seen) for each of the thread's copies.
-  template <class F>
-  __device__ void each(const void* cache, int number, F f) const {
-    constexpr int kPageSteps = kPage / kStep, kRowBytes = kHeadDim * Cache::kBytes;
-    if (8 * unit >= kHeadDim) return;
-#pragma unroll
-    for (int p = 0; p < kTilePositions / kPage; ++p) {
-      const int first = number * kTilePositions + p * kPage;
-      const bool any = first <= block.last_seen && first + kPage > block.first_seen;
-      const int64_t page = any ? pages[first / kPage] : 0;
-      const char* from = static_cast<const char*>(cache) + page * args.kv.page_bytes +
-                         (int64_t{block.head} * kPage + row) * kRowBytes + unit * sizeof(RawUnit);
-#pragma unroll
-      for (int c = 0; c < kPageSteps; ++c) {
-        const int position = first + row + c * kStep;
-        const bool seen = position >= block.first_seen && position <= block.last_seen;
-#pragma unroll
-        for (int pass = 0; pass < kPasses; ++pass) {
-          f((p * kPageSteps + c) * kPasses + pass,
-            from + c * kStep * kRowBytes + pass * 128 * Cache::kBytes, seen);
-        }
-      }
+  __device__ void make_barriers() {
+    for (int i = 0; i < kStages; ++i) {
+      barrier_make(shared_address(&keys_full[i]), 128);
+      barrier_make(shared_address(&values_full[i]), 128);
+      barrier_make(shared_address(&keys_empty[i]), kWarpsThatMultiply);
+      barrier_make(shared_address(&values_empty[i]), kWarpsThatMultiply);
+      barrier_make(shared_address(&blocks_full[i]), 1);
+      barrier_make(shared_address(&blocks_empty[i]), kWarps);
     }
+    barrier_init_fence();
   }
-  __device__ void copy(uint32_t tile, const void* cache, int number) const {
-    each(cache, number,
-         [&](int i, const char* from, bool seen) { copy_16(tile + place(i), from, seen); });
-    copy_commit();
-  }
-  __device__ void read(const void* cache, int number, RawUnit (&raw)[kCopies]) const {
-    each(cache, number, [&](int i, const char* from, bool seen) {
-      raw[i] = seen ? *reinterpret_cast<const RawUnit*>(from) : RawUnit{};
-    });
-  }
-  __device__ void convert(char* tile, const RawUnit (&raw)[kCopies]) const {
-    if (8 * unit >= kHeadDim) return;
-#pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      *reinterpret_cast<Words<4>*>(tile + place(i)) = widened<Cache, 8>(raw[i]);
-    }
+  // The CTA's next block, which all warps take.
+  __device__ Block take_block(Turn& turn) {
+    barrier_wait(shared_address(&blocks_full[turn.stage]), turn.phase);
+    const Block block = blocks[turn.stage];
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) barrier_arrive(shared_address(&blocks_empty[turn.stage]));
+    turn.next();
+    return block;
   }
 };
 
 // Scores of a warpgroup's rows: a lane has rows gq and gq + 8 of its warp's 16, and of each 8
 // positions 2t and 2t + 1: s[4j], s[4j + 1] of the first row, s[4j + 2], s[4j + 3] of the second.
 struct RowSums {
-  float top[2] = {kNone, kNone};
-  float total[2] = {0, 0};  // of the lane's positions
-  float factor[2];          // by which older sums shrink
+  float base[2] = {kNone, kNone};  // of the weights: the largest score, or less
+  float total[2] = {0, 0};         // of the lane's positions
+  float factor[2];                 // by which older sums shrink
+  bool grown;                      // whether one of the warp's rows has another base
+
+  // A row's base stays until a weight would be larger than 2^kRoom, so that most tiles need not
+  // touch older sums; f16 holds up to 2^16. It depends on the row's own scores alone.
+  static constexpr float kRoom = 8;
+
+  // Sets `base` and `factor`.
+  template <int kCount>
+  __device__ void raise(const float (&s)[kCount], float scale) {
+    float most[2][2] = {{base[0], base[0]}, {base[1], base[1]}};
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      float& m = most[i / 2 % 2][i % 2];
+      m = fmaxf(m, s[i]);
+    }
+    bool any = false;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float larger = fmaxf(most[r][0], most[r][1]);
+      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 1));
+      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 2));
+      // Neither of two scores that are not seen is above the other: their difference is no number.
+      const bool above = (larger - base[r]) * scale > kRoom;
+      factor[r] = above ? exp2_fast((base[r] - larger) * scale) : 1.0f;
+      base[r] = above ? larger : base[r];
+      any |= above;
+    }
+    grown = __any_sync(kAllLanes, any);
+  }
 
   // Scores become weights.
   template <int kCount>
   __device__ void weigh(float (&s)[kCount], float scale) {
+    raise(s, scale);
+    float shift[2], sum[2][2] = {};
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      float larger = top[r];
+    for (int r = 0; r < 2; ++r) shift[r] = base[r] == kNone ? 0.0f : base[r] * scale;
 #pragma unroll
-      for (int j = 0; j < kCount / 4; ++j) {
-        larger = fmaxf(larger, fmaxf(s[4 * j + 2 * r], s[4 * j + 2 * r + 1]));
-      }
-      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 1));
-      larger = fmaxf(larger, __shfl_xor_sync(kAllLanes, larger, 2));
-      const float finite = larger == kNone ? 0.0f : larger;  // none may be seen yet
-      // Exactly 1 if nothing is larger: tiles of which a row sees nothing leave no trace.
-      factor[r] = exp2_fast((top[r] - finite) * scale);
-      top[r] = larger;
-      const float base = finite * scale;
-      float sum = 0;
-#pragma unroll
-      for (int j = 0; j < kCount / 4; ++j) {
-        float& a = s[4 * j + 2 * r];
-        float& b = s[4 * j + 2 * r + 1];
-        a = exp2_fast(fmaf(a, scale, -base));
-        b = exp2_fast(fmaf(b, scale, -base));
-        sum += a + b;
-      }
-      total[r] = total[r] * factor[r] + sum;
+    for (int i = 0; i < kCount; ++i) {
+      const int r = i / 2 % 2;
+      s[i] = exp2_fast(fmaf(s[i], scale, -shift[r]));
+      sum[r][i % 2] += s[i];
     }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) total[r] = total[r] * factor[r] + (sum[r][0] + sum[r][1]);
   }
   template <int kCount>
   __device__ void shrink(float (&o)[kCount]) const {

@@ -13,6 +13,7 @@ template <class Cache, int kHeadDim>
 __global__ void __launch_bounds__(kThreads) store_kernel(const __grid_constant__ Attention args) {
   launch_dependents();
   wait_for_earlier_kernels();
+  if (blockIdx.x == 0 && threadIdx.x == 0) *turns_of(args) = 0;
   const int64_t kv_heads = args.num_kv_heads, count = args.batch.num_tokens * kv_heads;
   const int64_t quad = int64_t{blockIdx.x} * (kThreads / 4) + threadIdx.x / 4;
   const int64_t own = quad < count ? quad : count - 1;  // all lanes take part in sums
@@ -26,14 +27,15 @@ __global__ void __launch_bounds__(kThreads) store_kernel(const __grid_constant__
   key.load(row_of(args.k), t);
   value.load(row_of(args.v), t);
   angles.load(args.cos_sin + token * kHeadDim, args.interleaved, t);
+  // Where they go, asked for before any of them is needed.
+  const DeviceBatch& batch = args.batch;
+  const int position = batch.positions[token];
+  const int64_t page = batch.pages[batch.first_page[batch.sequences[token]] + position / kPage];
   constexpr int kOwn = kUnit<kHeadDim>;
   Raw<Cache, kOwn> new_key[QuadRow<kHeadDim>::kChunks];
   prepare_head(key, args.key_norm, args.eps, angles, args.interleaved, t, stored<Cache, kOwn>,
                new_key);
   if (quad >= count) return;
-  const DeviceBatch& batch = args.batch;
-  const int position = batch.positions[token];
-  const int64_t page = batch.pages[batch.first_page[batch.sequences[token]] + position / kPage];
   const int64_t at =
       page * args.kv.page_bytes + (head * kPage + position % kPage) * (kHeadDim * Cache::kBytes);
   char* keys = static_cast<char*>(args.kv.keys) + at;

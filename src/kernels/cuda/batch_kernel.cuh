@@ -59,8 +59,8 @@ __device__ void produce(const Params& p, const Work& work, uint8_t* memory) {
     barrier_wait(S::x_empty(memory, slot), static_cast<uint32_t>(i / S::kStages + 1) & 1u);
     const uint32_t full = S::x_full(memory, slot);
     barrier_expect(full, S::kXBytes);
-    panel_copy(shared_address(memory + slot * S::kStageBytes), &p.x_map,
-               (work.begin + i) * S::kBoxes, 0, full);
+    tensor_copy(shared_address(memory + slot * S::kStageBytes), &p.x_map, 0, 0,
+                (work.begin + i) * S::kBoxes, full);
   }
 }
 

@@ -99,7 +99,7 @@ __device__ inline void tensor_copy(uint32_t to, const void* map, int column, int
       : "memory");
 }
 
-// A box of panels (tensor_map.cuh).
+// A box of panels, with a policy.
 __device__ inline void panel_copy(uint32_t to, const void* map, int panel, int row,
                                   uint32_t barrier, uint64_t policy) {
   asm volatile(
@@ -109,17 +109,18 @@ __device__ inline void panel_copy(uint32_t to, const void* map, int panel, int r
       : "memory");
 }
 
-__device__ inline void panel_copy(uint32_t to, const void* map, int panel, int row,
-                                  uint32_t barrier) {
+// The same of one of several matrices, or of panels (tensor_map.cuh), `matrix` the first.
+__device__ inline void tensor_copy(uint32_t to, const void* map, int column, int row, int matrix,
+                                   uint32_t barrier) {
   asm volatile(
       "cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes "
       "[%0], [%1, {%2, %3, %4}], [%5];" ::"r"(to),
-      "l"(map), "r"(0), "r"(row), "r"(panel), "r"(barrier)
+      "l"(map), "r"(column), "r"(row), "r"(matrix), "r"(barrier)
       : "memory");
 }
 
-// Into the shared memory of each CTA of the cluster that has a bit in `ctas`, at the same place,
-// where it counts at that CTA's barrier.
+// A box of panels into the shared memory of each CTA of the cluster that has a bit in `ctas`, at
+// the same place, where it counts at that CTA's barrier.
 __device__ inline void panel_copy_to_all(uint32_t to, const void* map, int panel, int row,
                                          uint32_t barrier, uint16_t ctas) {
   asm volatile(
@@ -127,11 +128,6 @@ __device__ inline void panel_copy_to_all(uint32_t to, const void* map, int panel
       ".multicast::cluster [%0], [%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
       "l"(map), "r"(0), "r"(row), "r"(panel), "r"(barrier), "h"(ctas)
       : "memory");
-}
-
-// Reads a map ahead of its first use.
-__device__ inline void prefetch_map(const void* map) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
 // Orders earlier accesses of global memory before bulk copies of it.
