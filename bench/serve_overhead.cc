@@ -90,7 +90,7 @@ std::unique_ptr<server::App> start_server(const Load& load) {
     const auto nothing = formats::Checkpoint::in_memory({"fake", {}, {}, {}});
     TRY(parts.prompter, chat::Prompter::open(nothing, parts.tokenizer,
                                              std::string(server::testing::kChatTemplate)));
-    parts.runner = std::make_unique<FakeModel>(model_options(parts.tokenizer, load));
+    parts.runners.push_back(std::make_unique<FakeModel>(model_options(parts.tokenizer, load)));
     return parts;
   };
   // With its log, as it runs every day.

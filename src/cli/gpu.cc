@@ -57,6 +57,14 @@ std::optional<ChosenGpu> choose_gpu(const DeviceOptions& options) {
                    ops::usable_bytes(gpus[index], {.memory_bytes = options.gpu_memory})};
 }
 
+DeviceOptions device_of_copy(const DeviceOptions& options, int i) {
+  DeviceOptions own = options;
+  if (i > 0 && choose_gpu(options)) {
+    own.device = fmt::format("cuda:{}", index_of(options.device).value_or(0) + i);
+  }
+  return own;
+}
+
 Result<std::unique_ptr<ops::Gpu>> open_gpu(const DeviceOptions& options) {
   if (options.device == "cpu") return nullptr;
   const bool any = options.device == "auto";

@@ -30,6 +30,10 @@ struct ChosenGpu {
 };
 std::optional<ChosenGpu> choose_gpu(const DeviceOptions& options);
 
+// The device of the i-th copy of a model, of which the first has the one of `options`: on GPUs one
+// after the other.
+DeviceOptions device_of_copy(const DeviceOptions& options, int i);
+
 // Null: the processor.
 Result<std::unique_ptr<ops::Gpu>> open_gpu(const DeviceOptions& options);
 

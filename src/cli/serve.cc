@@ -46,11 +46,13 @@ Result<std::unique_ptr<server::AccessLog>> open_log(const ServeOptions& options)
 void print_settings(const ServeOptions& options, const server::App& app,
                     const std::vector<Serving>& servings) {
   const auto& scheduler = options.shared.engine.scheduler;
+  const int copies = options.shared.replicas;
   for (const auto& [name, plan, budget] : servings) {
     fmt::print(stderr,
-               "hachi: model {}: on {}, {} of weights{}, KV cache of {} ({}, {} tokens), "
+               "hachi: model {}: {}on {}, {} of weights{}, KV cache of {} ({}, {} tokens), "
                "context {}, thinking {}\n",
-               name.name, printable(plan.device), human_bytes(plan.weight_bytes),
+               name.name, copies > 1 ? fmt::format("{} copies, each ", copies) : "",
+               printable(plan.device), human_bytes(plan.weight_bytes),
                plan.work_bytes > 0 ? fmt::format(", {} of work", human_bytes(plan.work_bytes)) : "",
                human_bytes(plan.kv_cache_bytes), options.shared.model.kv_type, plan.cache_tokens,
                plan.context,
@@ -174,6 +176,7 @@ Result<int> serve(ServeOptions& options) {
     offered.push_back({one.name.name, bytes, std::time(nullptr)});
   }
   options.app.models.engine.context = options.shared.model.context;
+  options.app.models.copies = options.shared.replicas;
   TRY(server::LoadedKeys keys, read_keys(options, nullptr));
   TRY(auto log, open_log(options));
   const sigset_t signals = block_signals();

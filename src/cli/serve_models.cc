@@ -167,26 +167,49 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   return plan;
 }
 
-Result<server::ModelParts> open_served_model(const std::string& model, const ModelPlan& plan,
-                                             const ServeModelOptions& options) {
-  ModelOptions model_options = options.model;
-  model_options.model = model;
-  TRY(LoadedModel loaded, load_model(model_options));
-  auto opened = std::make_shared<Opened>(
-      Opened{std::move(loaded.checkpoint), std::move(loaded.gpu), std::move(loaded.model)});
+namespace {
+
+Result<std::unique_ptr<engine::StepModel>> make_runner(const Opened& opened, const ModelPlan& plan,
+                                                       const ServeModelOptions& options) {
   engine::RunnerOptions runs = runner_options(options);
-  runs.gpu = opened->gpu.get();
+  runs.gpu = opened.gpu.get();
   runs.cache_tokens = plan.cache_tokens;
   if (runs.gpu != nullptr && options.kv_cache_bytes == 0) {
-    const int64_t most = tokens_that_fit(*runs.gpu, opened->model.config(), runs);
+    const int64_t most = tokens_that_fit(*runs.gpu, opened.model.config(), runs);
     runs.cache_tokens = std::max(std::min(runs.cache_tokens, most), plan.context);
   }
-  TRY(auto runner, engine::ModelRunner::create(opened->model, runs));
-  server::ModelParts parts{.tokenizer = std::move(loaded.tokenizer),
-                           .sampling = opened->model.config().sampling,
-                           .end_ids = opened->model.config().eos_ids,
-                           .runner = std::move(runner)};
-  auto prompter = chat::Prompter::open(*opened->checkpoint, parts.tokenizer, options.chat_template);
+  TRY(auto runner, engine::ModelRunner::create(opened.model, runs));
+  return runner;
+}
+
+}  // namespace
+
+Result<server::ModelParts> open_served_model(const std::string& model, const ModelPlan& plan,
+                                             const ServeModelOptions& options) {
+  // Copies on the processor have the weights in common.
+  auto opened = std::make_shared<std::vector<std::unique_ptr<const Opened>>>();
+  std::optional<tokenizer::Tokenizer> tokenizer;
+  std::vector<std::unique_ptr<engine::StepModel>> runners;
+  for (int i = 0; i < options.replicas; ++i) {
+    if (i == 0 || opened->front()->gpu != nullptr) {
+      ModelOptions own = options.model;
+      own.model = model;
+      own.device = device_of_copy(options.model.device, i);
+      TRY(LoadedModel loaded, load_model(own));
+      if (!tokenizer) tokenizer = std::move(loaded.tokenizer);
+      opened->push_back(std::make_unique<const Opened>(
+          Opened{std::move(loaded.checkpoint), std::move(loaded.gpu), std::move(loaded.model)}));
+    }
+    TRY(auto runner, make_runner(*opened->back(), plan, options));
+    runners.push_back(std::move(runner));
+  }
+  const model::ModelConfig& config = opened->front()->model.config();
+  server::ModelParts parts{.tokenizer = *std::move(tokenizer),
+                           .sampling = config.sampling,
+                           .end_ids = config.eos_ids,
+                           .runners = std::move(runners)};
+  auto prompter =
+      chat::Prompter::open(*opened->front()->checkpoint, parts.tokenizer, options.chat_template);
   if (prompter) {
     parts.prompter = *std::move(prompter);
   } else if (!options.chat_template.empty()) {

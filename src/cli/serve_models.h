@@ -18,6 +18,7 @@ struct ServeModelOptions {
   uint64_t kv_cache_bytes = 0;   // for the KV cache of a model; 0: as kv_cache_bytes_for says
   engine::EngineOptions engine;  // with the context that a request may have
   std::string chat_template;     // in place of the models' own; empty: theirs
+  int replicas = 1;              // copies of each model, with a KV cache each
 };
 
 struct ServedName {

@@ -63,6 +63,13 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->type_name("N")
       ->capture_default_str();
   group
+      ->add_option("--replicas", options.shared.replicas,
+                   "Copies of each model that share its requests, each on a GPU of its own, from "
+                   "that of --device on")
+      ->check(CLI::Range(1, static_cast<int>(engine::Placement::kMaxEngines)).description(""))
+      ->type_name("N")
+      ->capture_default_str();
+  group
       ->add_option("--chat-template", options.chat_template,
                    "Use this Jinja file in place of the models' templates")
       ->type_name("FILE");

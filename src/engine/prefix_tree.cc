@@ -5,28 +5,9 @@
 #include <utility>
 
 #include "core/check.h"
+#include "engine/prefix_hash.h"
 
 namespace hachi::engine {
-namespace {
-
-// Fowler-Noll-Vo over whole words, and a final mix. The table may be searched with tokens that an
-// attacker chose: the worst that a collision costs is a comparison of the tokens of a page.
-constexpr uint64_t kNoText = 0xcbf29ce484222325;
-
-uint64_t mix(uint64_t hash, uint64_t word) { return (hash ^ word) * 0x100000001b3; }
-
-uint64_t spread(uint64_t hash) {
-  hash ^= hash >> 32;
-  hash *= 0xd6e8feb86659fd93;
-  return hash ^ (hash >> 32);
-}
-
-uint64_t hash_text(uint64_t before, std::span<const int32_t> tokens) {
-  for (const int32_t token : tokens) before = mix(before, static_cast<uint32_t>(token));
-  return spread(before);
-}
-
-}  // namespace
 
 PrefixTree::PrefixTree(PagePool& pool, int64_t page_tokens)
     : pool_(&pool),

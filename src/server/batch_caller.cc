@@ -35,7 +35,8 @@ bool BatchCaller::has_room(const ServedModel& model, int64_t num_requests) const
   const int64_t open = model.engine.num_open();
   const auto& scheduler = app().options().models.engine.scheduler;
   // A line that is more than the room runs alone.
-  return open == 0 || open + num_requests <= batch_room(scheduler.max_sequences);
+  const auto copies = static_cast<int64_t>(model.engine.size());
+  return open == 0 || open + num_requests <= copies * batch_room(scheduler.max_sequences);
 }
 
 void BatchCaller::on_gone(std::function<void()> callback) {

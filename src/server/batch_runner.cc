@@ -92,7 +92,8 @@ bool BatchRunner::look() {
     }
   }
   while (const BatchRecord* record = next(open)) begin(*record);
-  const int64_t room = batch_room(app_.options().models.engine.scheduler.max_sequences);
+  const ModelPoolOptions& models = app_.options().models;
+  const int64_t room = models.copies * batch_room(models.engine.scheduler.max_sequences);
   const auto num_runs = static_cast<int64_t>(std::max<size_t>(runs_.size(), 1));
   for (const auto& [id, run] : runs_) {
     run->set_window(std::max<int64_t>(room / num_runs, 1));

@@ -25,6 +25,7 @@ struct ModelPoolOptions {
   uint64_t memory_budget = UINT64_MAX;  // bytes of all loaded models
   std::chrono::seconds idle_time{0};    // unload after so long without a request; 0: never
   engine::EngineOptions engine;
+  int64_t copies = 1;  // of a model, each with an engine
 };
 
 class ModelPool {

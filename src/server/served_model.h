@@ -1,4 +1,4 @@
-// ServedModel: a model that answers: its engine, and what turns text into its tokens and back.
+// ServedModel: a model that answers: its engines, and what turns text into its tokens and back.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 #include "chat/prompter.h"
 #include "core/result.h"
-#include "engine/engine.h"
+#include "engine/replicas.h"
 #include "model/config.h"
 #include "output/answer_form.h"
 #include "server/metrics.h"
@@ -28,8 +28,8 @@ struct ModelParts {
   // message becomes a part of the user's.
   int64_t thinking_budget = output::kNoBudget;
   bool system_in_user = false;
-  std::shared_ptr<const void> weights;  // what `runner` reads
-  std::unique_ptr<engine::StepModel> runner;
+  std::shared_ptr<const void> weights;                      // what `runners` read
+  std::vector<std::unique_ptr<engine::StepModel>> runners;  // copies of the model, one at least
 };
 
 // Opens a model by its name; may take long, and is called on a thread of its own.
@@ -37,11 +37,11 @@ using ModelLoader = std::function<Result<ModelParts>(const std::string& name)>;
 
 struct ServedModel {
   ServedModel(std::string model_name, ModelParts model_parts, const engine::EngineOptions& options,
-              std::function<void()> on_news);
+              const std::function<void()>& on_news);
 
   std::string name;
-  ModelParts parts;  // without the runner, which the engine has
-  engine::Engine engine;
+  ModelParts parts;  // without the runners, which the engines have
+  engine::Replicas engine;
   output::FormTables forms;
   ModelMetrics metrics;
 };

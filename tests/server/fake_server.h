@@ -89,6 +89,7 @@ class Gate {
 struct FakeServerOptions {
   AppOptions app;
   engine::testing::FakeModelOptions model{.num_pages = 1024, .max_tokens = 256};
+  int replicas = 1;
   std::vector<OfferedModel> offered{{.name = "fake"}};
   std::shared_ptr<const KeyRing> keys;
   std::string chat_template{kChatTemplate};  // "": none
@@ -228,7 +229,9 @@ class FakeServer {
       const auto nothing = formats::Checkpoint::in_memory({"fake", {}, {}, {}});
       TRY(parts.prompter, chat::Prompter::open(nothing, parts.tokenizer, options_.chat_template));
     }
-    parts.runner = std::make_unique<engine::testing::FakeModel>(options_.model);
+    for (int i = 0; i < options_.replicas; ++i) {
+      parts.runners.push_back(std::make_unique<engine::testing::FakeModel>(options_.model));
+    }
     options_.change_parts(parts);
     return parts;
   }

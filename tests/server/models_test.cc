@@ -51,6 +51,17 @@ TEST(Models, ThatRunOutOfMemoryAreTriedAgain) {
   EXPECT_EQ(ask_model(server, "fake").status, 200);
 }
 
+TEST(Models, CopiesShareTheRequestsOfOne) {
+  FakeServer server({.replicas = 3});
+  for (int i = 0; i < 9; ++i) EXPECT_EQ(ask_model(server, "fake").status, 200);
+  EXPECT_EQ(server.num_loads(), 1);
+  const auto model = server.app().models().loaded().front();
+  ASSERT_TRUE(model);
+  ASSERT_EQ(model->engine.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(model->engine.stats_of(i).generated_tokens, 6) << i;
+  EXPECT_EQ(model->engine.stats().generated_tokens, 18);
+}
+
 TEST(Models, LoadOnceForAllWhoAsk) {
   Gate loading;
   loading.close();

@@ -289,11 +289,10 @@ template <class Cache, int kHeadDim>
 void run_many(Stream stream, const Attention& args) {
   constexpr int kShared = sizeof(FlashShared<kHeadDim>) + 1024;  // and room to align it
   auto* kernel = flash_kernel<Cache, kHeadDim>;
-  static const bool allowed = [&] {
+  once_a_device([&] {
     CHECK_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
     return true;
-  }();
-  static_cast<void>(allowed);
+  });
   // At most so many blocks: each sequence may have one that is not full.
   const int64_t tokens = kRows / (args.num_heads / args.num_kv_heads);
   const int64_t blocks =

@@ -64,7 +64,7 @@ template <class Cache, int kHeadDim>
 void run_one(Stream stream, const Attention& args) {
   constexpr int kShared = sizeof(Shared<Cache, kHeadDim>);
   auto* kernel = one_kernel<Cache, kHeadDim>;
-  static const int blocks = room_for(kernel, kShared);
+  const int blocks = once_a_device([&] { return room_for(kernel, kShared); });
   const int64_t wanted = 256 / args.num_kv_heads;
   const int max_parts = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMaxParts));
   for (int64_t first = 0; first < args.batch.num_tokens; first += kRowsALaunch) {

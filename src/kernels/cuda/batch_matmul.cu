@@ -30,11 +30,10 @@ template <Layout kLayout, int kRows>
 void launch_rows(Stream stream, Params& params, const void* x, int tiles) {
   const auto kernel = batch::batch_matmul_kernel<kLayout, kRows>;
   constexpr int kSharedBytes = batch::Shape<kLayout, kRows>::kSharedBytes;
-  static const bool allowed = [&] {
+  once_a_device([&] {
     allow_shared_bytes(kernel, kSharedBytes);
     return true;
-  }();
-  static_cast<void>(allowed);
+  });
   params.x_map = map_of({.data = x,
                          .rows = params.rows,
                          .row_bytes = int64_t{params.inputs} * 2,

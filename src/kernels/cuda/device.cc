@@ -68,7 +68,7 @@ Result<std::unique_ptr<Gpu>> Device::create(const GpuOptions& options) {
   std::unique_ptr<Device> device(new Device(info));
   device->limit_ = usable_bytes(info, options);
   device->deterministic_ = options.deterministic;
-  HACHI_CUDA(cudaSetDevice(info.index));
+  device->use();
   HACHI_CUDA(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking));
   for (Pinned& pinned : device->pinned_) {
     HACHI_CUDA(cudaEventCreateWithFlags(&pinned.sent, cudaEventDisableTiming));
@@ -91,6 +91,7 @@ Result<std::unique_ptr<Gpu>> Device::create(const GpuOptions& options) {
 }
 
 Device::~Device() {
+  use();
   wait();
   drop_graphs();
   gemm_.reset();
@@ -107,6 +108,7 @@ Device::~Device() {
 }
 
 Result<std::byte*> Device::allocate(uint64_t bytes) {
+  use();
   bytes = std::max<uint64_t>(aligned(bytes), 256);
   void* data = nullptr;
   if (used_ + bytes > limit_ || cudaMalloc(&data, bytes) != cudaSuccess) {
@@ -122,12 +124,14 @@ Result<std::byte*> Device::allocate(uint64_t bytes) {
 }
 
 void Device::free(std::byte* data, uint64_t bytes) {
+  use();
   wait();
   HACHI_CUDA(cudaFree(data));
   used_ -= std::max<uint64_t>(aligned(bytes), 256);
 }
 
 bool Device::pin(std::byte* host, uint64_t bytes) {
+  use();
   if (cudaHostRegister(host, bytes, cudaHostRegisterDefault) == cudaSuccess) return true;
   cudaGetLastError();  // what failed stays there otherwise
   return false;
@@ -142,7 +146,10 @@ std::byte* Device::mapped(std::byte* host) {
   return found.type == cudaMemoryTypeHost ? static_cast<std::byte*>(found.devicePointer) : nullptr;
 }
 
-void Device::unpin(std::byte* host) { HACHI_CUDA(cudaHostUnregister(host)); }
+void Device::unpin(std::byte* host) {
+  use();
+  HACHI_CUDA(cudaHostUnregister(host));
+}
 
 void Device::upload(std::byte* to, const std::byte* from, uint64_t bytes) {
   queue_upload(to, from, bytes);
@@ -214,7 +221,7 @@ void Device::send_pinned(std::byte* to, uint64_t bytes) {
 }
 
 void Device::begin_step(const BatchView& batch) {
-  HACHI_CUDA(cudaSetDevice(info_.index));  // of the calling thread
+  use();
   const size_t tokens = batch.positions.size();
   const size_t sequences = batch.sequences.size();
   std::vector<int32_t>& first_page = first_page_;
@@ -288,6 +295,7 @@ void Device::replay(const ReplayKey& key, const std::function<void()>& work) {
 }
 
 void Device::forget(const void* owner) {
+  use();
   wait();
   for (const Graph& graph : graphs_) {
     if (graph.key.owner == owner && graph.graph != nullptr) {

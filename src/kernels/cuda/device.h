@@ -60,6 +60,9 @@ class Device final : public Gpu {
   void mark() override;
   std::vector<double> end_marks() override;
 
+  // Makes it the calling thread's, which all that follows in CUDA is about.
+  void use() const { HACHI_CUDA(cudaSetDevice(info_.index)); }
+
   Stream stream() const { return stream_; }
   GemmLibrary& gemm() { return *gemm_; }
 

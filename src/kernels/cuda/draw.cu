@@ -336,13 +336,13 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 void draw_rows(Stream stream, int32_t* tokens, const float* logits, int64_t stride,
                int64_t vocab_size, const uint32_t* words, const DrawBatch& batch, int count) {
-  static const bool allowed = [] {
+  once_a_device([] {
     allow_shared_bytes(draw_kernel, shared_bytes(kMaxDrawVocab));
     return true;
-  }();
+  });
   const bool wide = vocab_size % kVector == 0 && stride % kVector == 0 &&
                     reinterpret_cast<uintptr_t>(logits) % 16 == 0;
-  CHECK(allowed && count <= kDrawRows && vocab_size <= kMaxDrawVocab);
+  CHECK(count <= kDrawRows && vocab_size <= kMaxDrawVocab);
   launch_clusters(kBlocks, stream, draw_kernel, dim3(static_cast<unsigned>(count * kBlocks)),
                   dim3(kThreads), static_cast<size_t>(shared_bytes(vocab_size)), batch, tokens,
                   logits, stride, static_cast<int>(vocab_size), chunk_of(vocab_size), wide, words);

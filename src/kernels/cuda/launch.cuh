@@ -3,7 +3,9 @@
 // activations.
 #pragma once
 
+#include <array>
 #include <cuda_runtime.h>
+#include <mutex>
 
 #include "core/check.h"
 #include "kernels/cuda/types.h"
@@ -42,7 +44,7 @@ void launch(Stream stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
   launch_clusters(0, stream, kernel, grid, block, shared_bytes, arguments...);
 }
 
-// Allows a kernel this much dynamic shared memory.
+// Allows a kernel this much dynamic shared memory, on the device in use.
 template <class... Parameters>
 void allow_shared_bytes(void (*kernel)(Parameters...), int bytes) {
   CHECK_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
@@ -50,16 +52,35 @@ void allow_shared_bytes(void (*kernel)(Parameters...), int bytes) {
                                   cudaSharedmemCarveoutMaxShared));
 }
 
+inline int device_in_use() {
+  int device = 0;
+  CHECK_CUDA(cudaGetDevice(&device));
+  return device;
+}
+
+// What setup() says of the device in use, where it is called once. What it sets, such as the shared
+// memory of a kernel, is a device's own.
+template <class Setup>
+auto once_a_device(const Setup& setup) {
+  struct Said {
+    std::once_flag once;
+    decltype(setup()) value;
+  };
+  static std::array<Said, kMaxGpus> all;
+  const auto device = static_cast<size_t>(device_in_use());
+  CHECK(device < all.size());
+  Said& said = all[device];
+  std::call_once(said.once, [&] { said.value = setup(); });
+  return said.value;
+}
+
 // Of the device in use.
 inline int num_multiprocessors() {
-  static const int count = [] {
-    int device = 0;
+  return once_a_device([] {
     int value = 0;
-    CHECK_CUDA(cudaGetDevice(&device));
-    CHECK_CUDA(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device));
+    CHECK_CUDA(cudaDeviceGetAttribute(&value, cudaDevAttrMultiProcessorCount, device_in_use()));
     return value;
-  }();
-  return count;
+  });
 }
 
 }  // namespace hachi::ops::cuda

@@ -58,6 +58,7 @@ double median_seconds(cudaStream_t stream, const Work& work) {
 }  // namespace
 
 Result<GpuLimits> Device::measure_limits() {
+  use();
   Context ctx;
   ctx.device = ops::Device::kCuda;
   ctx.gpu = this;

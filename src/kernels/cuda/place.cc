@@ -108,6 +108,7 @@ PlacedBytes placed_bytes(const Weight& w, Use use) {
 
 Weight place(Context& ctx, const Weight& w, Use use, std::byte* values, std::byte* scales) {
   Device& gpu = device_of(ctx);
+  gpu.use();
   const Layout layout = layout_for(w, use);
   const int64_t outputs = w.values.size(0);
   const int64_t inputs = w.values.size(1);

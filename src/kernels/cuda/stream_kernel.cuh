@@ -306,11 +306,10 @@ int ring_stages(int rows, int inputs) {
 
 template <class Format, int kRows>
 void launch_stream(Stream stream, StreamParams params) {
-  static const bool allowed = [] {
+  once_a_device([] {
     allow_shared_bytes(stream_matmul_kernel<Format, kRows>, kMaxStreamShared<Format>);
     return true;
-  }();
-  static_cast<void>(allowed);
+  });
   params.x_pitch = staged_pitch<Format>(params.inputs);
   params.ring_stages = ring_stages<Format>(params.rows, params.inputs);
   CHECK(params.ring_stages > 0);

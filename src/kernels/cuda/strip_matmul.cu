@@ -41,7 +41,7 @@ int groups_of(const StreamParams& p, int group_outputs) {
 
 template <int kOutputs>
 int max_clusters() {
-  static const int count = [] {
+  return once_a_device([] {
     allow_shared_bytes(strip::strip_matmul_kernel<kOutputs>, strip::Shape<kOutputs>::kSharedBytes);
     cudaLaunchAttribute cluster = {};
     cluster.id = cudaLaunchAttributeClusterDimension;
@@ -56,8 +56,7 @@ int max_clusters() {
     CHECK_CUDA(
         cudaOccupancyMaxActiveClusters(&clusters, strip::strip_matmul_kernel<kOutputs>, &config));
     return std::max(clusters, 1);
-  }();
-  return count;
+  });
 }
 
 template <int kOutputs>

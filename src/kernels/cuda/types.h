@@ -2,6 +2,7 @@
 // GPU's memory. CUDA headers are included by .cu and .cuh files alone.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "core/dtype.h"
@@ -11,6 +12,8 @@ struct CUstream_st;
 namespace hachi::ops::cuda {
 
 using Stream = CUstream_st*;  // a cudaStream_t
+
+inline constexpr size_t kMaxGpus = 64;  // of a machine
 
 // Rows of activations that stream_matmul() takes at most; it reads the weights once for every
 // eight, of kBF16 and kF8 for every four.
