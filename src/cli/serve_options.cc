@@ -56,6 +56,8 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->type_name("SIZE");
   group->add_flag("--no-prefix-cache", options.no_prefix_cache,
                   "Run every prompt from its beginning");
+  group->add_flag("--no-run-ahead", options.no_run_ahead,
+                  "Give a GPU each step when the tokens of the last one are known, not before");
   group
       ->add_option("--speculate", engine.guess_tokens,
                    "Guess so many tokens ahead from the text itself; the answers are the same")
@@ -179,6 +181,7 @@ std::filesystem::path data_folder(const ServeOptions& options) {
 void complete(ServeOptions& options) {
   engine::EngineOptions& engine = options.shared.engine;
   engine.scheduler.share_prefixes = !options.no_prefix_cache;
+  engine.run_ahead = !options.no_run_ahead;
   const StepSizes& usual = choose_gpu(options.shared.model.device) ? kGpuSteps : kProcessorSteps;
   engine.scheduler.max_sequences = options.max_batch.value_or(usual.max_batch);
   engine.scheduler.step_tokens =

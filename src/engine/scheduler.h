@@ -30,9 +30,10 @@ struct SchedulerOptions {
   bool share_prefixes = true;
 };
 
-// The next `count` tokens of a sequence that are not computed.
+// The next `count` tokens of a sequence that are not computed, from position `first`.
 struct Slice {
   Sequence* sequence;
+  int64_t first;
   int64_t count;
 };
 
@@ -57,8 +58,9 @@ class Scheduler {
 
   // The next step; empty if nothing can run. Valid until the next call of anything.
   std::span<const Slice> plan();
-  // Tells that a slice has run, and what it made known is known.
-  void finish(const Slice& slice);
+  // Tells that the model was given a slice: what is planned from here on runs after it, and finds
+  // its keys and values in the pages.
+  void start(const Slice& slice);
 
   std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
@@ -86,6 +88,8 @@ class Scheduler {
   bool make_room(Sequence& sequence, int64_t count);
   void preempt(Sequence& sequence);
   bool is_planned(const Sequence& sequence) const;
+  // Its next `count` tokens are of this step.
+  void take(Sequence& sequence, int64_t count);
   int64_t pages_for(int64_t tokens) const;
 
   PagePool* pool_;

@@ -42,6 +42,8 @@ EngineCounts counts_of(const engine::EngineStats& stats) {
           .accepted_tokens = stats.accepted_tokens,
           .preemptions = stats.preemptions,
           .evictions = stats.evictions,
+          .device_busy = stats.device_busy,
+          .device_waiting = stats.device_waiting,
           .prefix_hit = stats.prefix.hit,
           .prefix_miss_new = stats.prefix.miss_new,
           .prefix_miss_forgotten = stats.prefix.miss_forgotten,

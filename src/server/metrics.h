@@ -28,6 +28,7 @@ struct EngineCounts {
   int64_t generated_tokens = 0;
   int64_t guessed_tokens = 0, accepted_tokens = 0;
   int64_t preemptions = 0, evictions = 0;
+  double device_busy = 0, device_waiting = 0;  // seconds
   // Prompt tokens that were looked for in the cache: found, and not found by reason.
   int64_t prefix_hit = 0;
   int64_t prefix_miss_new = 0, prefix_miss_forgotten = 0, prefix_miss_other_salt = 0;

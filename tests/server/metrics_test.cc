@@ -161,6 +161,8 @@ TEST_F(Metrics, EngineCountsHaveVllmsNames) {
              .accepted_tokens = 12,
              .preemptions = 1,
              .evictions = 5,
+             .device_busy = 1.5,
+             .device_waiting = 0.25,
              .prefix_hit = 400,
              .prefix_miss_new = 1,
              .prefix_miss_forgotten = 2,
@@ -184,6 +186,8 @@ TEST_F(Metrics, EngineCountsHaveVllmsNames) {
       {"hachi:engine_steps_total", 9},
       {"hachi:kv_cache_pages", 100},
       {"hachi:prefix_cache_pages", 60},
+      {"hachi:device_busy_seconds_total", 1.5},
+      {"hachi:device_waiting_seconds_total", 0.25},
       {"hachi:prefix_cache_evictions_total", 5}};
   for (const auto& [name, value] : expected) {
     EXPECT_EQ(all.samples.at(name + R"({model_name="a"})"), value) << name;
