@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <fstream>
 #include <random>
 #include <spawn.h>
 #include <sys/prctl.h>
@@ -14,8 +15,6 @@
 #include <unistd.h>
 
 #include <CLI/Validators.hpp>
-
-#include "core/files.h"
 
 extern char** environ;
 
@@ -33,7 +32,6 @@ constexpr const char* kLocalSize = "HACHI_LOCAL_SIZE";
 // What NCCL takes of a GPU's memory, at most.
 constexpr uint64_t kNcclBytes = uint64_t{1} << 30;
 
-constexpr uint64_t kMaxCommandBytes = 1 << 22;
 constexpr seconds kGraceTime{10};
 
 std::optional<std::string> variable(const char* name) {
@@ -104,13 +102,10 @@ std::vector<char*> pointers_to(std::vector<std::string>& strings) {
   return pointers;
 }
 
-Result<std::vector<std::string>> own_command() {
-  TRY(const std::string line, read_file("/proc/self/cmdline", kMaxCommandBytes));
+std::vector<std::string> own_command() {
+  std::ifstream file("/proc/self/cmdline");
   std::vector<std::string> arguments;
-  for (size_t at = 0; at < line.size();) {
-    arguments.emplace_back(line.c_str() + at);
-    at += arguments.back().size() + 1;
-  }
+  for (std::string argument; std::getline(file, argument, '\0');) arguments.push_back(argument);
   return arguments;
 }
 
@@ -177,7 +172,7 @@ Result<void> Ranks::meet() {
 
 Result<void> Ranks::start_others(int port) {
   place_.key = random_key();
-  TRY(const std::vector<std::string> command, own_command());
+  const std::vector<std::string> command = own_command();
   for (int rank = 1; rank < place_.size; ++rank) {
     TRY(const pid_t pid,
         spawn(command,

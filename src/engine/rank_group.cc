@@ -226,10 +226,12 @@ void RankGroup::hear(size_t peer) {
   if (says(kEnded)) has_ended_ = true;
   if (has_ended_) return;
   if (says(kGivesUp)) {
-    // It has said why itself.
+    // It has said why itself, or rank 0 has.
     while (is_leaving_.exchange(true)) std::this_thread::sleep_for(seconds(1));
-    fmt::print(stderr, "hachi: rank {} of {} gave up: rank {} ends too\n", rank_of(peer), size(),
-               rank());
+    if (rank() == 0) {
+      fmt::print(stderr, "hachi: rank {} of {} gave up: the others end too\n", rank_of(peer),
+                 size());
+    }
     leave(kLostStatus);
   }
   if (count == 0) lose(rank_of(peer), "its connection is closed");
