@@ -53,7 +53,10 @@ class RankGroup {
   // What every rank calls in the same order, between steps.
   // The least of what they say.
   int64_t least(int64_t value);
-  bool all_say(int64_t value) { return least(value) == value && -least(-value) == value; }
+  bool all_say(int64_t value) {
+    const int64_t low = least(value);
+    return low == -least(-value);
+  }
   // Rank 0's bytes to all.
   void share(std::span<std::byte> bytes);
 
