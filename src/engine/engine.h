@@ -45,6 +45,11 @@ struct EngineStats {
   int64_t generated_tokens = 0;
   int64_t guessed_tokens = 0, accepted_tokens = 0;
   int64_t preemptions = 0, evictions = 0;
+  // Of the processor's memory:
+  int64_t num_host_pages = 0, free_host_pages = 0;
+  int64_t cached_host_pages = 0;        // that the prefix tree remembers
+  int64_t moved_out = 0, moved_in = 0;  // pages of the tree, so far
+  SwapCounts swap;
   PrefixCounts prefix;
   // When the last one ended, or it was seen that all requests wait for their readers.
   Clock::time_point last_step{};
@@ -124,6 +129,7 @@ class Engine {
   std::function<void()> on_news_;
   SequenceLimits limits_;
   PagePool pages_;
+  HostPages host_pages_;
   Scheduler scheduler_;
   Batch batch_;
   std::span<const Slice> slices_;  // of this step

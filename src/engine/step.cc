@@ -26,6 +26,7 @@ std::span<const int32_t> banned_after(const Sequence& sequence, int64_t more_tok
 // Whether there was anything to do.
 bool Engine::step() {
   slices_ = scheduler_.plan();
+  host_pages_.run(*model_);
   if (slices_.empty()) {
     if (all_wait_for_readers()) counts_.last_step = Clock::now();
     publish();
@@ -271,6 +272,12 @@ void Engine::publish() {
   counts_.idle_pages = counts_.cached_pages - pages_.num_shared();
   counts_.preemptions = scheduler_.preemptions();
   counts_.evictions = scheduler_.prefixes().evictions();
+  counts_.num_host_pages = host_pages_.pool().num_pages();
+  counts_.free_host_pages = host_pages_.pool().num_free();
+  counts_.cached_host_pages = scheduler_.prefixes().host_size();
+  counts_.moved_out = scheduler_.prefixes().moved_out();
+  counts_.moved_in = scheduler_.prefixes().moved_in();
+  counts_.swap = scheduler_.swap_counts();
   counts_.prefix = scheduler_.prefix_counts();
   stats_.store(counts_);
 }

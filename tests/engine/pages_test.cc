@@ -53,7 +53,8 @@ class PrefixTreeTest : public ::testing::Test {
   }
 
   PagePool pool{8};
-  PrefixTree tree{pool, kPageTokens};
+  HostPages host{0, 8, 0};
+  PrefixTree tree{pool, host, kPageTokens};
 };
 
 TEST_F(PrefixTreeTest, KnowsWholePagesOfWhatRan) {
