@@ -161,7 +161,17 @@ TEST_F(Metrics, EngineCountsHaveVllmsNames) {
              .accepted_tokens = 12,
              .preemptions = 1,
              .evictions = 5,
+             .num_host_pages = 80,
+             .free_host_pages = 20,
+             .cached_host_pages = 50,
+             .moved_out = 90,
+             .moved_in = 30,
+             .swapped = 2,
+             .swaps = 7,
+             .swapped_out = 16,
+             .swapped_in = 15,
              .prefix_hit = 400,
+             .prefix_hit_host = 83,
              .prefix_miss_new = 1,
              .prefix_miss_forgotten = 2,
              .prefix_miss_other_salt = 3,
@@ -184,7 +194,19 @@ TEST_F(Metrics, EngineCountsHaveVllmsNames) {
       {"hachi:engine_steps_total", 9},
       {"hachi:kv_cache_pages", 100},
       {"hachi:prefix_cache_pages", 60},
-      {"hachi:prefix_cache_evictions_total", 5}};
+      {"hachi:prefix_cache_evictions_total", 5},
+      {"vllm:num_requests_swapped", 2},
+      {"vllm:cpu_cache_usage_perc", 0.75},
+      {"vllm:cpu_prefix_cache_hit_rate", 0.2},
+      {"hachi:host_cache_pages", 80},
+      {"hachi:host_cache_used_pages", 60},
+      {"hachi:prefix_cache_host_pages", 50},
+      {"hachi:prefix_cache_host_hit_tokens_total", 83},
+      {"hachi:prefix_cache_moved_out_pages_total", 90},
+      {"hachi:prefix_cache_moved_in_pages_total", 30},
+      {"hachi:swaps_total", 7},
+      {"hachi:swapped_out_pages_total", 16},
+      {"hachi:swapped_in_pages_total", 15}};
   for (const auto& [name, value] : expected) {
     EXPECT_EQ(all.samples.at(name + R"({model_name="a"})"), value) << name;
     EXPECT_EQ(all.samples.at(name + R"({model_name="b\"\n"})"), 0) << name;
