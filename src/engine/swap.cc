@@ -9,6 +9,8 @@
 // All that sequences have claimed and saved together is at most as much as the host has pages: so
 // there is always a place for a claimed page, and claims never keep pages on the device that a
 // running sequence needs. Pages of the tree that nobody claims give way.
+#include <algorithm>
+
 #include "core/check.h"
 #include "engine/scheduler.h"
 
@@ -46,8 +48,8 @@ bool Scheduler::should_swap(const Sequence& sequence) const {
 bool Scheduler::swap_out(Sequence& sequence) {
   if (!should_swap(sequence)) return false;
   if (options_.share_prefixes) {
-    const std::span<const int32_t> computed(sequence.tokens.data(),
-                                            static_cast<size_t>(sequence.num_computed));
+    const int64_t count = std::min(sequence.num_computed, sequence.num_known);
+    const auto computed = std::span(sequence.tokens).first(static_cast<size_t>(count));
     sequence.claim = prefixes_.claim(sequence.request.salt, computed, sequence.pages);
   }
   const int64_t first = sequence.claim.pages;
