@@ -49,12 +49,15 @@ void print_settings(const ServeOptions& options, const server::App& app,
   const int copies = options.shared.replicas;
   for (const auto& [name, plan, budget] : servings) {
     fmt::print(stderr,
-               "hachi: model {}: {}on {}, {} of weights{}, KV cache of {} ({}, {} tokens), "
+               "hachi: model {}: {}on {}, {} of weights{}, KV cache of {} ({}, {} tokens){}, "
                "context {}, thinking {}\n",
                name.name, copies > 1 ? fmt::format("{} copies, each ", copies) : "",
                printable(plan.device), human_bytes(plan.weight_bytes),
                plan.work_bytes > 0 ? fmt::format(", {} of work", human_bytes(plan.work_bytes)) : "",
                human_bytes(plan.kv_cache_bytes), options.shared.model.kv_type, plan.cache_tokens,
+               plan.host_pages > 0
+                   ? fmt::format(", host cache of {}", human_bytes(plan.host_cache_bytes))
+                   : "",
                plan.context,
                budget == output::kNoBudget ? "without a limit" : fmt::format("{} tokens", budget));
   }

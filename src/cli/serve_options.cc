@@ -54,6 +54,19 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
                    "Memory for the KV cache of a model (default: a quarter of what is free)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
+  group
+      ->add_option("--host-cache", options.shared.host_cache_bytes,
+                   "Memory of the processor, for each copy of a model, into which pages of the KV "
+                   "cache move when it is full, and come back from (default: 0, on a GPU 4GB or "
+                   "an eighth of what is free)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
+  group
+      ->add_option("--preempt", options.preempt,
+                   "When pages run out, what is computed of a request goes to the host cache "
+                   "(swap), runs again later (recompute), or whichever takes less time (auto)")
+      ->check(CLI::IsMember({"auto", "swap", "recompute"}))
+      ->capture_default_str();
   group->add_flag("--no-prefix-cache", options.no_prefix_cache,
                   "Run every prompt from its beginning");
   group->add_flag("--no-run-ahead", options.no_run_ahead,
@@ -182,6 +195,9 @@ void complete(ServeOptions& options) {
   engine::EngineOptions& engine = options.shared.engine;
   engine.scheduler.share_prefixes = !options.no_prefix_cache;
   engine.run_ahead = !options.no_run_ahead;
+  engine.scheduler.preempt = options.preempt == "swap"        ? engine::Preempt::kSwap
+                             : options.preempt == "recompute" ? engine::Preempt::kRecompute
+                                                              : engine::Preempt::kAuto;
   const StepSizes& usual = choose_gpu(options.shared.model.device) ? kGpuSteps : kProcessorSteps;
   engine.scheduler.max_sequences = options.max_batch.value_or(usual.max_batch);
   engine.scheduler.step_tokens =

@@ -41,7 +41,8 @@ Engine::Engine(std::unique_ptr<StepModel> model, const EngineOptions& options,
       on_news_(std::move(on_news)),
       limits_(limits_of(*model_, options)),
       pages_(model_->num_pages()),
-      scheduler_(pages_, options.scheduler),
+      host_pages_(model_->num_host_pages(), model_->num_pages(), model_->page_copy_seconds()),
+      scheduler_(pages_, host_pages_, options.scheduler),
       runs_ahead_(options.run_ahead && model_->runs_ahead() && options.guess_tokens == 0 &&
                   options.scheduler.max_sequences <= model_->max_rows()),
       flights_{Flight(options.scheduler, model_->max_rows()),
@@ -133,7 +134,7 @@ Result<std::shared_ptr<Stream>> Engine::submit(Request request,
   }
   const int64_t number = num_submitted_.fetch_add(1, std::memory_order_relaxed);
   auto* submission = new Submission{std::make_unique<Sequence>(
-      std::move(request), std::move(constraint), limits_, pages_, number)};
+      std::move(request), std::move(constraint), limits_, pages_, host_pages_.pool(), number)};
   std::shared_ptr<Stream> stream = submission->sequence->stream;
   submission->next = inbox_.load(std::memory_order_relaxed);
   while (!inbox_.compare_exchange_weak(submission->next, submission)) {

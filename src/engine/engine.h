@@ -52,6 +52,11 @@ struct EngineStats {
   int64_t generated_tokens = 0;
   int64_t guessed_tokens = 0, accepted_tokens = 0;
   int64_t preemptions = 0, evictions = 0;
+  // Of the processor's memory:
+  int64_t num_host_pages = 0, free_host_pages = 0;
+  int64_t cached_host_pages = 0;        // that the prefix tree remembers
+  int64_t moved_out = 0, moved_in = 0;  // pages of the tree, so far
+  SwapCounts swap;
   PrefixCounts prefix;
   // Seconds in which a device worked, and waited though there was work (StepModel::DeviceTime).
   double device_busy = 0, device_waiting = 0;
@@ -152,6 +157,7 @@ class Engine {
   std::function<void()> on_news_;
   SequenceLimits limits_;
   PagePool pages_;
+  HostPages host_pages_;
   Scheduler scheduler_;
   bool runs_ahead_;
   std::array<Flight, 2> flights_;  // the last one given, and another before it or none

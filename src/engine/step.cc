@@ -37,6 +37,7 @@ bool Engine::step_ahead() {
 
 void Engine::begin(Flight& flight) {
   const std::span<const Slice> slices = scheduler_.plan();
+  host_pages_.run(*model_);
   flight.slices.assign(slices.begin(), slices.end());
   flight.endings.clear();
   if (slices.empty()) return;
@@ -83,6 +84,12 @@ void Engine::publish() {
   counts_.idle_pages = counts_.cached_pages - pages_.num_shared();
   counts_.preemptions = scheduler_.preemptions();
   counts_.evictions = scheduler_.prefixes().evictions();
+  counts_.num_host_pages = host_pages_.pool().num_pages();
+  counts_.free_host_pages = host_pages_.pool().num_free();
+  counts_.cached_host_pages = scheduler_.prefixes().host_size();
+  counts_.moved_out = scheduler_.prefixes().moved_out();
+  counts_.moved_in = scheduler_.prefixes().moved_in();
+  counts_.swap = scheduler_.swap_counts();
   counts_.prefix = scheduler_.prefix_counts();
   const StepModel::DeviceTime time = model_->device_time();
   counts_.device_busy = time.busy;

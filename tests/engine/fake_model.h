@@ -1,6 +1,7 @@
 // FakeModel: a model that costs nothing and can tell when the engine hands it the wrong pages. What
 // it keeps in a page at a position is a hash of all tokens up to there, made from what it finds in
-// the page of the position before; its logits are a function of that hash.
+// the page of the position before; its logits are a function of that hash. Pages of the host hold
+// the same, until they are loaded: then they hold nothing any more.
 #pragma once
 
 #include <algorithm>
@@ -23,6 +24,8 @@ struct FakeModelOptions {
   int64_t context_length = 1 << 20;
   int64_t page_tokens = 4;
   int64_t num_pages = 64;
+  int64_t host_pages = 0;
+  double page_copy_seconds = 0;  // that it says a copy takes
   int64_t max_tokens = 64;
   int64_t max_rows = 8;
   int threads = 1;
@@ -46,6 +49,8 @@ class FakeModel : public StepModel {
         pool_(options.threads),
         states_(static_cast<size_t>(options.num_pages * options.page_tokens)),
         places_(states_.size(), kNoPlace),
+        host_states_(static_cast<size_t>(options.host_pages * options.page_tokens), kNothing),
+        host_places_(host_states_.size(), kNoPlace),
         row_places_(static_cast<size_t>(options.max_tokens)),
         rows_(static_cast<size_t>(options.max_tokens)),
         logits_(static_cast<size_t>(options.max_rows * options.vocab_size)),
@@ -59,6 +64,22 @@ class FakeModel : public StepModel {
   int64_t max_tokens() const override { return options_.max_tokens; }
   int64_t max_rows() const override { return options_.max_rows; }
   ThreadPool& pool() override { return pool_; }
+  int64_t num_host_pages() const override { return options_.host_pages; }
+  double page_copy_seconds() const override { return options_.page_copy_seconds; }
+
+  void save_pages(std::span<const model::PageCopy> copies) override {
+    for (const model::PageCopy& copy : copies) {
+      copy_page(states_, copy.page, host_states_, copy.host_page);
+      copy_page(places_, copy.page, host_places_, copy.host_page);
+    }
+  }
+  void load_pages(std::span<const model::PageCopy> copies) override {
+    for (const model::PageCopy& copy : copies) {
+      copy_page(host_states_, copy.host_page, states_, copy.page);
+      copy_page(host_places_, copy.host_page, places_, copy.page);
+      std::fill_n(at(host_states_, copy.host_page), options_.page_tokens, kNothing);
+    }
+  }
 
   // The hash after `token` at the end of a text whose hash is `before` (0: no text).
   static uint64_t next_state(uint64_t before, int32_t token) {
@@ -156,6 +177,17 @@ class FakeModel : public StepModel {
  private:
   static constexpr int64_t kNoPlace = -1;
   static constexpr float kCertain = 30;
+  static constexpr uint64_t kNothing = 0xdead;  // no hash of any text
+
+  template <class T>
+  typename std::vector<T>::iterator at(std::vector<T>& all, int32_t page) {
+    CHECK(page >= 0 && (page + 1) * options_.page_tokens <= std::ssize(all));
+    return all.begin() + page * options_.page_tokens;
+  }
+  template <class T>
+  void copy_page(std::vector<T>& from, int32_t page, std::vector<T>& to, int32_t to_page) {
+    std::copy_n(at(from, page), options_.page_tokens, at(to, to_page));
+  }
 
   int32_t token_of(int32_t id) const {
     if (id >= 0) return id;
@@ -188,6 +220,8 @@ class FakeModel : public StepModel {
   // By page and position: the hash of the text, and the tokens behind its last mark.
   std::vector<uint64_t> states_;
   std::vector<int64_t> places_;
+  std::vector<uint64_t> host_states_;
+  std::vector<int64_t> host_places_;
   std::vector<int64_t> row_places_;  // of the last batch
   std::vector<uint64_t> rows_;       // the same
   std::vector<float> logits_;
