@@ -2,7 +2,7 @@
 //
 // A step has a budget of tokens. Sequences that decode go first, each with its next token; what is
 // left of the budget goes to prompts, in chunks, so that a long prompt never stalls the answers of
-// others. Among prompts the higher priority goes first, then the user who was given the fewest
+// others; the more of them wait, the larger. Among prompts the higher priority goes first, then the user who was given the fewest
 // tokens, then who came first.
 //
 // Pages are taken as a sequence grows. When none is free, the prefix tree forgets some; when it has
@@ -36,7 +36,7 @@ enum class Preempt {
 struct SchedulerOptions {
   int64_t max_sequences = 64;  // that run at once
   int64_t step_tokens = 256;   // of a step; at least max_sequences
-  int64_t prompt_tokens = 64;  // of prompts in a step in which others decode
+  int64_t prompt_tokens = 64;  // of prompts in a step in which others decode, at most
   int64_t page_tokens = 32;
   bool share_prefixes = true;
   Preempt preempt = Preempt::kAuto;
@@ -100,6 +100,9 @@ class Scheduler {
   // Each sequence that decodes, one token and what the budget allows of its guess.
   void plan_decodes();
   void plan_prompts();
+  // Tokens of prompts beside those that decode: a few steps' share of what waits. A few more cost a
+  // step least, while nobody waits long.
+  int64_t prompts_share() const;
   void admit();
   // Tokens of a prompt that can run in this step; 0: it waits for its reader.
   int64_t prompt_count(const Sequence& sequence) const;
