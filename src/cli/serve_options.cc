@@ -69,6 +69,8 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->capture_default_str();
   group->add_flag("--no-prefix-cache", options.no_prefix_cache,
                   "Run every prompt from its beginning");
+  group->add_flag("--no-run-ahead", options.no_run_ahead,
+                  "Give a GPU each step when the tokens of the last one are known, not before");
   group
       ->add_option("--speculate", engine.guess_tokens,
                    "Guess so many tokens ahead from the text itself; the answers are the same")
@@ -192,6 +194,7 @@ std::filesystem::path data_folder(const ServeOptions& options) {
 void complete(ServeOptions& options) {
   engine::EngineOptions& engine = options.shared.engine;
   engine.scheduler.share_prefixes = !options.no_prefix_cache;
+  engine.run_ahead = !options.no_run_ahead;
   engine.scheduler.preempt = options.preempt == "swap"        ? engine::Preempt::kSwap
                              : options.preempt == "recompute" ? engine::Preempt::kRecompute
                                                               : engine::Preempt::kAuto;

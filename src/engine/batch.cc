@@ -1,5 +1,6 @@
 #include "engine/batch.h"
 
+#include <algorithm>
 #include <numeric>
 
 namespace hachi::engine {
@@ -17,11 +18,15 @@ void Batch::fill(std::span<const Slice> slices) {
   for (const Slice& slice : slices) {
     const Sequence& sequence = *slice.sequence;
     const auto first = static_cast<int64_t>(ids_.size());
-    const auto begin = sequence.tokens.begin() + sequence.num_computed;
-    ids_.insert(ids_.end(), begin, begin + slice.count);
+    const auto size = static_cast<int64_t>(sequence.tokens.size());
+    const auto begin = sequence.tokens.begin();
+    ids_.insert(ids_.end(), begin + std::min(slice.first, size),
+                begin + std::min(slice.first + slice.count, size));
+    if (slice.first + slice.count > size) {
+      ids_.push_back(-1 - static_cast<int32_t>(sequence.drawn_row));
+    }
     positions_.resize(ids_.size());
-    std::iota(positions_.begin() + first, positions_.end(),
-              static_cast<int32_t>(sequence.num_computed));
+    std::iota(positions_.begin() + first, positions_.end(), static_cast<int32_t>(slice.first));
     spans_.push_back({first, slice.count, sequence.pages.pages()});
   }
 }

@@ -15,6 +15,7 @@ class Batch {
   // Room for so many, so that filling never allocates.
   Batch(int64_t max_tokens, int64_t max_sequences);
 
+  // A token that is still being drawn is -1 - its row, as forward() takes it.
   void fill(std::span<const Slice> slices);
   ops::BatchView view() const { return {ids_, positions_, spans_}; }
   // The row of the first token of slice i.

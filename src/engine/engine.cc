@@ -22,6 +22,13 @@ SequenceLimits limits_of(const StepModel& model, const EngineOptions& options) {
 
 }  // namespace
 
+Engine::Flight::Flight(const SchedulerOptions& options, int64_t max_rows)
+    : batch(options.step_tokens, options.max_sequences) {
+  slices.reserve(static_cast<size_t>(options.max_sequences));
+  endings.reserve(slices.capacity());
+  rows.reserve(static_cast<size_t>(max_rows));
+}
+
 struct Engine::Submission {
   std::unique_ptr<Sequence> sequence;
   Submission* next = nullptr;
@@ -36,15 +43,17 @@ Engine::Engine(std::unique_ptr<StepModel> model, const EngineOptions& options,
       pages_(model_->num_pages()),
       host_pages_(model_->num_host_pages(), model_->num_pages(), model_->page_copy_seconds()),
       scheduler_(pages_, host_pages_, options.scheduler),
-      batch_(options.scheduler.step_tokens, options.scheduler.max_sequences),
+      runs_ahead_(options.run_ahead && model_->runs_ahead() && options.guess_tokens == 0 &&
+                  options.scheduler.max_sequences <= model_->max_rows()),
+      flights_{Flight(options.scheduler, model_->max_rows()),
+               Flight(options.scheduler, model_->max_rows())},
       asked_(static_cast<size_t>(model_->max_rows())),
       events_(asked_.size()) {
   CHECK(options.scheduler.step_tokens <= model_->max_tokens());
   CHECK(options.scheduler.page_tokens == model_->page_tokens());
   CHECK(options.guess_tokens < model_->max_rows());
   rows_.reserve(events_.size());
-  endings_.reserve(static_cast<size_t>(options.scheduler.max_sequences));
-  ended_.reserve(endings_.capacity());
+  ended_.reserve(static_cast<size_t>(options.scheduler.max_sequences));
   for (int i = 0; i < model_->pool().num_threads(); ++i) scratch_.emplace_back(vocab_size());
   publish();
   thread_ = std::thread([this] { run(); });
@@ -138,7 +147,7 @@ void Engine::run() {
   while (!stopping_) {
     take_inbox();
     end_unwanted();
-    if (!step()) wait_for_work();
+    if (!(runs_ahead_ ? step_ahead() : step())) wait_for_work();
   }
 }
 
@@ -175,6 +184,11 @@ void Engine::end_unwanted() {
 }
 
 void Engine::end(Sequence& sequence, Finish why) {
+  for (Flight& flight : flights_) {
+    for (Slice& slice : flight.slices) {
+      if (slice.sequence == &sequence) slice.sequence = nullptr;
+    }
+  }
   const std::unique_ptr<Sequence> ended = scheduler_.remove(sequence);
   std::vector<float> embedding(ended->pooled.begin(), ended->pooled.end());
   --num_open_;

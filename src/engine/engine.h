@@ -4,9 +4,15 @@
 // With a seed, the tokens of a request depend on nothing but the request: not on what else runs, on
 // how prompts are cut, on what the cache holds, on being put back, or on guessing ahead.
 //
+// With a model that runs ahead, step N + 1 is planned and given to the device while it is at step
+// N, whose tokens are handed out while it is at N + 1: a token goes from the one to the other on
+// the device. Without, a step begins when the last one has ended; that loop says what the other
+// does.
+//
 // Between requests that come and go, a step does not allocate, lock or throw.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -32,6 +38,7 @@ struct EngineOptions {
   int64_t stream_events = 256;  // that a reader may leave before its request pauses
   int64_t guess_tokens = 0;     // guessed ahead for each sequence from its own text; 0: none
   int64_t context = 0;          // tokens that a request may have; 0: what the model and pages allow
+  bool run_ahead = true;        // if the model does, and nothing is guessed
 };
 
 // A moment's state, and counts since the start.
@@ -51,6 +58,8 @@ struct EngineStats {
   int64_t moved_out = 0, moved_in = 0;  // pages of the tree, so far
   SwapCounts swap;
   PrefixCounts prefix;
+  // Seconds in which a device worked, and waited though there was work (StepModel::DeviceTime).
+  double device_busy = 0, device_waiting = 0;
   // When the last one ended, or it was seen that all requests wait for their readers.
   Clock::time_point last_step{};
 };
@@ -95,10 +104,19 @@ class Engine {
   struct Submission;
   // A slice that reached the end of what its sequence knows, and the logits of its tokens.
   struct Ending {
-    Sequence* sequence;
+    size_t slice;
     int64_t first_row;  // of the logits
     int64_t num_rows;
     std::optional<NextToken> next;  // after the first row, if it was asked for already
+  };
+  // A step that the model was given.
+  struct Flight {
+    Flight(const SchedulerOptions& options, int64_t max_rows);
+
+    Batch batch;
+    std::vector<Slice> slices;  // without a sequence: it has ended since
+    std::vector<int64_t> rows;  // whose logits are wanted next
+    std::vector<Ending> endings;
   };
 
   // The loop (engine.cc).
@@ -110,19 +128,29 @@ class Engine {
   void end(Sequence& sequence, Finish why);
   void end_all();
 
-  // One turn of it (step.cc).
+  // One turn of it (step.cc). Whether there was anything to do.
   bool step();
+  bool step_ahead();
+  void begin(Flight& flight);
+  void settle(Flight& flight);
+  bool rest();
   bool all_wait_for_readers() const;
-  void read_prompts();
+  void publish();
+
+  // What is asked of each token of a prompt (read_prompts.cc).
+  void read_prompts(const Flight& flight);
   void score_prompt(const Slice& slice, int64_t first_row);
   void pool_prompt(const Slice& slice, int64_t first_row);
-  void extend();
-  void extend_group(std::span<const int64_t> rows, std::span<Ending> endings);
-  void ask(Ending& ending);
-  void extend_one(const Ending& ending, const StepModel::Drawn& drawn, SamplerScratch& scratch);
+
+  // The next tokens (extend.cc).
+  size_t take_endings(Flight& flight, size_t first_slice);
+  void queue_draw(Flight& flight);
+  void extend(Flight& flight);
+  void ask(Flight& flight, Ending& ending);
+  void extend_one(const Flight& flight, const Ending& ending, const StepModel::Drawn& drawn,
+                  SamplerScratch& scratch);
   std::optional<Finish> append(Sequence& sequence, int32_t token, std::span<const float> logits);
   void guess(Sequence& sequence);
-  void publish();
 
   std::unique_ptr<StepModel> model_;
   EngineOptions options_;
@@ -131,10 +159,9 @@ class Engine {
   PagePool pages_;
   HostPages host_pages_;
   Scheduler scheduler_;
-  Batch batch_;
-  std::span<const Slice> slices_;  // of this step
-  std::vector<int64_t> rows_;      // whose logits are wanted next
-  std::vector<Ending> endings_;
+  bool runs_ahead_;
+  std::array<Flight, 2> flights_;  // the last one given, and another before it or none
+  std::vector<int64_t> rows_;      // of a prompt, whose logits are wanted next
   // Of the rows of a group, how the model is to draw; those that it is not to draw have nothing.
   std::vector<std::optional<ops::DrawRow>> asked_;
   std::vector<Sequence*> ended_;

@@ -48,8 +48,12 @@ class ModelRunner : public StepModel {
   void forward(const ops::BatchView& batch) override;
   ConstTensor logits(std::span<const int64_t> rows) override;
   bool draws() const override;
-  Drawn draw(std::span<const int64_t> rows,
-             std::span<const std::optional<ops::DrawRow>> how) override;
+  bool runs_ahead() const override { return draws(); }
+  void queue_draw(std::span<const int64_t> rows,
+                  std::span<const std::optional<ops::DrawRow>> how) override;
+  Drawn drawn() override;
+  DeviceTime device_time() const override { return device_time_; }
+  void rest() override { was_resting_ = true; }
   ConstTensor hidden(std::span<const int64_t> rows) override;
   ThreadPool& pool() override { return *pool_; }
 
@@ -73,6 +77,11 @@ class ModelRunner : public StepModel {
   // The logits, where the model is.
   Tensor run_head(std::span<const int64_t> rows);
   ConstTensor on_host(ConstTensor x);
+  // The GPU works on a part of a step from here on, or to here.
+  void begin_part();
+  void end_part();
+  // Those that ended before a point that was reached.
+  void count_parts(uint64_t reached);
 
   const model::Model* model_;
   int64_t max_tokens_;
@@ -94,8 +103,21 @@ class ModelRunner : public StepModel {
   // If it draws:
   ops::Memory draw_memory_;
   std::span<int32_t> drawn_;         // tokens in the order of asked_
-  std::vector<ops::DrawRow> asked_;  // of a call of draw()
+  std::vector<ops::DrawRow> asked_;  // of the last queue_draw()
   std::vector<int32_t> tokens_;      // [max_rows]
+  size_t num_rows_ = 0;              // of the last queue_draw()
+  uint64_t answer_point_ = 0;        // where its answer is there
+
+  // Points of the GPU's queue between which it works on a part of a step.
+  struct Part {
+    uint64_t begin, end;
+    bool follows;  // another part, at once
+  };
+  static constexpr size_t kMaxParts = 6;
+  std::vector<Part> parts_;  // that are not counted yet
+  uint64_t last_end_ = 0;
+  bool was_resting_ = true;
+  DeviceTime device_time_;
 };
 
 }  // namespace hachi::engine

@@ -38,6 +38,8 @@ void add(EngineStats& sum, const EngineStats& more) {
   sum.prefix.miss_other_salt += more.prefix.miss_other_salt;
   sum.prefix.miss_page_end += more.prefix.miss_page_end;
   sum.prefix.miss_not_shared += more.prefix.miss_not_shared;
+  sum.device_busy += more.device_busy;
+  sum.device_waiting += more.device_waiting;
   sum.last_step = std::max(sum.last_step, more.last_step);
 }
 

@@ -102,11 +102,10 @@ void Scheduler::plan_decodes() {
     Sequence& sequence = *order_[i];
     if (!sequence.is_decoding()) continue;
     --left;  // each of those behind it has a token of the budget
-    if (sequence.waits_for_reader()) continue;
+    if (sequence.waits_for_reader() || sequence.waits_for_token()) continue;
     const int64_t count = std::min(sequence.num_left(), budget_ - left);
     if (!make_room(sequence, count)) return;  // it was the last one, and is gone
-    slices_.push_back({&sequence, count});
-    budget_ -= count;
+    take(sequence, count);
   }
 }
 
@@ -117,13 +116,13 @@ void Scheduler::plan_prompts() {
     const int64_t count = prompt_count(sequence);
     if (count == 0) continue;
     if (!make_room(sequence, count)) return;
-    slices_.push_back({&sequence, count});
-    budget_ -= count;
+    take(sequence, count);
   }
 }
 
 int64_t Scheduler::prompt_count(const Sequence& sequence) const {
-  if (sequence.waits_for_reader()) return 0;
+  // Who was put back while a token of it was drawn begins again when that is known.
+  if (sequence.waits_for_reader() || sequence.num_drawing > 0) return 0;
   const int64_t count = std::min(sequence.num_left(), budget_);
   // A token that is scored is an event, and the answer's first token is one more.
   const int64_t room = sequence.stream->room() - 1;
@@ -152,8 +151,7 @@ void Scheduler::admit() {
     if (!sequence.was_admitted) count_prefix(sequence, from_host);
     sequence.was_admitted = true;
     CHECK(sequence.pages.resize(pages_for(sequence.num_computed + count)));
-    slices_.push_back({&sequence, count});
-    budget_ -= count;
+    take(sequence, count);
     running_.push_back(std::move(waiting_[i]));
     waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(i));
   }
@@ -234,13 +232,20 @@ void Scheduler::preempt(Sequence& sequence) {
   ++preemptions_;
 }
 
-void Scheduler::finish(const Slice& slice) {
+void Scheduler::take(Sequence& sequence, int64_t count) {
+  slices_.push_back({&sequence, sequence.num_computed, count});
+  budget_ -= count;
+}
+
+void Scheduler::start(const Slice& slice) {
   Sequence& sequence = *slice.sequence;
-  // What was run of a guess that did not come true does not count.
-  sequence.num_computed = std::min(sequence.num_computed + slice.count, sequence.num_known - 1);
+  sequence.num_computed += slice.count;
   *sequence.given += slice.count;
+  const bool is_at_end = sequence.num_computed >= sequence.num_known + sequence.num_drawing;
+  if (is_at_end && sequence.request.max_tokens != 0) ++sequence.num_drawing;
   if (!options_.share_prefixes) return;
-  const int64_t known = sequence.num_computed / options_.page_tokens;
+  // Not what is guessed or being drawn.
+  const int64_t known = std::min(sequence.num_computed, sequence.num_known) / options_.page_tokens;
   if (known <= sequence.num_remembered) return;
   prefixes_.insert(sequence.request.salt, sequence.tokens, sequence.pages, known);
   sequence.num_remembered = known;

@@ -42,9 +42,10 @@ struct SchedulerOptions {
   Preempt preempt = Preempt::kAuto;
 };
 
-// The next `count` tokens of a sequence that are not computed.
+// The next `count` tokens of a sequence that are not computed, from position `first`.
 struct Slice {
   Sequence* sequence;
+  int64_t first;
   int64_t count;
 };
 
@@ -78,8 +79,9 @@ class Scheduler {
   // The next step; empty if nothing can run. Valid until the next call of anything. Before it runs,
   // and also if it is empty, the host's pages must have made their copies (HostPages::run).
   std::span<const Slice> plan();
-  // Tells that a slice has run, and what it made known is known.
-  void finish(const Slice& slice);
+  // Tells that the model was given a slice: what is planned from here on runs after it, and finds
+  // its keys and values in the pages.
+  void start(const Slice& slice);
 
   std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
@@ -108,6 +110,8 @@ class Scheduler {
   bool make_room(Sequence& sequence, int64_t count);
   void preempt(Sequence& sequence);
   bool is_planned(const Sequence& sequence) const;
+  // Its next `count` tokens are of this step.
+  void take(Sequence& sequence, int64_t count);
   // What of its tokens may come from the cache.
   std::span<const int32_t> takeable(const Sequence& sequence) const;
 

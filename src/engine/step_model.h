@@ -26,7 +26,8 @@ class StepModel {
   virtual int64_t max_tokens() const = 0;  // of a batch
   virtual int64_t max_rows() const = 0;    // of logits at once
 
-  // Runs a batch of at most max_tokens().
+  // Runs a batch of at most max_tokens(). A model that runs ahead takes ids of -1 - r for the token
+  // that row r of the last queue_draw() drew.
   virtual void forward(const ops::BatchView& batch) = 0;
 
   // The logits [R,V] after these rows of the last batch, at most max_rows() of them; until the next
@@ -36,18 +37,41 @@ class StepModel {
   // Whether the model draws tokens where its logits are, so that they need not come to the host.
   virtual bool draws() const { return false; }
 
+  // Whether forward() may be called between queue_draw() and drawn(), so that a device has its next
+  // step before anybody knows the tokens of the last one. It draws then.
+  virtual bool runs_ahead() const { return false; }
+
   struct Drawn {
     std::span<const int32_t> tokens;  // [R]
     ConstTensor logits;               // [R,V]
   };
 
-  // If it draws: the token after each of these rows for which `how` says how (but for its `row`),
-  // and the logits of the others. If not: no tokens, and all logits. As logits().
-  virtual Drawn draw(std::span<const int64_t> rows,
-                     std::span<const std::optional<ops::DrawRow>> how) {
+  // Asks what follows these rows of the last batch, at most max_rows(), also none. If it draws: the
+  // token after each row for which `how` says how (but for its `row`), and the logits of the
+  // others. If not: no tokens, and all logits.
+  virtual void queue_draw(std::span<const int64_t> rows,
+                          std::span<const std::optional<ops::DrawRow>> how) {
     static_cast<void>(how);
-    return {{}, logits(rows)};
+    answer_ = {};
+    if (!rows.empty()) answer_.logits = logits(rows);
   }
+  // The answer to the last queue_draw(), until the next one. This is where a step waits for its
+  // device, and nowhere else, unless logits() or hidden() are asked for.
+  virtual Drawn drawn() { return answer_; }
+
+  Drawn draw(std::span<const int64_t> rows, std::span<const std::optional<ops::DrawRow>> how) {
+    queue_draw(rows, how);
+    return drawn();
+  }
+
+  // Seconds in which a device worked on steps, and in which it waited between the parts of steps
+  // that followed each other.
+  struct DeviceTime {
+    double busy = 0, waiting = 0;
+  };
+  virtual DeviceTime device_time() const { return {}; }
+  // No step follows at once: nobody waits until the next.
+  virtual void rest() {}
 
   // The normed hidden states [R,C] of these rows of the last batch; as logits().
   virtual ConstTensor hidden(std::span<const int64_t> rows) = 0;
@@ -62,6 +86,9 @@ class StepModel {
 
   // For work between steps.
   virtual ThreadPool& pool() = 0;
+
+ private:
+  Drawn answer_;
 };
 
 }  // namespace hachi::engine

@@ -42,6 +42,8 @@ EngineCounts counts_of(const engine::EngineStats& stats) {
           .accepted_tokens = stats.accepted_tokens,
           .preemptions = stats.preemptions,
           .evictions = stats.evictions,
+          .device_busy = stats.device_busy,
+          .device_waiting = stats.device_waiting,
           .num_host_pages = stats.num_host_pages,
           .free_host_pages = stats.free_host_pages,
           .cached_host_pages = stats.cached_host_pages,

@@ -28,6 +28,7 @@ struct EngineCounts {
   int64_t generated_tokens = 0;
   int64_t guessed_tokens = 0, accepted_tokens = 0;
   int64_t preemptions = 0, evictions = 0;
+  double device_busy = 0, device_waiting = 0;  // seconds
   // In the processor's memory: pages, and of those the ones that nobody uses or the prefix cache
   // knows; pages of the prefix cache that were moved there and back.
   int64_t num_host_pages = 0, free_host_pages = 0, cached_host_pages = 0;

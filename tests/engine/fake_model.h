@@ -29,7 +29,8 @@ struct FakeModelOptions {
   int64_t max_tokens = 64;
   int64_t max_rows = 8;
   int threads = 1;
-  bool draws = false;  // by itself, by the op's reference
+  bool draws = false;       // by itself, by the op's reference
+  bool runs_ahead = false;  // takes tokens that nobody knows yet; draws too
   std::chrono::microseconds step_time{0};
   // What is to be said: the next token after `place` tokens behind the last `script_mark` of the
   // text, or -1 for whatever the hash says. Called on the engine's thread.
@@ -104,13 +105,14 @@ class FakeModel : public StepModel {
 
   void forward(const ops::BatchView& batch) override {
     if (options_.on_step) options_.on_step(batch);
+    if (is_asked_) ++num_ahead_;
     if (options_.step_time.count() > 0) std::this_thread::sleep_for(options_.step_time);
     CHECK(static_cast<int64_t>(batch.ids.size()) <= options_.max_tokens);
     for (const ops::SequenceSpan& span : batch.sequences) {
       for (int64_t row = span.first_token; row < span.first_token + span.num_tokens; ++row) {
         const int64_t position = batch.positions[static_cast<size_t>(row)];
         const uint64_t before = position == 0 ? 0 : states_[slot(span, position - 1)];
-        const int32_t token = batch.ids[static_cast<size_t>(row)];
+        const int32_t token = token_of(batch.ids[static_cast<size_t>(row)]);
         const int64_t place = position == 0 ? kNoPlace : places_[slot(span, position - 1)];
         states_[slot(span, position)] = next_state(before, token);
         places_[slot(span, position)] = token == options_.script_mark ? 0
@@ -133,24 +135,37 @@ class FakeModel : public StepModel {
     });
   }
 
-  bool draws() const override { return options_.draws; }
+  bool draws() const override { return options_.draws || options_.runs_ahead; }
+  bool runs_ahead() const override { return options_.runs_ahead; }
+  // Steps that it was given before the tokens of the last one were known.
+  int64_t num_ahead() const { return num_ahead_; }
 
-  Drawn draw(std::span<const int64_t> rows,
-             std::span<const std::optional<ops::DrawRow>> how) override {
-    const ConstTensor all = logits(rows);
-    if (!options_.draws) return {{}, all};
+  void queue_draw(std::span<const int64_t> rows,
+                  std::span<const std::optional<ops::DrawRow>> how) override {
+    CHECK(!is_asked_);
+    is_asked_ = true;
+    answer_ = {};
     tokens_.assign(rows.size(), -1);
+    if (rows.empty()) return;
+    answer_.logits = logits(rows);
+    if (!draws()) return;
+    answer_.tokens = tokens_;
     ops::Context ctx;
     ctx.device = ops::Device::kRef;
     for (size_t i = 0; i < rows.size(); ++i) {
       if (!how[i]) continue;
       ops::DrawRow one = *how[i];
       one.row = static_cast<int64_t>(i);
-      ops::draw(ctx, {&tokens_[i], 1}, all, {&one, 1}, nullptr);
+      ops::draw(ctx, {&tokens_[i], 1}, answer_.logits, {&one, 1}, nullptr);
       // Nobody may look at what did not come to the host.
       std::fill_n(&logits_[i * static_cast<size_t>(options_.vocab_size)], options_.vocab_size, NAN);
     }
-    return {tokens_, all};
+  }
+
+  Drawn drawn() override {
+    CHECK(is_asked_);
+    is_asked_ = false;
+    return answer_;
   }
 
   ConstTensor hidden(std::span<const int64_t> rows) override {
@@ -172,6 +187,14 @@ class FakeModel : public StepModel {
   template <class T>
   void copy_page(std::vector<T>& from, int32_t page, std::vector<T>& to, int32_t to_page) {
     std::copy_n(at(from, page), options_.page_tokens, at(to, to_page));
+  }
+
+  int32_t token_of(int32_t id) const {
+    if (id >= 0) return id;
+    CHECK(options_.runs_ahead);
+    const int32_t token = tokens_[static_cast<size_t>(-1 - id)];
+    CHECK(token >= 0);
+    return token;
   }
 
   size_t slot(const ops::SequenceSpan& span, int64_t position) const {
@@ -203,7 +226,10 @@ class FakeModel : public StepModel {
   std::vector<uint64_t> rows_;       // the same
   std::vector<float> logits_;
   std::vector<float> hidden_;
-  std::vector<int32_t> tokens_;
+  std::vector<int32_t> tokens_;  // of the last queue_draw()
+  Drawn answer_;
+  bool is_asked_ = false;
+  int64_t num_ahead_ = 0;
 };
 
 }  // namespace hachi::engine::testing
