@@ -2,8 +2,8 @@
 //
 // A step has a budget of tokens. Sequences that decode go first, each with its next token; what is
 // left of the budget goes to prompts, in chunks, so that a long prompt never stalls the answers of
-// others; the more of them wait, the larger. Among prompts the higher priority goes first, then the user who was given the fewest
-// tokens, then who came first.
+// others; the more of them wait, the larger. Among prompts the higher priority goes first, then the
+// user who was given the fewest tokens, then who came first.
 //
 // Pages are taken as a sequence grows. When none is free, the prefix tree forgets some; when it has
 // none to forget, the sequence that stands last in the order above gives up its pages and waits. So
