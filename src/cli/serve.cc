@@ -68,7 +68,8 @@ void print_settings(const ServeOptions& options, const server::App& app,
              scheduler.max_sequences, options.shared.engine.max_waiting, scheduler.step_tokens,
              scheduler.prompt_tokens, scheduler.share_prefixes ? "on" : "off",
              options.shared.engine.guess_tokens > 0
-                 ? fmt::format("{} tokens", options.shared.engine.guess_tokens)
+                 ? fmt::format("{} tokens{}", options.shared.engine.guess_tokens,
+                               options.shared.draft.empty() ? "" : " by " + options.shared.draft)
                  : "off");
   fmt::print(stderr, "hachi: API keys {}, TLS {}, timeout {}, access log {}\n",
              options.key_file.empty() ? "not asked for" : options.key_file,

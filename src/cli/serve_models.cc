@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cli/draft_model.h"
 #include "cli/form_options.h"
 #include "cli/store.h"
 #include "core/memory.h"
@@ -62,6 +63,7 @@ struct Opened {
   std::shared_ptr<const formats::Checkpoint> checkpoint;
   std::shared_ptr<ops::Gpu> gpu;
   model::Model model;
+  std::optional<OpenedDraft> draft;
 };
 
 }  // namespace
@@ -169,6 +171,11 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   if (gpu) {
     plan.work_bytes = engine::ModelRunner::gpu_work_bytes(config, runner_options(options));
   }
+  if (!options.draft.empty()) {
+    TRY(const DraftPlan draft, plan_draft(options, config, plan.context));
+    plan.weight_bytes += draft.weight_bytes;
+    plan.work_bytes += draft.work_bytes + draft.kv_cache_bytes;
+  }
   plan.kv_cache_bytes = kv_cache_bytes(plan, options, gpu, per_token);
   plan.cache_tokens = static_cast<int64_t>(plan.kv_cache_bytes / per_token);
   const uint64_t host_bytes = options.host_cache_bytes.value_or(
@@ -188,11 +195,17 @@ Result<std::unique_ptr<engine::StepModel>> make_runner(const Opened& opened, con
   runs.gpu = opened.gpu.get();
   runs.cache_tokens = plan.cache_tokens;
   runs.host_pages = plan.host_pages;
+  std::unique_ptr<engine::StepModel> draft;
+  if (opened.draft) {
+    TRY(const DraftPlan draft_plan, plan_draft(options, opened.model.config(), plan.context));
+    TRY(draft, make_draft_runner(*opened.draft, draft_plan, options, runs.gpu));
+  }
   if (runs.gpu != nullptr && options.kv_cache_bytes == 0) {
     const int64_t most = tokens_that_fit(*runs.gpu, opened.model.config(), runs);
     runs.cache_tokens = std::max(std::min(runs.cache_tokens, most), plan.context);
   }
   TRY(auto runner, engine::ModelRunner::create(opened.model, runs));
+  runner->set_draft(std::move(draft));
   return runner;
 }
 
@@ -211,8 +224,13 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
       own.device = device_of_copy(options.model.device, i);
       TRY(LoadedModel loaded, load_model(own));
       if (!tokenizer) tokenizer = std::move(loaded.tokenizer);
-      opened->push_back(std::make_unique<const Opened>(
-          Opened{std::move(loaded.checkpoint), std::move(loaded.gpu), std::move(loaded.model)}));
+      std::optional<OpenedDraft> draft;
+      if (!options.draft.empty()) {
+        TRY(draft, open_draft(options, loaded.gpu.get()));
+      }
+      opened->push_back(
+          std::make_unique<const Opened>(Opened{std::move(loaded.checkpoint), std::move(loaded.gpu),
+                                                std::move(loaded.model), std::move(draft)}));
     }
     TRY(auto runner, make_runner(*opened->back(), plan, options));
     runners.push_back(std::move(runner));

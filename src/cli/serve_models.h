@@ -21,6 +21,7 @@ struct ServeModelOptions {
   std::optional<uint64_t> host_cache_bytes;
   engine::EngineOptions engine;  // with the context that a request may have
   std::string chat_template;     // in place of the models' own; empty: theirs
+  std::string draft;             // a model that guesses for each of them; empty: none
   int replicas = 1;              // copies of each model, with a KV cache each
 };
 

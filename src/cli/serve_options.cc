@@ -72,11 +72,16 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
   group->add_flag("--no-run-ahead", options.no_run_ahead,
                   "Give a GPU each step when the tokens of the last one are known, not before");
   group
-      ->add_option("--speculate", engine.guess_tokens,
-                   "Guess so many tokens ahead from the text itself; the answers are the same")
+      ->add_option(
+          "--speculate", engine.guess_tokens,
+          "Guess so many tokens ahead, by the model of --draft or from the text itself; the "
+          "answers are the same (default: 0, with --draft 4)")
       ->check(CLI::Range(0, 32).description(""))
-      ->type_name("N")
-      ->capture_default_str();
+      ->type_name("N");
+  group
+      ->add_option("--draft", options.shared.draft,
+                   "A smaller model of the same vocabulary that guesses for the served ones")
+      ->type_name("MODEL");
   group
       ->add_option("--replicas", options.shared.replicas,
                    "Copies of each model that share its requests, each on a GPU of its own, from "
@@ -195,6 +200,8 @@ void complete(ServeOptions& options) {
   engine::EngineOptions& engine = options.shared.engine;
   engine.scheduler.share_prefixes = !options.no_prefix_cache;
   engine.run_ahead = !options.no_run_ahead;
+  constexpr int64_t kDraftTokens = 4;
+  if (!options.shared.draft.empty() && engine.guess_tokens == 0) engine.guess_tokens = kDraftTokens;
   engine.scheduler.preempt = options.preempt == "swap"        ? engine::Preempt::kSwap
                              : options.preempt == "recompute" ? engine::Preempt::kRecompute
                                                               : engine::Preempt::kAuto;
