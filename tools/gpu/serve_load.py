@@ -11,6 +11,10 @@ shape (tokens of a prompt / of an answer) with each number of users, each time w
 cache has seen. What the servers print, the figures of each load and a summary of all (summary.json)
 lie in --out.
 
+Synthetic models write noise, of which many tokens are no whole character and so no text: --draw word,
+the default for them, adds a bias that makes each token the same word, so that the time to the first
+text and between texts is that of tokens. --draw greedy and random leave the noise as it is.
+
 "tokens/s" is over a whole load, its beginning and its end included; "full" is over those half
 seconds only in which nine tenths of the users were served, which is what more requests would come
 to. "idle" is the share of the time that the GPU waited in, of a server that counts it; "CPU" the
@@ -68,14 +72,10 @@ class Server:
             text = self.log.read_text(errors="replace")
             if self.process.poll() is not None:
                 raise SystemExit(f"hachi serve ended with {self.process.returncode}:\n{text[-3000:]}")
-            found = re.search(r"listening on (http://\S+)", text)
-            if found:
-                self.url = found.group(1)
-                try:
-                    if self.get("/health"):
-                        return
-                except OSError:  # 503 while the model is loaded
-                    pass
+            if "hachi: m is ready\n" in text:  # /health answers before that: requests may wait for the model
+                self.url = re.search(r"listening on (http://\S+)", text).group(1)
+                self.get("/health")
+                return
             time.sleep(0.1)
         raise SystemExit(f"hachi serve is not ready after {START_SECONDS} s: see {self.log}")
 
@@ -92,6 +92,11 @@ class Server:
                 name = name.split("{")[0].replace(":", "_")
                 values[name] = values.get(name, 0) + float(value)
         return values
+
+    def token_of(self, text):
+        body = json.dumps({"model": "m", "prompt": text, "add_special_tokens": False}).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.url + "/tokenize", body), timeout=10) as answer:
+            return json.loads(answer.read())["tokens"][-1]
 
     def stop(self):
         """Whether it ended as it should."""
@@ -119,7 +124,7 @@ class Sampler(threading.Thread):
         while not self.over.wait(SAMPLE_SECONDS):
             try:
                 values = self.server.metrics()
-            except OSError:
+            except OSError:  # a busy moment
                 continue
             self.samples.append((time.monotonic(), values["vllm_generation_tokens_total"],
                                  values["vllm_num_requests_running"]))
@@ -143,7 +148,8 @@ def offer(server, name, users, arguments, options):
     file.unlink(missing_ok=True)
     before, sampler = server.metrics(), Sampler(server)
     done = subprocess.run([options.hachi, "bench", "serve", "--url", f"{server.url}/v1", "-c", str(users),
-                           "--warmup", "0", "--quiet", "--json", str(file), *map(str, arguments)],
+                           "--warmup", "0", "--quiet", "--json", str(file),
+                           *map(str, [*arguments, *how_drawn(server, options)])],
                           env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           check=False)
     full = sampler.full_rate(users)
@@ -190,6 +196,16 @@ class Report:
         settings = {key: str(value) for key, value in vars(self.options).items()}
         (self.options.out / "summary.json").write_text(
             json.dumps({"settings": settings, "rows": self.rows}, indent=1) + "\n")
+
+
+def how_drawn(server, options):
+    """Arguments for `hachi bench serve`: how tokens are drawn."""
+    if options.draw == "greedy":
+        return ["--temperature", 0]
+    if options.draw == "random":
+        return ["--temperature", 1, "--extra-body", json.dumps({"top_p": 1, "min_p": 0, "top_k": 0})]
+    bias = {str(server.token_of(" the")): 100}
+    return ["--temperature", 0, "--extra-body", json.dumps({"logit_bias": bias})]
 
 
 def file_name(*parts):
@@ -302,6 +318,8 @@ def parse_arguments():
     parser.add_argument("--kv-type", default="bf16")
     parser.add_argument("--serve-option", action="append", default=[], metavar="TEXT",
                         help="more for hachi serve, as --serve-option='--step-tokens 2048'; can be given again")
+    parser.add_argument("--draw", choices=["greedy", "random", "word"],
+                        help="how tokens are drawn (default: word for synthetic models, or else greedy)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--hachi", default=str(HERE / "hachi"))
@@ -309,6 +327,7 @@ def parse_arguments():
     options = parser.parse_args()
     if options.tokenizer is None:
         options.tokenizer = "" if options.model else str(HERE / "tokenizer.json")
+    options.draw = options.draw or ("greedy" if options.model or options.speculate > 0 else "word")
     return options
 
 
