@@ -100,7 +100,7 @@ class Soak:
                 self.note(f"client: {manner}")
                 await asyncio.wait_for(getattr(self, manner)(wire, asked, rng), self.patience)
         except asyncio.TimeoutError:
-            self.fail(f"{asked.kind}, {manner}: no end within {self.patience} s")
+            self.fail(f"{asked.kind}, {manner}: no end within {self.patience} s: {asked.body[:300]}")
         except Closed as error:
             if manner != "half_close":
                 self.fail(f"{asked.kind}, {manner}: {error}")
@@ -230,7 +230,9 @@ async def check_quiet(soak, series, files):
                                                     'status="5' in name and 'status="503"' not in name))]
     for name in errors:
         soak.fail(f"{name} is {values[name]:.0f}")
-    now = soak.server.files()
+    end = time.monotonic() + soak.patience
+    while len(now := soak.server.files()) > len(files) and time.monotonic() < end:
+        await asyncio.sleep(0.1)  # our last connection is closed there a moment later
     more = list((collections.Counter(now) - collections.Counter(files)).elements())
     if len(now) > len(files):
         soak.fail(f"{len(now)} open files, {len(files)} at the start; more: {more}")

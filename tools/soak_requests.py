@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import string
 
 from soak_client import Complaint
@@ -108,6 +109,11 @@ class Maker:
 
     def __init__(self, rng, env):
         self.rng, self.env = rng, env
+
+    def form(self):
+        """Mostly one of some that come again: a server remembers the grammars of forms up to a bound."""
+        fresh = self.rng.random() < 0.1
+        return random_schema(self.rng if fresh else random.Random(self.rng.randrange(40)))
 
     def text(self, words):
         return " ".join(self.rng.choices(WORDS, k=max(1, words)))
@@ -235,7 +241,7 @@ class Maker:
                    self.base(messages=self.messages(), max_tokens=limit, **sampling), self.check_ends(1, limit))
 
     def schema(self):
-        schema = random_schema(self.rng)
+        schema = self.form()
         form = {"type": "json_schema", "json_schema": {"name": "form", "strict": True, "schema": schema}}
 
         def check(result):
@@ -259,7 +265,7 @@ class Maker:
                    self.base(prompt=self.text(5), structured_outputs={"choice": words}, max_tokens=64), check)
 
     def tools(self):
-        name, schema = self.rng.choice(WORDS), random_schema(self.rng)
+        name, schema = self.rng.choice(WORDS[:4]), self.form()
         tools = [{"type": "function", "function": {"name": name, "description": "For a test.", "parameters": schema}}]
 
         def check(result):
@@ -271,7 +277,7 @@ class Maker:
             expect(matches(schema, json.loads(arguments)), f"{arguments} does not match {schema!r}")
         return Ask("tools", "/v1/chat/completions",
                    self.base(messages=self.messages(), tools=tools, tool_choice="required",
-                             parallel_tool_calls=False, max_tokens=self.env.context // 2), check)
+                             parallel_tool_calls=False, max_tokens=self.env.context // 3), check)
 
     def anthropic(self):
         limit, stream = self.limit(), self.rng.random() < 0.5
