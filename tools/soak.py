@@ -169,7 +169,7 @@ class Soak:
         rng = random.Random(self.options.seed * 10_000 + number)
         maker, wire = Maker(rng, self.env), None
         haste = rng.choice([0, 0.01, 0.2])
-        while time.monotonic() < self.end:
+        while time.monotonic() < self.end and self.server.is_running():
             manner = rng.choices(list(MANNERS), list(MANNERS.values()))[0]
             asked = maker.wide() if manner == "stall" else maker.any()
             wire = await self.one(asked, number, wire, manner, rng)
@@ -264,14 +264,14 @@ async def run(options, server):
         await soak.load()
     finally:
         watching.cancel()
-    await check_quiet(soak, series, files)
-    if not server.is_running():
-        soak.fail(f"the server ended with {server.process.returncode}")
-    else:
-        try:
+    try:
+        if server.is_running():
+            await check_quiet(soak, series, files)
             await soak.stop()
-        except (Complaint, OSError) as error:
-            soak.fail(f"stopping: {error}")
+        else:
+            soak.fail(f"the server ended with {server.process.returncode}")
+    except (Complaint, OSError) as error:
+        soak.fail(f"at the end: {error}")
     print("\n".join(f"{count:>8} {what}" for what, count in sorted(soak.books.items())))
     series.print()
     return soak.failures
@@ -313,6 +313,9 @@ def main():
     server = Server(options, HERE)
     try:
         failures = asyncio.run(run(options, server))
+    except (Complaint, OSError) as error:
+        failures = [str(error)]
+        print(f"FAILED: {error}")
     finally:
         server.kill()
     print(f"{len(failures)} failures, seed {options.seed}" if failures else f"all held, seed {options.seed}")

@@ -106,7 +106,7 @@ class Faults:
                  self.burst: 1, self.vanishing: 2}
         while True:
             await asyncio.sleep(self.rng.uniform(0.2, 1.8) * period)
-            if time.monotonic() > self.soak.end:
+            if time.monotonic() > self.soak.end or not self.server.is_running():
                 return
             kind = self.rng.choices(list(kinds), list(kinds.values()))[0]
             self.soak.note("fault: " + kind.__name__)

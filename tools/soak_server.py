@@ -103,10 +103,13 @@ class Series:
         self.started, self.samples = time.monotonic(), []
 
     async def watch(self):
-        while True:
+        while self.server.is_running():
             gpu = await asyncio.to_thread(gpu_mib)
-            self.samples.append((time.monotonic() - self.started, self.server.status("VmRSS") / 1024, gpu,
-                                 self.server.status("Threads")))
+            try:
+                self.samples.append((time.monotonic() - self.started, self.server.status("VmRSS") / 1024, gpu,
+                                     self.server.status("Threads")))
+            except (OSError, AttributeError):
+                return  # it has just ended, which others will notice
             await asyncio.sleep(self.period)
 
     def growth(self, column):
