@@ -282,6 +282,30 @@ TEST(Engine, UsersShareFairly) {
   EXPECT_EQ(order_of_ends(streams), (std::vector<size_t>{0, 4, 1, 5, 2, 3}));
 }
 
+// Users who ask again as soon as they are answered do not overtake for ever who was given more.
+TEST(Engine, NobodyIsOvertakenForEver) {
+  const auto engine = make_narrow_engine();
+  const auto ask = [&](uint64_t user) {
+    return *engine->submit({.prompt = {1, 2}, .max_tokens = 10, .user = user});
+  };
+  const auto first = ask(1);
+  const auto second = ask(1);
+  TokenEvent event;
+  while (!first->take(event)) std::this_thread::yield();
+  std::vector<std::shared_ptr<Stream>> others;
+  for (const uint64_t user : {2, 3, 4}) others.push_back(ask(user));
+  int overtaken = 0;
+  while (!second->finished() && overtaken < 50) {
+    for (size_t i = 0; i < others.size(); ++i) {
+      if (!others[i]->finished()) continue;
+      ++overtaken;
+      others[i] = ask(2 + i);
+    }
+    std::this_thread::yield();
+  }
+  EXPECT_LT(overtaken, 50);
+}
+
 // A long prompt does not hold up those who decode: each step has one of their tokens.
 TEST(Engine, RunsPromptsInChunksBesideDecodes) {
   std::vector<int64_t> prompts_beside;
