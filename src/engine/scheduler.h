@@ -2,8 +2,8 @@
 //
 // A step has a budget of tokens. Sequences that decode go first, each with its next token; what is
 // left of the budget goes to prompts, in chunks, so that a long prompt never stalls the answers of
-// others; the more of them wait, the larger. Among prompts the higher priority goes first, then the user who was given the fewest
-// tokens, then who came first.
+// others; the more of them wait, the larger. Among prompts the higher priority goes first, then the
+// user who was given the fewest tokens, then who came first.
 //
 // Pages are taken as a sequence grows. When none is free, the prefix tree forgets some; when it has
 // none to forget, the sequence that stands last in the order above gives up its pages and waits. So
@@ -83,6 +83,12 @@ class Scheduler {
   // its keys and values in the pages.
   void start(const Slice& slice);
 
+  // The tokens of what plan() returned, if the step's time tells what those of prompts cost; else
+  // 0.
+  int64_t tokens_to_time() const;
+  // Tells that such a step took so long.
+  void learn_time(int64_t tokens, double seconds);
+
   std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
   const PrefixTree& prefixes() const { return prefixes_; }
@@ -119,8 +125,6 @@ class Scheduler {
   std::span<const int32_t> takeable(const Sequence& sequence) const;
 
   // The way to the processor's memory and back (swap.cc).
-  void time_last_plan();
-  void note_plan();
   bool should_swap(const Sequence& sequence) const;
   // Keeps what is computed; false, and nothing changed, if there is no room or it costs too much.
   bool swap_out(Sequence& sequence);
@@ -146,8 +150,6 @@ class Scheduler {
   SwapCost swap_cost_;
   SwapCounts swap_counts_;
   int64_t swapped_pages_ = 0;  // that sequences which are swapped out have on both sides
-  Clock::time_point planned_at_{};
-  int64_t planned_tokens_ = 0;  // of the last step, if it is one to learn from; else 0
 };
 
 }  // namespace hachi::engine
