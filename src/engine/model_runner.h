@@ -52,6 +52,8 @@ class ModelRunner : public StepModel {
   void queue_draw(std::span<const int64_t> rows,
                   std::span<const std::optional<ops::DrawRow>> how) override;
   Drawn drawn() override;
+  void set_draft(std::unique_ptr<StepModel> draft) { draft_ = std::move(draft); }
+  StepModel* draft() override { return draft_.get(); }
   DeviceTime device_time() const override { return device_time_; }
   void rest() override { was_resting_ = true; }
   ConstTensor hidden(std::span<const int64_t> rows) override;
@@ -84,6 +86,7 @@ class ModelRunner : public StepModel {
   void count_parts(uint64_t reached);
 
   const model::Model* model_;
+  std::unique_ptr<StepModel> draft_;
   int64_t max_tokens_;
   int64_t max_rows_;
   std::unique_ptr<ThreadPool> pool_;

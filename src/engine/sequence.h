@@ -54,6 +54,9 @@ struct Sequence {
   bool is_swapped_out = false;
   PrefixTree::Claim claim;
   PageList saved;
+  // Of the model that guesses for it, if there is one: its pages, and what it has read.
+  std::optional<PageList> draft_pages;
+  int64_t num_drafted = 0;
   int64_t num_new = 0;           // tokens of the last step
   bool was_admitted = false;     // it ran before, even if it waits now
   std::optional<Finish> finish;  // it ended in this step

@@ -16,6 +16,7 @@ bool Engine::step() {
     extend(flight);
   }
   settle(flight);
+  if (draft_) ask_draft();
   return true;
 }
 

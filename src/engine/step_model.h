@@ -64,6 +64,9 @@ class StepModel {
     return drawn();
   }
 
+  // A smaller model of the same vocabulary, which may guess for it (draft.h); null: none.
+  virtual StepModel* draft() { return nullptr; }
+
   // Seconds in which a device worked on steps, and in which it waited between the parts of steps
   // that followed each other.
   struct DeviceTime {

@@ -1,7 +1,7 @@
 // The promise of the engine: with a seed, a request's answer is the same alone, in any mixture of
 // requests, with its beginning cached or not, cut or whole, put back or not, its pages moved to the
 // host and back or not, guessed ahead or not, under a constraint or not, drawn by the model or not,
-// by a model that runs ahead or not.
+// by a model that runs ahead or not, guessed by another model or not.
 #include <random>
 
 #include <gtest/gtest.h>
@@ -123,6 +123,18 @@ TEST_P(EngineMixture, EachAnswerIsAsIfItWereAlone) {
       .context = context};
   auto fake = std::make_unique<FakeModel>(model);
   const FakeModel& run = *fake;
+  const bool has_draft = options.guess_tokens > 0 && draw.chance(0.5);
+  if (has_draft) {
+    // With pages and steps of its own, and too few of them at times.
+    fake->set_draft({.vocab_size = kVocab,
+                     .context_length = draw.between(context / 2, 2 * context),
+                     .page_tokens = draw.between(1, 9),
+                     .num_pages = draw.between(1, 400),
+                     .max_tokens = draw.between(64, 200),
+                     .max_rows = draw.between(1, 16),
+                     .draws = draw.chance(0.5),
+                     .wrong_share = draw.real(0, 1)});
+  }
   Engine engine(std::move(fake), options);
 
   struct Asked {

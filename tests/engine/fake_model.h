@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <thread>
 #include <vector>
@@ -32,6 +33,8 @@ struct FakeModelOptions {
   bool draws = false;       // by itself, by the op's reference
   bool runs_ahead = false;  // takes tokens that nobody knows yet; draws too
   std::chrono::microseconds step_time{0};
+  // In such a share of all texts its logits are those of another text.
+  double wrong_share = 0;
   // What is to be said: the next token after `place` tokens behind the last `script_mark` of the
   // text, or -1 for whatever the hash says. Called on the engine's thread.
   std::function<int32_t(int64_t place)> script;
@@ -129,7 +132,8 @@ class FakeModel : public StepModel {
     return fill(rows, logits_, options_.vocab_size, [&](size_t row, float* out) {
       const int64_t place = row_places_[row];
       const int32_t said = options_.script && place != kNoPlace ? options_.script(place) : -1;
-      if (said < 0) return fill_logits(rows_[row], {out, width});
+      const bool is_wrong = uniform(rows_[row], 1, 2) < options_.wrong_share;
+      if (said < 0) return fill_logits(rows_[row] + (is_wrong ? 1 : 0), {out, width});
       std::fill_n(out, width, 0.0f);
       out[said] = kCertain;
     });
@@ -139,6 +143,9 @@ class FakeModel : public StepModel {
   bool runs_ahead() const override { return options_.runs_ahead; }
   // Steps that it was given before the tokens of the last one were known.
   int64_t num_ahead() const { return num_ahead_; }
+
+  void set_draft(const FakeModelOptions& options) { draft_ = std::make_unique<FakeModel>(options); }
+  StepModel* draft() override { return draft_.get(); }
 
   void queue_draw(std::span<const int64_t> rows,
                   std::span<const std::optional<ops::DrawRow>> how) override {
@@ -229,6 +236,7 @@ class FakeModel : public StepModel {
   std::vector<int32_t> tokens_;  // of the last queue_draw()
   Drawn answer_;
   bool is_asked_ = false;
+  std::unique_ptr<FakeModel> draft_;
   int64_t num_ahead_ = 0;
 };
 
