@@ -129,6 +129,7 @@ void time_answers(const Place& place, const Options& options, int64_t host_token
                                   options["--prompt-tokens"] / 2, options["--answer-tokens"]))));
   }
   std::vector<std::vector<int32_t>> answers;
+  answers.reserve(streams.size());
   for (const auto& stream : streams) answers.push_back(read(*stream));
   const double seconds = watch.seconds();
   const EngineStats stats = engine->stats();

@@ -123,6 +123,8 @@ class Engine {
     std::vector<Slice> slices;  // without a sequence: it has ended since
     std::vector<int64_t> rows;  // whose logits are wanted next
     std::vector<Ending> endings;
+    Clock::time_point begun{};
+    int64_t tokens_to_time = 0;  // as the scheduler has it
   };
 
   // The loop (engine.cc).

@@ -91,8 +91,8 @@ void ModelRunner::time_page_copies() {
   constexpr int64_t kMostTimed = 16;
   const int64_t count = std::min({kMostTimed, host_pages_, cache_.num_pages()});
   if (count == 0) return;
-  std::vector<model::PageCopy> copies;
-  for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) copies.push_back({i, i});
+  std::vector<model::PageCopy> copies(static_cast<size_t>(count));
+  for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) copies[static_cast<size_t>(i)] = {i, i};
   double seconds = 0;
   for (int round = 0; round < 2; ++round) {  // the first one touches the memory
     const Stopwatch watch;

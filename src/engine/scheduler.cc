@@ -81,7 +81,6 @@ std::unique_ptr<Sequence> Scheduler::remove(Sequence& sequence) {
 }
 
 std::span<const Slice> Scheduler::plan() {
-  time_last_plan();
   slices_.clear();
   budget_ = options_.step_tokens;
   order_.clear();
@@ -92,7 +91,6 @@ std::span<const Slice> Scheduler::plan() {
   if (!slices_.empty()) budget_ = std::min(budget_, prompts_share());
   plan_prompts();
   admit();
-  note_plan();
   return slices_;
 }
 

@@ -85,6 +85,12 @@ class Scheduler {
   // its keys and values in the pages.
   void start(const Slice& slice);
 
+  // The tokens of what plan() returned, if the step's time tells what those of prompts cost; else
+  // 0.
+  int64_t tokens_to_time() const;
+  // Tells that such a step took so long.
+  void learn_time(int64_t tokens, double seconds);
+
   std::span<const std::unique_ptr<Sequence>> running() const { return running_; }
   std::span<const std::unique_ptr<Sequence>> waiting() const { return waiting_; }
   const PrefixTree& prefixes() const { return prefixes_; }
@@ -121,8 +127,6 @@ class Scheduler {
   std::span<const int32_t> takeable(const Sequence& sequence) const;
 
   // The way to the processor's memory and back (swap.cc).
-  void time_last_plan();
-  void note_plan();
   bool should_swap(const Sequence& sequence) const;
   // Keeps what is computed; false, and nothing changed, if there is no room or it costs too much.
   bool swap_out(Sequence& sequence);
@@ -148,8 +152,6 @@ class Scheduler {
   SwapCost swap_cost_;
   SwapCounts swap_counts_;
   int64_t swapped_pages_ = 0;  // that sequences which are swapped out have on both sides
-  Clock::time_point planned_at_{};
-  int64_t planned_tokens_ = 0;  // of the last step, if it is one to learn from; else 0
 };
 
 }  // namespace hachi::engine

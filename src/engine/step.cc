@@ -41,6 +41,8 @@ void Engine::begin(Flight& flight) {
   host_pages_.run(*model_);
   flight.slices.assign(slices.begin(), slices.end());
   flight.endings.clear();
+  flight.begun = Clock::now();
+  flight.tokens_to_time = scheduler_.tokens_to_time();
   if (slices.empty()) return;
   flight.batch.fill(slices);
   model_->forward(flight.batch.view());
@@ -51,7 +53,11 @@ void Engine::begin(Flight& flight) {
 void Engine::settle(Flight& flight) {
   if (flight.slices.empty()) return;
   ++counts_.steps;
-  counts_.last_step = Clock::now();
+  // The device came to it when it was done with the last one, if that still ran.
+  const auto now = Clock::now();
+  const auto time = now - std::max(flight.begun, counts_.last_step);
+  scheduler_.learn_time(flight.tokens_to_time, std::chrono::duration<double>(time).count());
+  counts_.last_step = now;
   ended_.clear();
   for (const Slice& slice : flight.slices) {
     if (slice.sequence != nullptr && slice.sequence->finish) ended_.push_back(slice.sequence);

@@ -16,26 +16,21 @@
 
 namespace hachi::engine {
 
-// What a prompt's token costs is learnt from the time between plans, which is that of a step, where
-// most of the step's tokens are of prompts. (Where steps overlap it is the time of the step before;
-// the mean is the same.)
-void Scheduler::time_last_plan() {
-  const auto now = Clock::now();
-  if (planned_tokens_ > 0) {
-    swap_cost_.observe(planned_tokens_, std::chrono::duration<double>(now - planned_at_).count());
-  }
-  planned_at_ = now;
-  planned_tokens_ = 0;
-  prefixes_.set_moves_out(swap_cost_.copying_is_cheaper(1, options_.page_tokens));
-}
-
-void Scheduler::note_plan() {
+// Decodes read all weights for few tokens: what a prompt's token costs is learnt from steps most of
+// whose tokens are of prompts.
+int64_t Scheduler::tokens_to_time() const {
   int64_t all = 0, prompts = 0;
   for (const Slice& slice : slices_) {
     all += slice.count;
     if (!slice.sequence->is_decoding()) prompts += slice.count;
   }
-  if (2 * prompts > all && prompts >= options_.page_tokens) planned_tokens_ = all;
+  return 2 * prompts > all && prompts >= options_.page_tokens ? all : 0;
+}
+
+void Scheduler::learn_time(int64_t tokens, double seconds) {
+  if (tokens == 0) return;
+  swap_cost_.observe(tokens, seconds);
+  prefixes_.set_moves_out(swap_cost_.copying_is_cheaper(1, options_.page_tokens));
 }
 
 bool Scheduler::should_swap(const Sequence& sequence) const {

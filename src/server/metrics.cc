@@ -100,7 +100,8 @@ constexpr EngineSeries kEngineSeries[] = {
     {"hachi:device_busy_seconds_total", "counter", "Time in which a GPU worked on steps.",
      [](const EngineCounts& e) { return e.device_busy; }},
     {"hachi:device_waiting_seconds_total", "counter",
-     "Time in which a GPU waited for the processor within and between steps.",
+     "Time in which a GPU waited for the processor, or moved pages to its memory and back, within "
+     "and between steps.",
      [](const EngineCounts& e) { return e.device_waiting; }},
     {"hachi:kv_cache_pages", "gauge", "Pages of the KV cache.",
      &value_of<&EngineCounts::num_pages>},

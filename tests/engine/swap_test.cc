@@ -33,10 +33,11 @@ Request request_of(int32_t first, int64_t length, int64_t answer) {
 }
 
 // Eight requests that need four times the pages that there are. All are right.
-Tight run_tight(Preempt preempt, int64_t host_pages, bool share_prefixes, bool scores = false) {
+Tight run_tight(Preempt preempt, int64_t host_pages, bool share_prefixes, bool scores = false,
+                bool runs_ahead = false) {
   Tight run;
   std::atomic<bool> all_asked{false};
-  FakeModelOptions model{.num_pages = 24, .host_pages = host_pages};
+  FakeModelOptions model{.num_pages = 24, .host_pages = host_pages, .runs_ahead = runs_ahead};
   model.on_step = [&](const ops::BatchView& batch) {
     while (!all_asked) std::this_thread::yield();
     run.rows += static_cast<int64_t>(batch.ids.size());
@@ -54,6 +55,7 @@ Tight run_tight(Preempt preempt, int64_t host_pages, bool share_prefixes, bool s
   for (int32_t i = 0; i < 8; ++i) {
     requests.push_back(request_of(i, 6 + i, 40));
     requests.back().score_prompt = scores;
+    if (runs_ahead) requests.back().top_logprobs = -1;
     streams.push_back(*engine.submit(requests.back()));
     run.needed += 6 + i + 40 - 1;
   }
@@ -70,8 +72,9 @@ Tight run_tight(Preempt preempt, int64_t host_pages, bool share_prefixes, bool s
 
 TEST(Swap, ComputesNothingTwice) {
   for (const bool share_prefixes : {false, true}) {
-    for (const bool scores : {false, true}) {
-      const Tight run = run_tight(Preempt::kSwap, 200, share_prefixes, scores);
+    for (const auto& [scores, runs_ahead] :
+         {std::pair(false, false), {true, false}, {false, true}}) {
+      const Tight run = run_tight(Preempt::kSwap, 200, share_prefixes, scores, runs_ahead);
       EXPECT_EQ(run.rows, run.needed);
       EXPECT_EQ(run.stats.swap.sequences, run.stats.preemptions);
       EXPECT_GT(run.stats.swap.out, 0);
