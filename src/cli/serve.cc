@@ -51,7 +51,7 @@ void print_settings(const ServeOptions& options, const server::App& app,
   const int ranks = options.shared.tensor_parallel;
   for (const auto& [name, plan, budget] : servings) {
     fmt::print(stderr,
-               "hachi: model {}: {}on {}{} {} of weights{}, KV cache of {} ({}, {} tokens), "
+               "hachi: model {}: {}on {}{} {} of weights{}, KV cache of {} ({}, {} tokens){}, "
                "context {}, thinking {}\n",
                name.name, copies > 1 ? fmt::format("{} copies, each ", copies) : "",
                printable(plan.device),
@@ -59,6 +59,9 @@ void print_settings(const ServeOptions& options, const server::App& app,
                human_bytes(plan.weight_bytes),
                plan.work_bytes > 0 ? fmt::format(", {} of work", human_bytes(plan.work_bytes)) : "",
                human_bytes(plan.kv_cache_bytes), options.shared.model.kv_type, plan.cache_tokens,
+               plan.host_pages > 0
+                   ? fmt::format(", host cache of {}", human_bytes(plan.host_cache_bytes))
+                   : "",
                plan.context,
                budget == output::kNoBudget ? "without a limit" : fmt::format("{} tokens", budget));
   }
@@ -69,7 +72,8 @@ void print_settings(const ServeOptions& options, const server::App& app,
              scheduler.max_sequences, options.shared.engine.max_waiting, scheduler.step_tokens,
              scheduler.prompt_tokens, scheduler.share_prefixes ? "on" : "off",
              options.shared.engine.guess_tokens > 0
-                 ? fmt::format("{} tokens", options.shared.engine.guess_tokens)
+                 ? fmt::format("{} tokens{}", options.shared.engine.guess_tokens,
+                               options.shared.draft.empty() ? "" : " by " + options.shared.draft)
                  : "off");
   fmt::print(stderr, "hachi: API keys {}, TLS {}, timeout {}, access log {}\n",
              options.key_file.empty() ? "not asked for" : options.key_file,
@@ -171,13 +175,11 @@ Result<std::vector<Serving>> plan_models(const ServeOptions& options) {
 // What a model that is divided cannot have beside it.
 Result<void> check_ranks(const ServeOptions& options) {
   if (options.shared.tensor_parallel == 1) return {};
-  if (options.models.size() == 1 && options.shared.replicas == 1 && !options.lazy &&
-      options.idle_s == 0) {
-    return {};
-  }
+  const bool is_one = options.models.size() == 1 && options.shared.replicas == 1;
+  if (is_one && options.shared.draft.empty() && !options.lazy && options.idle_s == 0) return {};
   return fail(Code::kInvalidArgument,
               "--tensor-parallel serves one model, and does so from start to end: without a "
-              "second one, --replicas, --lazy and --idle-unload");
+              "second one, --draft, --replicas, --lazy and --idle-unload");
 }
 
 Result<int> follow(const ServeOptions& options, const Serving& serving, Ranks& ranks) {

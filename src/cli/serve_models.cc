@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cli/draft_model.h"
 #include "cli/form_options.h"
 #include "cli/store.h"
 #include "core/memory.h"
@@ -27,6 +28,14 @@ uint64_t default_kv_cache_bytes(uint64_t weights, uint64_t bytes_per_token, int6
   const uint64_t left = available - std::min(available, weights);
   const uint64_t one = bytes_per_token * static_cast<uint64_t>(context);
   return std::clamp(left / 4, one, std::max(one, one * static_cast<uint64_t>(max_sequences)));
+}
+
+// On a processor the KV cache is in its memory anyway. With a GPU the weights pass through that
+// memory when they are loaded, so most of what is free stays free.
+uint64_t default_host_cache_bytes(bool on_gpu, int copies) {
+  constexpr uint64_t kMost = uint64_t{4} << 30;
+  if (!on_gpu) return 0;
+  return std::min(kMost, available_memory() / 8 / static_cast<uint64_t>(copies));
 }
 
 engine::RunnerOptions runner_options(const ServeModelOptions& options) {
@@ -56,6 +65,7 @@ struct Opened {
   std::shared_ptr<ops::Gpu> gpu;
   std::unique_ptr<ops::Collective> collective;  // of a model that is a rank's part
   model::Model model;
+  std::optional<OpenedDraft> draft;
 };
 
 }  // namespace
@@ -164,18 +174,27 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   if (gpu) {
     plan.work_bytes = engine::ModelRunner::gpu_work_bytes(config, runner_options(options));
   }
+  if (!options.draft.empty()) {
+    TRY(const DraftPlan draft, plan_draft(options, config, plan.context));
+    plan.weight_bytes += draft.weight_bytes;
+    plan.work_bytes += draft.work_bytes + draft.kv_cache_bytes;
+  }
   plan.kv_cache_bytes = kv_cache_bytes(plan, options, gpu, per_token);
   plan.cache_tokens = static_cast<int64_t>(plan.kv_cache_bytes / per_token);
+  const uint64_t host_bytes = options.host_cache_bytes.value_or(
+      default_host_cache_bytes(gpu.has_value(), options.replicas));
+  const uint64_t page_bytes = per_token * static_cast<uint64_t>(model::KvCache::kPageTokens);
+  plan.host_pages = static_cast<int64_t>(host_bytes / page_bytes);
+  plan.host_cache_bytes = static_cast<uint64_t>(plan.host_pages) * page_bytes;
   TRY(check_fits(model, plan, gpu, per_token));
   return plan;
 }
 
 namespace {
 
-Result<std::unique_ptr<const Opened>> open_weights(const std::string& model,
-                                                   const ModelOptions& options,
-                                                   engine::RankGroup* group,
-                                                   std::optional<tokenizer::Tokenizer>& tokenizer) {
+Result<std::unique_ptr<Opened>> open_weights(const std::string& model, const ModelOptions& options,
+                                             engine::RankGroup* group,
+                                             std::optional<tokenizer::Tokenizer>& tokenizer) {
   ModelOptions own = options;
   own.model = model;
   TRY(LoadedModel loaded, load_model(own));
@@ -197,6 +216,12 @@ Result<std::unique_ptr<engine::ModelRunner>> make_runner(const Opened& opened,
   runs.gpu = opened.gpu.get();
   runs.collective = opened.collective.get();
   runs.cache_tokens = plan.cache_tokens;
+  runs.host_pages = plan.host_pages;
+  std::unique_ptr<engine::StepModel> draft;
+  if (opened.draft) {
+    TRY(const DraftPlan draft_plan, plan_draft(options, opened.model.config(), plan.context));
+    TRY(draft, make_draft_runner(*opened.draft, draft_plan, options, runs.gpu));
+  }
   if (runs.gpu != nullptr && options.kv_cache_bytes == 0) {
     const int64_t most = tokens_that_fit(*runs.gpu, opened.model.config(), runs);
     runs.cache_tokens = std::max(std::min(runs.cache_tokens, most), plan.context);
@@ -205,8 +230,10 @@ Result<std::unique_ptr<engine::ModelRunner>> make_runner(const Opened& opened,
   if (options.group != nullptr) {
     TRY(engine::check_alike(*options.group, opened.model.config(), runs));
     runs.cache_tokens = options.group->least(runs.cache_tokens);
+    runs.host_pages = options.group->least(runs.host_pages);
   }
   TRY(auto runner, engine::ModelRunner::create(opened.model, runs));
+  runner->set_draft(std::move(draft));
   return runner;
 }
 
@@ -223,6 +250,9 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
       ModelOptions own = options.model;
       own.device = device_of_copy(options.model.device, i);
       TRY(auto one, open_weights(model, own, options.group, tokenizer));
+      if (!options.draft.empty()) {
+        TRY(one->draft, open_draft(options, one->gpu.get()));
+      }
       opened->push_back(std::move(one));
     }
     TRY(auto runner, make_runner(*opened->back(), plan, options));

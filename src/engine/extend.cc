@@ -125,7 +125,8 @@ void Engine::extend_one(const Flight& flight, const Ending& ending, const StepMo
   // What was run of a guess that did not come true does not count.
   sequence.num_computed =
       std::min(sequence.num_computed, sequence.num_known + sequence.num_drawing - 1);
-  if (!sequence.finish) guess(sequence);
+  if (sequence.finish || (draft_ && !sequence.constraint)) return;
+  guess(sequence);
 }
 
 std::optional<Finish> Engine::append(Sequence& sequence, int32_t token,
@@ -156,10 +157,29 @@ std::optional<Finish> Engine::append(Sequence& sequence, int32_t token,
   return std::nullopt;
 }
 
+int64_t Engine::most_guessed(const Sequence& sequence) const {
+  return std::min({options_.guess_tokens, sequence.max_tokens - sequence.num_known - 1,
+                   sequence.stream->room() - 1});
+}
+
+// A draft knows nothing of constraints.
+void Engine::ask_draft() {
+  const auto decodes = [](const auto& one) { return one->is_decoding(); };
+  const auto count =
+      std::count_if(scheduler_.running().begin(), scheduler_.running().end(), decodes);
+  if (count * (options_.guess_tokens + 1) > kMostGuessedRows) return;
+  drafted_.clear();
+  for (const auto& one : scheduler_.running()) {
+    const bool has_guess = std::ssize(one->tokens) > one->num_known;
+    if (!decodes(one) || one->constraint || has_guess) continue;
+    const int64_t most = most_guessed(*one);
+    if (most > 0) drafted_.push_back({one.get(), most});
+  }
+  if (!drafted_.empty()) draft_->guess(drafted_);
+}
+
 void Engine::guess(Sequence& sequence) {
-  const int64_t most =
-      std::min({options_.guess_tokens, sequence.max_tokens - sequence.num_known - 1,
-                sequence.stream->room() - 1});
+  const int64_t most = most_guessed(sequence);
   if (most <= 0) return;
   // There is room for all of these.
   if (sequence.constraint) {

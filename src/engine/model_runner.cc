@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/clock.h"
 #include "kernels/collective.h"
 #include "kernels/gpu.h"
 #include "kernels/step.h"
@@ -82,7 +83,27 @@ Result<void> ModelRunner::allocate_host_pages(int64_t count) {
   }
   host_cache_ = *std::move(memory);
   host_pages_ = count;
+  time_page_copies();
   return {};
+}
+
+// Both ways, while no page holds anything yet. On a GPU copies wait in a queue, so that later their
+// time could not be told from that of what stands before them.
+void ModelRunner::time_page_copies() {
+  constexpr int64_t kMostTimed = 16;
+  const int64_t count = std::min({kMostTimed, host_pages_, cache_.num_pages()});
+  if (count == 0) return;
+  std::vector<model::PageCopy> copies(static_cast<size_t>(count));
+  for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) copies[static_cast<size_t>(i)] = {i, i};
+  double seconds = 0;
+  for (int round = 0; round < 2; ++round) {  // the first one touches the memory
+    const Stopwatch watch;
+    save_pages(copies);
+    load_pages(copies);
+    if (ctx_.gpu != nullptr) ctx_.gpu->wait();
+    seconds = watch.seconds();
+  }
+  page_copy_seconds_ = seconds / static_cast<double>(2 * count);
 }
 
 Result<void> ModelRunner::allocate(const RunnerOptions& options) {

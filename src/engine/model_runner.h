@@ -53,17 +53,17 @@ class ModelRunner : public StepModel {
   void queue_draw(std::span<const int64_t> rows,
                   std::span<const std::optional<ops::DrawRow>> how) override;
   Drawn drawn() override;
+  void set_draft(std::unique_ptr<StepModel> draft) { draft_ = std::move(draft); }
+  StepModel* draft() override { return draft_.get(); }
   DeviceTime device_time() const override { return device_time_; }
   void rest() override { was_resting_ = true; }
   ConstTensor hidden(std::span<const int64_t> rows) override;
   ThreadPool& pool() override { return *pool_; }
 
-  // Pages to the processor's memory, where a sequence that waits keeps what is computed of it, and
-  // back, also to other pages. In the order of calls, and of forward(): the pages are free for
-  // others after save_pages(), and there for the next step after load_pages().
-  int64_t num_host_pages() const { return host_pages_; }
-  void save_pages(std::span<const model::PageCopy> copies);
-  void load_pages(std::span<const model::PageCopy> copies);
+  int64_t num_host_pages() const override { return host_pages_; }
+  double page_copy_seconds() const override { return page_copy_seconds_; }
+  void save_pages(std::span<const model::PageCopy> copies) override;
+  void load_pages(std::span<const model::PageCopy> copies) override;
 
   // What another rank than the first does when that asks for logits of these rows of the last
   // batch, and draws tokens from them if `draws` (tensor_parallel.h).
@@ -78,6 +78,7 @@ class ModelRunner : public StepModel {
 
   Result<void> allocate(const RunnerOptions& options);
   Result<void> allocate_host_pages(int64_t count);
+  void time_page_copies();
   // Rows of the residual stream, together.
   Tensor gather(std::span<const int64_t> rows);
   // The logits, where the model is.
@@ -90,12 +91,14 @@ class ModelRunner : public StepModel {
   void count_parts(uint64_t reached);
 
   const model::Model* model_;
+  std::unique_ptr<StepModel> draft_;
   int64_t max_tokens_;
   int64_t max_rows_;
   std::unique_ptr<ThreadPool> pool_;
   ops::Context ctx_;
   model::KvCache cache_;
   int64_t host_pages_ = 0;
+  double page_copy_seconds_ = 0;
   ops::HostMemory host_cache_;  // [host_pages_], pages of the cache
   ops::Memory memory_;
   model::Activations activations_;

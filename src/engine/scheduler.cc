@@ -14,16 +14,14 @@ bool goes_before(const Sequence& a, const Sequence& b) {
   return a.arrival < b.arrival;
 }
 
-// What of its tokens may come from the cache: the last one is run in any case, as its logits are
-// what is wanted.
-std::span<const int32_t> shareable(const Sequence& sequence) {
-  return {sequence.tokens.data(), static_cast<size_t>(sequence.num_known - 1)};
-}
-
 }  // namespace
 
-Scheduler::Scheduler(PagePool& pool, const SchedulerOptions& options)
-    : pool_(&pool), options_(options), prefixes_(pool, options.page_tokens) {
+Scheduler::Scheduler(PagePool& pool, HostPages& host, const SchedulerOptions& options)
+    : pool_(&pool),
+      host_(&host),
+      options_(options),
+      prefixes_(pool, host, options.page_tokens),
+      swap_cost_(host.copy_seconds()) {
   CHECK(options.prompt_tokens > 0 && options.max_sequences > 0);
   CHECK(options.step_tokens >= options.max_sequences);
   const auto most = static_cast<size_t>(options.max_sequences);
@@ -36,12 +34,24 @@ int64_t Scheduler::pages_for(int64_t tokens) const {
   return (tokens + options_.page_tokens - 1) / options_.page_tokens;
 }
 
+// The last one of a sequence's tokens is run in any case, as its logits are what is wanted.
+std::span<const int32_t> Scheduler::takeable(const Sequence& sequence) const {
+  const std::span<const int32_t> tokens(sequence.tokens);
+  if (sequence.is_swapped_out) {
+    return tokens.first(static_cast<size_t>(sequence.claim.pages * options_.page_tokens));
+  }
+  if (!options_.share_prefixes || !sequence.can_share()) return {};
+  return tokens.first(static_cast<size_t>(sequence.num_known - 1));
+}
+
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
-  // Who comes anew starts level with those who are here, not with a lead from before.
-  const auto least =
-      std::min_element(given_.begin(), given_.end(),
-                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  const int64_t level = least == given_.end() ? 0 : least->second;
+  // Who comes anew starts with the mean of those who are here, rounded up: not with a lead from
+  // before, and not with the least, for where some always wait that would stay the least, and all
+  // who come would go before those who were given more.
+  int64_t level = 0;
+  for (const auto& [user, tokens] : given_) level += tokens;
+  const auto users = static_cast<int64_t>(given_.size());
+  if (users > 0) level = (level + users - 1) / users;
   sequence->given = &given_.try_emplace(sequence->request.user, level).first->second;
   waiting_.push_back(std::move(sequence));
   if (waiting_.capacity() < running_.size() + waiting_.size()) {
@@ -57,6 +67,7 @@ std::unique_ptr<Sequence> Scheduler::remove(Sequence& sequence) {
     std::unique_ptr<Sequence> removed = std::move(*found);
     list->erase(found);
     removed->pages.resize(0);
+    if (removed->is_swapped_out) end_swap(*removed);
     const uint64_t user = removed->request.user;
     const auto of_user = [&](const auto& one) { return one->request.user == user; };
     if (std::none_of(running_.begin(), running_.end(), of_user) &&
@@ -77,7 +88,7 @@ std::span<const Slice> Scheduler::plan() {
   std::sort(order_.begin(), order_.end(),
             [](const Sequence* a, const Sequence* b) { return goes_before(*a, *b); });
   plan_decodes();
-  if (!slices_.empty()) budget_ = std::min(budget_, options_.prompt_tokens);
+  if (!slices_.empty()) budget_ = std::min(budget_, prompts_share());
   plan_prompts();
   admit();
   return slices_;
@@ -96,6 +107,18 @@ void Scheduler::plan_decodes() {
     if (!make_room(sequence, count)) return;  // it was the last one, and is gone
     take(sequence, count);
   }
+}
+
+int64_t Scheduler::prompts_share() const {
+  constexpr int64_t kSteps = 4, kUnit = 64;
+  int64_t left = 0;
+  for (const List* list : {&running_, &waiting_}) {
+    for (const auto& sequence : *list) {
+      if (!sequence->is_decoding()) left += std::max<int64_t>(sequence->num_left(), 0);
+    }
+  }
+  const int64_t share = (left / kSteps + kUnit - 1) / kUnit * kUnit;
+  return std::clamp(share, std::min(2 * kUnit, options_.prompt_tokens), options_.prompt_tokens);
 }
 
 void Scheduler::plan_prompts() {
@@ -128,15 +151,16 @@ void Scheduler::admit() {
       ++i;
       continue;
     }
-    take_known_prefix(sequence);
+    prefixes_.match(sequence.request.salt, takeable(sequence), sequence.pages);
     // Room for all that is known, though it is taken chunk by chunk: who starts should go on.
-    if (!prefixes_.make_room(pages_for(sequence.num_known) - sequence.pages.size())) {
+    const int64_t missing = pages_for(sequence.num_known) - sequence.pages.size();
+    if (!prefixes_.may_have_room(missing) || !prefixes_.make_room(missing)) {
       sequence.pages.resize(0);
-      sequence.num_computed = sequence.num_remembered = 0;
       return;  // nobody who comes later goes first
     }
+    const int64_t from_host = swap_in(sequence);
     const int64_t count = prompt_count(sequence);
-    if (!sequence.was_admitted) count_prefix(sequence);
+    if (!sequence.was_admitted) count_prefix(sequence, from_host);
     sequence.was_admitted = true;
     CHECK(sequence.pages.resize(pages_for(sequence.num_computed + count)));
     take(sequence, count);
@@ -146,8 +170,8 @@ void Scheduler::admit() {
 }
 
 bool Scheduler::should_wait_for_prefix(const Sequence& sequence) const {
-  if (!options_.share_prefixes || !sequence.can_share()) return false;
-  const std::span<const int32_t> own = shareable(sequence);
+  if (sequence.is_swapped_out) return false;
+  const std::span<const int32_t> own = takeable(sequence);
   const int64_t known = prefixes_.count_known(sequence.request.salt, own);
   for (const Slice& slice : slices_) {
     const Sequence& other = *slice.sequence;
@@ -160,23 +184,17 @@ bool Scheduler::should_wait_for_prefix(const Sequence& sequence) const {
   return false;
 }
 
-void Scheduler::take_known_prefix(Sequence& sequence) {
-  if (!options_.share_prefixes || !sequence.can_share()) return;
-  const int64_t pages = prefixes_.match(sequence.request.salt, shareable(sequence), sequence.pages);
-  sequence.num_computed = pages * options_.page_tokens;
-  sequence.num_remembered = pages;
-}
-
-void Scheduler::count_prefix(Sequence& sequence) {
+void Scheduler::count_prefix(Sequence& sequence, int64_t pages_from_host) {
   sequence.usage.cached_tokens = sequence.num_computed;
   sequence.stream->start(sequence.num_computed);
   prefix_counts_.hit += sequence.num_computed;
+  prefix_counts_.hit_host += pages_from_host * options_.page_tokens;
   const int64_t missed = sequence.num_known - sequence.num_computed;
   if (!options_.share_prefixes || !sequence.can_share()) {
     prefix_counts_.miss_not_shared += missed;
     return;
   }
-  const auto text = shareable(sequence);
+  const auto text = takeable(sequence);
   const int64_t known = sequence.num_computed / options_.page_tokens;
   const int64_t pages = static_cast<int64_t>(text.size()) / options_.page_tokens - known;
   const int64_t missed_in_pages = pages * options_.page_tokens;
@@ -216,9 +234,9 @@ bool Scheduler::is_planned(const Sequence& sequence) const {
 }
 
 void Scheduler::preempt(Sequence& sequence) {
-  sequence.pages.resize(0);
   sequence.tokens.resize(static_cast<size_t>(sequence.num_known));
-  sequence.num_computed = sequence.num_remembered = 0;
+  if (!swap_out(sequence)) sequence.num_computed = sequence.num_remembered = 0;
+  sequence.pages.resize(0);
   const auto found = std::find_if(running_.begin(), running_.end(),
                                   [&](const auto& one) { return one.get() == &sequence; });
   waiting_.push_back(std::move(*found));
@@ -247,18 +265,28 @@ void Scheduler::start(const Slice& slice) {
 
 bool Scheduler::is_consistent() const {
   std::vector<int32_t> owners(static_cast<size_t>(pool_->num_pages()), 0);
+  std::vector<int32_t> host_owners(static_cast<size_t>(host_->pool().num_pages()), 0);
+  int64_t swapped_pages = 0, claims = 0;
   for (const List* list : {&running_, &waiting_}) {
     for (const auto& sequence : *list) {
       for (const int32_t page : sequence->pages.pages()) ++owners[static_cast<size_t>(page)];
+      for (const int32_t page : sequence->saved.pages()) ++host_owners[static_cast<size_t>(page)];
+      swapped_pages += sequence->claim.pages + sequence->saved.size();
+      claims += sequence->claim.pages > 0 ? 1 : 0;
     }
   }
-  int64_t num_free = 0;
-  for (int32_t page = 0; page < static_cast<int32_t>(owners.size()); ++page) {
-    const int32_t wanted = owners[static_cast<size_t>(page)] + (prefixes_.holds(page) ? 1 : 0);
-    if (pool_->owners(page) != wanted) return false;
-    num_free += wanted == 0 ? 1 : 0;
-  }
-  return num_free == pool_->num_free() && prefixes_.is_consistent();
+  prefixes_.count_owned(owners, host_owners);
+  const auto agrees = [](const PagePool& pool, std::span<const int32_t> wanted) {
+    int64_t num_free = 0;
+    for (size_t page = 0; page < wanted.size(); ++page) {
+      if (pool.owners(static_cast<int32_t>(page)) != wanted[page]) return false;
+      num_free += wanted[page] == 0 ? 1 : 0;
+    }
+    return num_free == pool.num_free();
+  };
+  return agrees(*pool_, owners) && agrees(host_->pool(), host_owners) &&
+         host_->pool().num_shared() == 0 && swapped_pages == swapped_pages_ &&
+         claims == prefixes_.num_claims() && prefixes_.is_consistent();
 }
 
 }  // namespace hachi::engine

@@ -16,6 +16,7 @@ bool Engine::step() {
     extend(flight);
   }
   settle(flight);
+  if (draft_) ask_draft();
   return true;
 }
 
@@ -37,8 +38,11 @@ bool Engine::step_ahead() {
 
 void Engine::begin(Flight& flight) {
   const std::span<const Slice> slices = scheduler_.plan();
+  host_pages_.run(*model_);
   flight.slices.assign(slices.begin(), slices.end());
   flight.endings.clear();
+  flight.begun = Clock::now();
+  flight.tokens_to_time = scheduler_.tokens_to_time();
   if (slices.empty()) return;
   flight.batch.fill(slices);
   model_->forward(flight.batch.view());
@@ -49,7 +53,11 @@ void Engine::begin(Flight& flight) {
 void Engine::settle(Flight& flight) {
   if (flight.slices.empty()) return;
   ++counts_.steps;
-  counts_.last_step = Clock::now();
+  // The device came to it when it was done with the last one, if that still ran.
+  const auto now = Clock::now();
+  const auto time = now - std::max(flight.begun, counts_.last_step);
+  scheduler_.learn_time(flight.tokens_to_time, std::chrono::duration<double>(time).count());
+  counts_.last_step = now;
   ended_.clear();
   for (const Slice& slice : flight.slices) {
     if (slice.sequence != nullptr && slice.sequence->finish) ended_.push_back(slice.sequence);
@@ -83,6 +91,12 @@ void Engine::publish() {
   counts_.idle_pages = counts_.cached_pages - pages_.num_shared();
   counts_.preemptions = scheduler_.preemptions();
   counts_.evictions = scheduler_.prefixes().evictions();
+  counts_.num_host_pages = host_pages_.pool().num_pages();
+  counts_.free_host_pages = host_pages_.pool().num_free();
+  counts_.cached_host_pages = scheduler_.prefixes().host_size();
+  counts_.moved_out = scheduler_.prefixes().moved_out();
+  counts_.moved_in = scheduler_.prefixes().moved_in();
+  counts_.swap = scheduler_.swap_counts();
   counts_.prefix = scheduler_.prefix_counts();
   const StepModel::DeviceTime time = model_->device_time();
   counts_.device_busy = time.busy;

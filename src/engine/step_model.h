@@ -5,10 +5,12 @@
 #include <optional>
 #include <span>
 
+#include "core/check.h"
 #include "core/tensor.h"
 #include "core/thread_pool.h"
 #include "kernels/context.h"
 #include "kernels/draw.h"
+#include "model/kv_cache.h"
 
 namespace hachi::engine {
 
@@ -62,6 +64,9 @@ class StepModel {
     return drawn();
   }
 
+  // A smaller model of the same vocabulary, which may guess for it (draft.h); null: none.
+  virtual StepModel* draft() { return nullptr; }
+
   // Seconds in which a device worked on steps, and in which it waited between the parts of steps
   // that followed each other.
   struct DeviceTime {
@@ -73,6 +78,14 @@ class StepModel {
 
   // The normed hidden states [R,C] of these rows of the last batch; as logits().
   virtual ConstTensor hidden(std::span<const int64_t> rows) = 0;
+
+  // Pages to the processor's memory and back, also to other pages. In the order of calls, and of
+  // forward(): the pages are free for others after save_pages(), and there for the next step after
+  // load_pages().
+  virtual int64_t num_host_pages() const { return 0; }
+  virtual double page_copy_seconds() const { return 0; }  // of one page one way; 0: no time
+  virtual void save_pages(std::span<const model::PageCopy> copies) { CHECK(copies.empty()); }
+  virtual void load_pages(std::span<const model::PageCopy> copies) { CHECK(copies.empty()); }
 
   // For work between steps.
   virtual ThreadPool& pool() = 0;

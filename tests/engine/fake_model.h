@@ -1,6 +1,7 @@
 // FakeModel: a model that costs nothing and can tell when the engine hands it the wrong pages. What
 // it keeps in a page at a position is a hash of all tokens up to there, made from what it finds in
-// the page of the position before; its logits are a function of that hash.
+// the page of the position before; its logits are a function of that hash. Pages of the host hold
+// the same, until they are loaded: then they hold nothing any more.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <thread>
 #include <vector>
@@ -23,12 +25,16 @@ struct FakeModelOptions {
   int64_t context_length = 1 << 20;
   int64_t page_tokens = 4;
   int64_t num_pages = 64;
+  int64_t host_pages = 0;
+  double page_copy_seconds = 0;  // that it says a copy takes
   int64_t max_tokens = 64;
   int64_t max_rows = 8;
   int threads = 1;
   bool draws = false;       // by itself, by the op's reference
   bool runs_ahead = false;  // takes tokens that nobody knows yet; draws too
   std::chrono::microseconds step_time{0};
+  // In such a share of all texts its logits are those of another text.
+  double wrong_share = 0;
   // What is to be said: the next token after `place` tokens behind the last `script_mark` of the
   // text, or -1 for whatever the hash says. Called on the engine's thread.
   std::function<int32_t(int64_t place)> script;
@@ -46,6 +52,8 @@ class FakeModel : public StepModel {
         pool_(options.threads),
         states_(static_cast<size_t>(options.num_pages * options.page_tokens)),
         places_(states_.size(), kNoPlace),
+        host_states_(static_cast<size_t>(options.host_pages * options.page_tokens), kNothing),
+        host_places_(host_states_.size(), kNoPlace),
         row_places_(static_cast<size_t>(options.max_tokens)),
         rows_(static_cast<size_t>(options.max_tokens)),
         logits_(static_cast<size_t>(options.max_rows * options.vocab_size)),
@@ -59,6 +67,22 @@ class FakeModel : public StepModel {
   int64_t max_tokens() const override { return options_.max_tokens; }
   int64_t max_rows() const override { return options_.max_rows; }
   ThreadPool& pool() override { return pool_; }
+  int64_t num_host_pages() const override { return options_.host_pages; }
+  double page_copy_seconds() const override { return options_.page_copy_seconds; }
+
+  void save_pages(std::span<const model::PageCopy> copies) override {
+    for (const model::PageCopy& copy : copies) {
+      copy_page(states_, copy.page, host_states_, copy.host_page);
+      copy_page(places_, copy.page, host_places_, copy.host_page);
+    }
+  }
+  void load_pages(std::span<const model::PageCopy> copies) override {
+    for (const model::PageCopy& copy : copies) {
+      copy_page(host_states_, copy.host_page, states_, copy.page);
+      copy_page(host_places_, copy.host_page, places_, copy.page);
+      std::fill_n(at(host_states_, copy.host_page), options_.page_tokens, kNothing);
+    }
+  }
 
   // The hash after `token` at the end of a text whose hash is `before` (0: no text).
   static uint64_t next_state(uint64_t before, int32_t token) {
@@ -108,7 +132,8 @@ class FakeModel : public StepModel {
     return fill(rows, logits_, options_.vocab_size, [&](size_t row, float* out) {
       const int64_t place = row_places_[row];
       const int32_t said = options_.script && place != kNoPlace ? options_.script(place) : -1;
-      if (said < 0) return fill_logits(rows_[row], {out, width});
+      const bool is_wrong = uniform(rows_[row], 1, 2) < options_.wrong_share;
+      if (said < 0) return fill_logits(rows_[row] + (is_wrong ? 1 : 0), {out, width});
       std::fill_n(out, width, 0.0f);
       out[said] = kCertain;
     });
@@ -118,6 +143,9 @@ class FakeModel : public StepModel {
   bool runs_ahead() const override { return options_.runs_ahead; }
   // Steps that it was given before the tokens of the last one were known.
   int64_t num_ahead() const { return num_ahead_; }
+
+  void set_draft(const FakeModelOptions& options) { draft_ = std::make_unique<FakeModel>(options); }
+  StepModel* draft() override { return draft_.get(); }
 
   void queue_draw(std::span<const int64_t> rows,
                   std::span<const std::optional<ops::DrawRow>> how) override {
@@ -156,6 +184,17 @@ class FakeModel : public StepModel {
  private:
   static constexpr int64_t kNoPlace = -1;
   static constexpr float kCertain = 30;
+  static constexpr uint64_t kNothing = 0xdead;  // no hash of any text
+
+  template <class T>
+  typename std::vector<T>::iterator at(std::vector<T>& all, int32_t page) {
+    CHECK(page >= 0 && (page + 1) * options_.page_tokens <= std::ssize(all));
+    return all.begin() + page * options_.page_tokens;
+  }
+  template <class T>
+  void copy_page(std::vector<T>& from, int32_t page, std::vector<T>& to, int32_t to_page) {
+    std::copy_n(at(from, page), options_.page_tokens, at(to, to_page));
+  }
 
   int32_t token_of(int32_t id) const {
     if (id >= 0) return id;
@@ -188,6 +227,8 @@ class FakeModel : public StepModel {
   // By page and position: the hash of the text, and the tokens behind its last mark.
   std::vector<uint64_t> states_;
   std::vector<int64_t> places_;
+  std::vector<uint64_t> host_states_;
+  std::vector<int64_t> host_places_;
   std::vector<int64_t> row_places_;  // of the last batch
   std::vector<uint64_t> rows_;       // the same
   std::vector<float> logits_;
@@ -195,6 +236,7 @@ class FakeModel : public StepModel {
   std::vector<int32_t> tokens_;  // of the last queue_draw()
   Drawn answer_;
   bool is_asked_ = false;
+  std::unique_ptr<FakeModel> draft_;
   int64_t num_ahead_ = 0;
 };
 

@@ -163,7 +163,17 @@ TEST_F(Metrics, EngineCountsHaveVllmsNames) {
              .evictions = 5,
              .device_busy = 1.5,
              .device_waiting = 0.25,
+             .num_host_pages = 80,
+             .free_host_pages = 20,
+             .cached_host_pages = 50,
+             .moved_out = 90,
+             .moved_in = 30,
+             .swapped = 2,
+             .swaps = 7,
+             .swapped_out = 16,
+             .swapped_in = 15,
              .prefix_hit = 400,
+             .prefix_hit_host = 83,
              .prefix_miss_new = 1,
              .prefix_miss_forgotten = 2,
              .prefix_miss_other_salt = 3,
@@ -188,7 +198,19 @@ TEST_F(Metrics, EngineCountsHaveVllmsNames) {
       {"hachi:prefix_cache_pages", 60},
       {"hachi:device_busy_seconds_total", 1.5},
       {"hachi:device_waiting_seconds_total", 0.25},
-      {"hachi:prefix_cache_evictions_total", 5}};
+      {"hachi:prefix_cache_evictions_total", 5},
+      {"vllm:num_requests_swapped", 2},
+      {"vllm:cpu_cache_usage_perc", 0.75},
+      {"vllm:cpu_prefix_cache_hit_rate", 0.2},
+      {"hachi:host_cache_pages", 80},
+      {"hachi:host_cache_used_pages", 60},
+      {"hachi:prefix_cache_host_pages", 50},
+      {"hachi:prefix_cache_host_hit_tokens_total", 83},
+      {"hachi:prefix_cache_moved_out_pages_total", 90},
+      {"hachi:prefix_cache_moved_in_pages_total", 30},
+      {"hachi:swaps_total", 7},
+      {"hachi:swapped_out_pages_total", 16},
+      {"hachi:swapped_in_pages_total", 15}};
   for (const auto& [name, value] : expected) {
     EXPECT_EQ(all.samples.at(name + R"({model_name="a"})"), value) << name;
     EXPECT_EQ(all.samples.at(name + R"({model_name="b\"\n"})"), 0) << name;

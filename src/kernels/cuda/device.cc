@@ -249,9 +249,11 @@ void Device::begin_step(const BatchView& batch) {
   first_page.clear();
   size_t num_pages = 0;
   max_context_ = 0;
+  num_singles_ = 0;
   for (const SequenceSpan& span : batch.sequences) {
     first_page.push_back(static_cast<int32_t>(num_pages));
     if (span.num_tokens == 0) continue;
+    if (span.first_token == num_singles_ && span.num_tokens == 1) ++num_singles_;
     const int64_t last =
         batch.positions[static_cast<size_t>(span.first_token + span.num_tokens - 1)];
     max_context_ = std::max(max_context_, last + 1);

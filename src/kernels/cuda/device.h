@@ -83,6 +83,7 @@ class Device final : public Gpu {
   // Of begin_step().
   const DeviceBatch& batch() const { return batch_; }
   bool one_token_each() const { return batch_.num_tokens == batch_.num_sequences; }
+  int64_t num_singles() const { return num_singles_; }  // of the first sequences, one token each
   bool deterministic() const { return deterministic_; }
   // Where the tokens are that were drawn last, by the rows of their logits.
   void remember_drawn(const int32_t* tokens) { drawn_ = tokens; }
@@ -167,6 +168,7 @@ class Device final : public Gpu {
   std::unique_ptr<GemmLibrary> gemm_;
   DeviceBatch batch_;
   int64_t max_context_ = 0;
+  int64_t num_singles_ = 0;
   std::vector<int32_t> first_page_;  // of the sequences of batch_
   Scratch scratch_;
   Scratch workspace_;
