@@ -177,10 +177,11 @@ TEST(TensorParallelEngine, MovesThePagesOfAllRanks) {
   const auto golden = open_golden("qwen3-f32");
   ASSERT_TRUE(golden.model);
   const auto swaps = [&](std::unique_ptr<StepModel> model) {
-    Engine engine(
-        std::move(model),
-        {.scheduler = {
-             .max_sequences = 8, .step_tokens = 48, .prompt_tokens = 20, .share_prefixes = false}});
+    Engine engine(std::move(model), {.scheduler = {.max_sequences = 8,
+                                                   .step_tokens = 48,
+                                                   .prompt_tokens = 20,
+                                                   .share_prefixes = false,
+                                                   .preempt = Preempt::kSwap}});
     std::vector<std::shared_ptr<Stream>> streams;
     for (int i = 0; i < 8; ++i) {
       const auto stream = engine.submit(
@@ -194,6 +195,7 @@ TEST(TensorParallelEngine, MovesThePagesOfAllRanks) {
     }
     EXPECT_TRUE(engine.stop_and_check());
     EXPECT_GT(engine.stats().preemptions, 0);
+    EXPECT_GT(engine.stats().swap.in, 0);
   };
   with_ranks("qwen3-f32", 2, true, swaps, 192, 64);
 }
