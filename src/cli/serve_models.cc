@@ -28,14 +28,6 @@ uint64_t default_kv_cache_bytes(uint64_t weights, uint64_t bytes_per_token, int6
   return std::clamp(left / 4, one, std::max(one, one * static_cast<uint64_t>(max_sequences)));
 }
 
-// On a processor the KV cache is in its memory anyway. With a GPU the weights pass through that
-// memory when they are loaded, so most of what is free stays free.
-uint64_t default_host_cache_bytes(bool on_gpu, int copies) {
-  constexpr uint64_t kMost = uint64_t{4} << 30;
-  if (!on_gpu) return 0;
-  return std::min(kMost, available_memory() / 8 / static_cast<uint64_t>(copies));
-}
-
 engine::RunnerOptions runner_options(const ServeModelOptions& options) {
   const engine::SchedulerOptions& scheduler = options.engine.scheduler;
   return {.threads = options.model.threads,
@@ -171,10 +163,8 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   }
   plan.kv_cache_bytes = kv_cache_bytes(plan, options, gpu, per_token);
   plan.cache_tokens = static_cast<int64_t>(plan.kv_cache_bytes / per_token);
-  const uint64_t host_bytes = options.host_cache_bytes.value_or(
-      default_host_cache_bytes(gpu.has_value(), options.replicas));
   const uint64_t page_bytes = per_token * static_cast<uint64_t>(model::KvCache::kPageTokens);
-  plan.host_pages = static_cast<int64_t>(host_bytes / page_bytes);
+  plan.host_pages = static_cast<int64_t>(options.host_cache_bytes / page_bytes);
   plan.host_cache_bytes = static_cast<uint64_t>(plan.host_pages) * page_bytes;
   TRY(check_fits(model, plan, gpu, per_token));
   return plan;
