@@ -9,6 +9,7 @@
 #include "cli/loaded_model.h"
 #include "core/result.h"
 #include "engine/engine.h"
+#include "engine/rank_group.h"
 #include "server/model_pool.h"
 
 namespace hachi::cli {
@@ -19,10 +20,12 @@ struct ServeModelOptions {
   uint64_t kv_cache_bytes = 0;  // for the KV cache of a model; 0: as kv_cache_bytes_for says
   // Of the processor's, for pages of that cache, for each copy; not set: as the device has it.
   std::optional<uint64_t> host_cache_bytes;
-  engine::EngineOptions engine;  // with the context that a request may have
-  std::string chat_template;     // in place of the models' own; empty: theirs
-  std::string draft;             // a model that guesses for each of them; empty: none
-  int replicas = 1;              // copies of each model, with a KV cache each
+  engine::EngineOptions engine;        // with the context that a request may have
+  std::string chat_template;           // in place of the models' own; empty: theirs
+  std::string draft;                   // a model that guesses for each of them; empty: none
+  int replicas = 1;                    // copies of each model, with a KV cache each
+  int tensor_parallel = 1;             // processes that a model is divided among
+  engine::RankGroup* group = nullptr;  // those; null: one
 };
 
 struct ServedName {
@@ -57,5 +60,10 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
 // of the GPU's memory than of the file.
 Result<server::ModelParts> open_served_model(const std::string& model, const ModelPlan& plan,
                                              const ServeModelOptions& options);
+
+// On another rank than the first, whose open_served_model() waits for it: opens its part of the
+// model and runs it until the first has ended.
+Result<void> follow_served_model(const std::string& model, const ModelPlan& plan,
+                                 const ServeModelOptions& options);
 
 }  // namespace hachi::cli

@@ -7,6 +7,7 @@
 
 #include "cli/form_options.h"
 #include "cli/gpu.h"
+#include "cli/ranks.h"
 #include "cli/store.h"
 
 namespace hachi::cli {
@@ -89,6 +90,7 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->check(CLI::Range(1, static_cast<int>(engine::Placement::kMaxEngines)).description(""))
       ->type_name("N")
       ->capture_default_str();
+  add_tensor_parallel_option(*group, options.shared.tensor_parallel);
   group
       ->add_option("--chat-template", options.chat_template,
                    "Use this Jinja file in place of the models' templates")
