@@ -7,6 +7,7 @@
 
 #include "cli/form_options.h"
 #include "cli/gpu.h"
+#include "cli/ranks.h"
 #include "cli/store.h"
 #include "core/memory.h"
 
@@ -73,11 +74,16 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
   group->add_flag("--no-run-ahead", options.no_run_ahead,
                   "Give a GPU each step when the tokens of the last one are known, not before");
   group
-      ->add_option("--speculate", engine.guess_tokens,
-                   "Guess so many tokens ahead from the text itself; the answers are the same")
+      ->add_option(
+          "--speculate", engine.guess_tokens,
+          "Guess so many tokens ahead, by the model of --draft or from the text itself; the "
+          "answers are the same (default: 0, with --draft 4)")
       ->check(CLI::Range(0, 32).description(""))
-      ->type_name("N")
-      ->capture_default_str();
+      ->type_name("N");
+  group
+      ->add_option("--draft", options.shared.draft,
+                   "A smaller model of the same vocabulary that guesses for the served ones")
+      ->type_name("MODEL");
   group
       ->add_option("--replicas", options.shared.replicas,
                    "Copies of each model that share its requests, each on a GPU of its own, from "
@@ -85,6 +91,7 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->check(CLI::Range(1, static_cast<int>(engine::Placement::kMaxEngines)).description(""))
       ->type_name("N")
       ->capture_default_str();
+  add_tensor_parallel_option(*group, options.shared.tensor_parallel);
   group
       ->add_option("--chat-template", options.chat_template,
                    "Use this Jinja file in place of the models' templates")
@@ -184,11 +191,12 @@ void add_operation_group(CLI::App& app, ServeOptions& options) {
 }
 
 // For each copy of a model. On a processor the KV cache is in its memory anyway. With GPUs most of
-// that memory stays free: files of weights pass through it.
+// that memory stays free: files of weights pass through it. The ranks of a divided model would have
+// to agree on what is free.
 uint64_t default_host_cache_bytes(const ServeOptions& options, bool on_gpu) {
   constexpr uint64_t kMost = uint64_t{4} << 30;
   const uint64_t copies = options.models.size() * static_cast<uint64_t>(options.shared.replicas);
-  if (!on_gpu || copies == 0) return 0;
+  if (!on_gpu || copies == 0 || options.shared.tensor_parallel > 1) return 0;
   return std::min(kMost, available_memory() / 8 / copies);
 }
 
@@ -205,6 +213,8 @@ void complete(ServeOptions& options) {
   engine::EngineOptions& engine = options.shared.engine;
   engine.scheduler.share_prefixes = !options.no_prefix_cache;
   engine.run_ahead = !options.no_run_ahead;
+  constexpr int64_t kDraftTokens = 4;
+  if (!options.shared.draft.empty() && engine.guess_tokens == 0) engine.guess_tokens = kDraftTokens;
   engine.scheduler.preempt = options.preempt == "swap"        ? engine::Preempt::kSwap
                              : options.preempt == "recompute" ? engine::Preempt::kRecompute
                                                               : engine::Preempt::kAuto;

@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/checked.h"
 #include "core/clock.h"
+#include "kernels/collective.h"
 #include "kernels/gpu.h"
 #include "kernels/step.h"
 
@@ -48,6 +49,7 @@ ModelRunner::ModelRunner(const model::Model& model, const RunnerOptions& options
                                          options.pinning)) {
   ctx_.device = options.gpu != nullptr ? ops::Device::kCuda : options.device;
   ctx_.gpu = options.gpu;
+  ctx_.collective = options.collective;
   ctx_.pool = pool_.get();
 }
 
@@ -237,6 +239,9 @@ void ModelRunner::queue_draw(std::span<const int64_t> rows,
     asked_.back().row = static_cast<int64_t>(i);
   }
   ops::queue_draw(ctx_, drawn_.first(asked_.size()), logits, asked_, draw_memory_.data());
+  if (ctx_.collective != nullptr) {
+    ops::share_drawn(ctx_, logits.size(0), draw_memory_.data());
+  }
   const auto row_bytes = static_cast<uint64_t>(logits.stride_bytes(0));
   for (size_t i = 0; i < rows.size(); ++i) {
     if (how[i]) continue;
@@ -246,6 +251,12 @@ void ModelRunner::queue_draw(std::span<const int64_t> rows,
   }
   end_part();
   answer_point_ = parts_.back().end;
+}
+
+void ModelRunner::follow_head(std::span<const int64_t> rows, bool draws) {
+  run_head(rows);
+  if (!draws) return;
+  ops::share_drawn(ctx_, static_cast<int64_t>(rows.size()), draw_memory_.data());
 }
 
 StepModel::Drawn ModelRunner::drawn() {

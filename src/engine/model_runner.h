@@ -26,6 +26,7 @@ struct RunnerOptions {
   DType kv_dtype = DType::kF16;  // as KvCache::allocate() has it
   ops::Device device = ops::Device::kCpu;
   ops::Gpu* gpu = nullptr;  // for kCuda: where the model's weights are; outlives the runner
+  ops::Collective* collective = nullptr;  // of a model that is a shard; outlives the runner
 };
 
 class ModelRunner : public StepModel {
@@ -63,6 +64,10 @@ class ModelRunner : public StepModel {
   double page_copy_seconds() const override { return page_copy_seconds_; }
   void save_pages(std::span<const model::PageCopy> copies) override;
   void load_pages(std::span<const model::PageCopy> copies) override;
+
+  // What another rank than the first does when that asks for logits of these rows of the last
+  // batch, and draws tokens from them if `draws` (tensor_parallel.h).
+  void follow_head(std::span<const int64_t> rows, bool draws);
 
   // For who fills the cache by other means than forward().
   ops::Context& context() { return ctx_; }

@@ -45,11 +45,13 @@ std::span<const int32_t> Scheduler::takeable(const Sequence& sequence) const {
 }
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
-  // Who comes anew starts level with those who are here, not with a lead from before.
-  const auto least =
-      std::min_element(given_.begin(), given_.end(),
-                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  const int64_t level = least == given_.end() ? 0 : least->second;
+  // Who comes anew starts with the mean of those who are here, rounded up: not with a lead from
+  // before, and not with the least, for where some always wait that would stay the least, and all
+  // who come would go before those who were given more.
+  int64_t level = 0;
+  for (const auto& [user, tokens] : given_) level += tokens;
+  const auto users = static_cast<int64_t>(given_.size());
+  if (users > 0) level = (level + users - 1) / users;
   sequence->given = &given_.try_emplace(sequence->request.user, level).first->second;
   waiting_.push_back(std::move(sequence));
   if (waiting_.capacity() < running_.size() + waiting_.size()) {

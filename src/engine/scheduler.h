@@ -3,7 +3,9 @@
 // A step has a budget of tokens. Sequences that decode go first, each with its next token; what is
 // left of the budget goes to prompts, in chunks, so that a long prompt never stalls the answers of
 // others; the more of them wait, the larger. Among prompts the higher priority goes first, then the
-// user who was given the fewest tokens, then who came first.
+// user who was given the fewest tokens, then who came first. Who comes anew counts as given what
+// those who are here were given in the mean, so that nobody of the same priority waits for ever
+// behind those who come and go.
 //
 // Pages are taken as a sequence grows. When none is free, the prefix tree forgets some; when it has
 // none to forget, the sequence that stands last in the order above gives up its pages and waits. So

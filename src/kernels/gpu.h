@@ -31,6 +31,7 @@ struct ReplayKey {
 struct GpuOptions {
   int index = 0;              // in list_gpus()
   uint64_t memory_bytes = 0;  // that may be taken at most; 0: all that is free
+  uint64_t left_bytes = 0;    // of what is free, for libraries beside this program
   // A row's bits are the same beside any others, in steps of any kind: all products and all of
   // attention go the way of many rows, which is slower for few.
   bool deterministic = false;

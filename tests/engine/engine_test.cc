@@ -234,6 +234,29 @@ std::unique_ptr<Engine> make_narrow_engine() {
   return make_engine({.step_time = 1ms}, options);
 }
 
+// A draft that thinks alike is right each time; one that does not costs nothing but time.
+TEST(Engine, ADraftSavesSteps) {
+  for (const double wrong_share : {0.0, 0.3, 1.0}) {
+    auto model = std::make_unique<FakeModel>(FakeModelOptions{});
+    model->set_draft({.page_tokens = 7, .wrong_share = wrong_share});
+    Engine engine(std::move(model),
+                  {.scheduler = {.step_tokens = 64, .page_tokens = 4}, .guess_tokens = 4});
+    const Request request{
+        .prompt = {1, 2, 3}, .sampling = {.temperature = 0.8, .seed = 3}, .max_tokens = 100};
+    const auto stream = engine.submit(request);
+    ASSERT_TRUE(stream);
+    expect_same(read(**stream), answer_alone(request, 50, 1000));
+    EXPECT_TRUE(engine.stop_and_check());
+    const EngineStats stats = engine.stats();
+    if (wrong_share == 0) {
+      EXPECT_EQ(stats.accepted_tokens, stats.guessed_tokens);
+      EXPECT_EQ(stats.steps, 1 + (99 + 4) / 5);  // five tokens each, after the prompt's
+    } else {
+      EXPECT_LT(stats.accepted_tokens, stats.guessed_tokens);
+    }
+  }
+}
+
 TEST(Engine, HigherPriorityGoesFirst) {
   const auto engine = make_narrow_engine();
   std::vector<std::shared_ptr<Stream>> streams;
@@ -257,6 +280,30 @@ TEST(Engine, UsersShareFairly) {
   // User 2 starts level with user 1, who was given the prompt by then: 2 goes next, and then they
   // take turns.
   EXPECT_EQ(order_of_ends(streams), (std::vector<size_t>{0, 4, 1, 5, 2, 3}));
+}
+
+// Users who ask again as soon as they are answered do not overtake for ever who was given more.
+TEST(Engine, NobodyIsOvertakenForEver) {
+  const auto engine = make_narrow_engine();
+  const auto ask = [&](uint64_t user) {
+    return *engine->submit({.prompt = {1, 2}, .max_tokens = 10, .user = user});
+  };
+  const auto first = ask(1);
+  const auto second = ask(1);
+  TokenEvent event;
+  while (!first->take(event)) std::this_thread::yield();
+  std::vector<std::shared_ptr<Stream>> others;
+  for (const uint64_t user : {2, 3, 4}) others.push_back(ask(user));
+  int overtaken = 0;
+  while (!second->finished() && overtaken < 50) {
+    for (size_t i = 0; i < others.size(); ++i) {
+      if (!others[i]->finished()) continue;
+      ++overtaken;
+      others[i] = ask(2 + i);
+    }
+    std::this_thread::yield();
+  }
+  EXPECT_LT(overtaken, 50);
 }
 
 // A long prompt does not hold up those who decode: each step has one of their tokens.

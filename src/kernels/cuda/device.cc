@@ -43,7 +43,7 @@ std::vector<GpuInfo> list_gpus() {
 }
 
 uint64_t usable_bytes(const GpuInfo& info, const GpuOptions& options) {
-  const uint64_t free = info.free_bytes - std::min(info.free_bytes, kReserve);
+  const uint64_t free = info.free_bytes - std::min(info.free_bytes, kReserve + options.left_bytes);
   return options.memory_bytes > 0 ? std::min(free, options.memory_bytes) : free;
 }
 

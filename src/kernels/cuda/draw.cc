@@ -95,4 +95,8 @@ void queue_draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
                      reinterpret_cast<const std::byte*>(drawn), tokens.size_bytes());
 }
 
+void remember_drawn(Context& ctx, const std::byte* room) {
+  device_of(ctx).remember_drawn(reinterpret_cast<const int32_t*>(room));
+}
+
 }  // namespace hachi::ops::cuda
