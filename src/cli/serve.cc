@@ -175,7 +175,7 @@ Result<std::vector<Serving>> plan_models(const ServeOptions& options) {
 // What a model that is divided cannot have beside it.
 Result<void> check_ranks(const ServeOptions& options) {
   if (options.shared.tensor_parallel == 1) return {};
-  const bool has_more = !options.shared.draft.empty() || options.shared.host_cache_bytes;
+  const bool has_more = !options.shared.draft.empty() || options.shared.host_cache_bytes > 0;
   if (options.models.size() == 1 && options.shared.replicas == 1 && !options.lazy &&
       options.idle_s == 0 && !has_more) {
     return {};
