@@ -234,6 +234,7 @@ void ones(cudaStream_t stream) {
     for (int context : {512, 2048, 8192}) {
       one(stream, {.sequences = 64, .context = context, .cache = cache});
     }
+    one(stream, {.sequences = 256, .context = 640, .cache = cache});
   }
   for (Shape s : {kPhi3, kGemma}) {
     for (int context : {512, 4096}) {

@@ -14,8 +14,10 @@
 #include "cli/gpu.h"
 #include "cli/interrupt.h"
 #include "cli/loaded_model.h"
+#include "cli/ranks.h"
 #include "cli/terminal.h"
 #include "core/clock.h"
+#include "engine/tensor_parallel.h"
 #include "model/synthetic.h"
 
 namespace hachi::cli {
@@ -40,6 +42,8 @@ struct BenchOptions {
   bool json = false;
   bool quiet = false;
   DeviceOptions device;
+  int tensor_parallel = 1;
+  model::Shard shard;  // of this process
 };
 
 // The process's largest resident memory since it began or reset_peak_memory() was called.
@@ -151,13 +155,42 @@ Result<void> run_groups(BenchRunner& runner, ops::Gpu* gpu, const BenchOptions& 
   return {};
 }
 
+// What the options leave to the machine, and to where this process stands among the ranks.
+Result<Ranks> settle(BenchOptions& options) {
+  ModelOptions own{.threads = options.threads.empty() ? 0 : options.threads.front(),
+                   .device = options.device};
+  TRY(Ranks ranks, Ranks::find(options.tensor_parallel, own));
+  options.device = own.device;
+  options.shard = own.shard;
+  if (options.tensor_parallel > 1) options.threads = {own.threads};
+  if (options.threads.empty()) options.threads = {usable_cpus()};
+  return ranks;
+}
+
+// What a report says of the model before anything has run.
+BenchReport report_on(const BenchOptions& options, const formats::Checkpoint& checkpoint,
+                      const model::Model& model, const ops::Gpu* gpu) {
+  BenchReport report;
+  report.model = options.model;
+  if (gpu != nullptr) report.device = gpu->info().name;
+  if (options.tensor_parallel > 1) {
+    report.model += fmt::format(", a rank of {}", options.tensor_parallel);
+  }
+  report.config = model.config();
+  report.bytes_per_token = model.bytes_per_token();
+  report.kv_dtype = *dtype_from_name(options.kv_type);
+  report.weights = kind_of_weights(checkpoint);
+  return report;
+}
+
 Result<int> run_bench(BenchOptions options) {
   if (options.model.empty()) {
     return fail(Code::kInvalidArgument, "MODEL is required (see hachi bench --help)");
   }
   const InterruptGuard guard;
   std::sort(options.depths.begin(), options.depths.end());
-  if (options.threads.empty()) options.threads = {usable_cpus()};
+  TRY(Ranks ranks, settle(options));
+  TRY(ranks.meet());
   const std::vector<BenchTask> tasks = tasks_of(options);
   const bool synthetic = options.model.rfind(model::kSyntheticPrefix, 0) == 0;
   Stopwatch watch;
@@ -166,23 +199,28 @@ Result<int> run_bench(BenchOptions options) {
   TRY(const std::unique_ptr<ops::Gpu> gpu, open_gpu(options.device));
   if (gpu != nullptr) options.threads.resize(1);  // the processor only hands out work
   const int most_threads = *std::max_element(options.threads.begin(), options.threads.end());
-  TRY(model::Model model, model::Model::load(checkpoint));
+  TRY(model::Model model, model::Model::load(checkpoint, {}, options.shard));
   TRY(repack(model, most_threads, gpu.get()));
-  BenchReport report;
+  BenchReport report = report_on(options, *checkpoint, model, gpu.get());
   report.load_seconds = watch.seconds();
-  report.model = options.model;
-  if (gpu != nullptr) report.device = gpu->info().name;
-  report.config = model.config();
-  report.bytes_per_token = model.bytes_per_token();
-  report.kv_dtype = *dtype_from_name(options.kv_type);
-  report.weights = kind_of_weights(*checkpoint);
   TRY(const Extent extent, extent_of(tasks, report.config));
+  std::unique_ptr<ops::Collective> collective;
   TRY(BenchRunner runner,
       BenchRunner::create(model, gpu.get(), extent.sequences, extent.context, report.kv_dtype));
+  if (ranks.group() != nullptr) {
+    TRY(collective, engine::make_collective(*ranks.group(), gpu.get()));
+    if (ranks.rank() != 0) {
+      TRY(runner.follow(*ranks.group(), *collective, most_threads, options.pin));
+      ranks.finish();
+      return 0;
+    }
+    runner.lead(*ranks.group(), *collective);
+  }
   TRY(runner.set_threads(most_threads, options.pin));
   runner.first_token();
   report.first_token_seconds = watch.seconds();
   const Result<void> whole = run_groups(runner, gpu.get(), options, tasks, report);
+  ranks.finish();
   report.peak_bytes = std::max(report.peak_bytes, peak_memory());
   options.json ? print_json(report) : print_table(report);
   TRY(whole);
@@ -215,6 +253,7 @@ void add_options(CLI::App& app, BenchOptions& options) {
       ->capture_default_str();
   add_kv_type_option(app, options.kv_type);
   add_device_options(app, options.device);
+  add_tensor_parallel_option(app, options.tensor_parallel);
   app.add_flag("--stages", options.stages,
                "Also milliseconds of a step, or a prompt, by stage, in a run that does not count");
   app.add_flag("--json", options.json, "As one JSON object");

@@ -7,6 +7,7 @@
 #include "core/random.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
+#include "engine/tensor_parallel.h"
 #include "kernels/gpu.h"
 #include "kernels/kv_store.h"
 
@@ -48,18 +49,45 @@ Result<BenchRunner> BenchRunner::create(const model::Model& model, ops::Gpu* gpu
   return runner;
 }
 
+void BenchRunner::lead(engine::RankGroup& group, ops::Collective& collective) {
+  group_ = &group;
+  collective_ = &collective;
+}
+
+Result<std::unique_ptr<engine::ModelRunner>> BenchRunner::make_runner(int threads, bool pin) const {
+  const engine::RunnerOptions options{.threads = threads,
+                                      .pinning = pin ? Pinning::kCores : Pinning::kFree,
+                                      .cache_tokens = sequences_ * context_,
+                                      .max_tokens = static_cast<int64_t>(ids_.size()),
+                                      .max_rows = sequences_,
+                                      .kv_dtype = kv_dtype_,
+                                      .gpu = gpu_,
+                                      .collective = collective_};
+  if (group_ != nullptr) {
+    TRY(engine::check_alike(*group_, model_->config(), options));
+  }
+  return engine::ModelRunner::create(*model_, options);
+}
+
 Result<void> BenchRunner::set_threads(int threads, bool pin) {
-  runner_.reset();  // the old threads end before the new ones start
+  if (group_ != nullptr && steps_ != nullptr) return {};
+  steps_.reset();  // the old threads end before the new ones start
   filled_.assign(static_cast<size_t>(sequences_), 0);
-  TRY(runner_,
-      engine::ModelRunner::create(*model_, {.threads = threads,
-                                            .pinning = pin ? Pinning::kCores : Pinning::kFree,
-                                            .cache_tokens = sequences_ * context_,
-                                            .max_tokens = static_cast<int64_t>(ids_.size()),
-                                            .max_rows = sequences_,
-                                            .kv_dtype = kv_dtype_,
-                                            .gpu = gpu_}));
+  TRY(auto runner, make_runner(threads, pin));
+  runner_ = runner.get();
+  if (group_ == nullptr) {
+    steps_ = std::move(runner);
+  } else {
+    steps_ = std::make_unique<engine::LeadingModel>(*group_, std::move(runner));
+  }
   return {};
+}
+
+Result<void> BenchRunner::follow(engine::RankGroup& group, ops::Collective& collective, int threads,
+                                 bool pin) {
+  lead(group, collective);
+  TRY(const auto runner, make_runner(threads, pin));
+  return engine::follow(group, *runner);
 }
 
 std::span<const int32_t> BenchRunner::pages_of(int64_t sequence) const {
@@ -109,7 +137,7 @@ void BenchRunner::forward(int64_t sequence, int64_t begin, int64_t end) {
   const std::span<int32_t> positions(positions_.data(), size);
   std::iota(positions.begin(), positions.end(), static_cast<int32_t>(begin));
   const ops::SequenceSpan span{0, end - begin, pages_of(sequence)};
-  runner_->forward({std::span(ids_).first(size), positions, {&span, 1}});
+  steps_->forward({std::span(ids_).first(size), positions, {&span, 1}});
 }
 
 bool BenchRunner::prefill(int64_t begin, int64_t end, const std::function<bool()>& should_stop) {
@@ -132,12 +160,12 @@ void BenchRunner::step(int64_t position, int64_t sequences) {
   for (int64_t i = 0; i < sequences; ++i) spans.push_back({i, 1, pages_of(i)});
   // Other tokens in each step: a small table of embeddings must not stay in the cache.
   std::rotate(ids_.begin(), ids_.begin() + 1, ids_.end());
-  runner_->forward({std::span(ids_).first(size), positions, spans});
+  steps_->forward({std::span(ids_).first(size), positions, spans});
   draw(std::span(rows_).first(size));
 }
 
 void BenchRunner::draw(std::span<const int64_t> rows) {
-  const auto drawn = runner_->draw(rows, std::span(greedy_).first(rows.size()));
+  const auto drawn = steps_->draw(rows, std::span(greedy_).first(rows.size()));
   if (drawn.tokens.empty()) {
     const auto vocab = static_cast<size_t>(runner_->vocab_size());
     pool().parallel_for(drawn.logits.size(0), 1, [&](int64_t row, int64_t end) {

@@ -12,6 +12,8 @@
 #include "core/buffer.h"
 #include "core/result.h"
 #include "engine/model_runner.h"
+#include "engine/rank_group.h"
+#include "kernels/collective.h"
 #include "kernels/stages.h"
 #include "model/model.h"
 
@@ -32,6 +34,12 @@ class BenchRunner {
   // it, and the GPU that its weights are on, if they are on one.
   static Result<BenchRunner> create(const model::Model& model, ops::Gpu* gpu, int64_t sequences,
                                     int64_t context, DType kv_dtype);
+
+  // The model is a rank's part, and this rank the first. Both outlive it. Before set_threads(),
+  // which then counts once.
+  void lead(engine::RankGroup& group, ops::Collective& collective);
+  // In place of all that follows, on the other ranks: until the first has ended.
+  Result<void> follow(engine::RankGroup& group, ops::Collective& collective, int threads, bool pin);
 
   // Before anything runs, and again for other numbers.
   Result<void> set_threads(int threads, bool pin);
@@ -63,6 +71,7 @@ class BenchRunner {
   // The most likely tokens after these rows of the last batch.
   void draw(std::span<const int64_t> rows);
   std::span<const int32_t> pages_of(int64_t sequence) const;
+  Result<std::unique_ptr<engine::ModelRunner>> make_runner(int threads, bool pin) const;
 
   const model::Model* model_;
   ops::Gpu* gpu_;
@@ -70,7 +79,10 @@ class BenchRunner {
   int64_t context_;  // rounded up to whole pages
   int64_t chunk_;    // of a prefill
   DType kv_dtype_ = DType::kF16;
-  std::unique_ptr<engine::ModelRunner> runner_;
+  engine::RankGroup* group_ = nullptr;  // with several ranks
+  ops::Collective* collective_ = nullptr;
+  std::unique_ptr<engine::StepModel> steps_;  // runner_, or what leads other ranks and it
+  engine::ModelRunner* runner_ = nullptr;
   std::vector<int32_t> pages_;   // of the first sequence, then of the second, …
   std::vector<int64_t> filled_;  // tokens of each sequence that stand in the cache
   std::vector<int32_t> ids_;

@@ -53,9 +53,11 @@ std::optional<ChosenGpu> choose_gpu(const DeviceOptions& options) {
   const std::vector<ops::GpuInfo> gpus = ops::list_gpus();
   const auto index = static_cast<size_t>(index_of(options.device).value_or(0));
   if (index >= gpus.size()) return std::nullopt;
-  return ChosenGpu{gpus[index],
-                   ops::usable_bytes(gpus[index], {.memory_bytes = options.gpu_memory})};
+  return ChosenGpu{gpus[index], ops::usable_bytes(gpus[index], {.memory_bytes = options.gpu_memory,
+                                                                .left_bytes = options.left_bytes})};
 }
+
+int first_gpu(const DeviceOptions& options) { return index_of(options.device).value_or(0); }
 
 DeviceOptions device_of_copy(const DeviceOptions& options, int i) {
   DeviceOptions own = options;
@@ -71,6 +73,7 @@ Result<std::unique_ptr<ops::Gpu>> open_gpu(const DeviceOptions& options) {
   if (any && ops::list_gpus().empty()) return nullptr;
   auto gpu = ops::Gpu::open({.index = any ? 0 : *index_of(options.device),
                              .memory_bytes = options.gpu_memory,
+                             .left_bytes = options.left_bytes,
                              .deterministic = options.deterministic});
   if (gpu || !any) return gpu;
   fmt::print(stderr, "hachi: the processor computes, as the GPU cannot: {}\n", gpu.error().message);

@@ -18,6 +18,7 @@ struct DeviceOptions {
   std::string device = "cpu";
   uint64_t gpu_memory = 0;     // bytes that may be taken on it; 0: all that is free
   bool deterministic = false;  // GpuOptions::deterministic
+  uint64_t left_bytes = 0;     // GpuOptions::left_bytes
 };
 
 // --device, --gpu-memory, --deterministic.
@@ -29,6 +30,9 @@ struct ChosenGpu {
   uint64_t usable_bytes = 0;
 };
 std::optional<ChosenGpu> choose_gpu(const DeviceOptions& options);
+
+// The GPU that `options` name, or the first.
+int first_gpu(const DeviceOptions& options);
 
 // The device of the i-th copy of a model, of which the first has the one of `options`: on GPUs one
 // after the other.

@@ -81,7 +81,7 @@ Result<void> repack(model::Model& model, int threads, ops::Gpu* gpu) {
 
 Result<LoadedModel> load_model(const ModelOptions& options) {
   TRY(auto checkpoint, open_checkpoint(options.model));
-  TRY(model::Model model, model::Model::load(checkpoint, config_options(options)));
+  TRY(model::Model model, model::Model::load(checkpoint, config_options(options), options.shard));
   TRY(std::shared_ptr<ops::Gpu> gpu, open_gpu(options.device));
   if (options.repack || gpu != nullptr) {
     TRY(repack(model, options.threads, gpu.get()));

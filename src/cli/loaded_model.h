@@ -29,6 +29,7 @@ struct ModelOptions {
   bool repack = true;
   bool quiet = false;
   DeviceOptions device;
+  model::Shard shard;  // the part of the model that this process runs
 };
 
 // MODEL, which every command that opens one has. `required` as for CLI11.

@@ -8,6 +8,7 @@
 
 #include "chat/chat_template.h"
 #include "cli/command.h"
+#include "cli/ranks.h"
 #include "cli/serve_models.h"
 #include "cli/serve_options.h"
 #include "cli/store.h"
@@ -47,14 +48,20 @@ void print_settings(const ServeOptions& options, const server::App& app,
                     const std::vector<Serving>& servings) {
   const auto& scheduler = options.shared.engine.scheduler;
   const int copies = options.shared.replicas;
+  const int ranks = options.shared.tensor_parallel;
   for (const auto& [name, plan, budget] : servings) {
     fmt::print(stderr,
-               "hachi: model {}: {}on {}, {} of weights{}, KV cache of {} ({}, {} tokens), "
+               "hachi: model {}: {}on {}{} {} of weights{}, KV cache of {} ({}, {} tokens){}, "
                "context {}, thinking {}\n",
                name.name, copies > 1 ? fmt::format("{} copies, each ", copies) : "",
-               printable(plan.device), human_bytes(plan.weight_bytes),
+               printable(plan.device),
+               ranks > 1 ? fmt::format(", divided among {} processes, each with", ranks) : ",",
+               human_bytes(plan.weight_bytes),
                plan.work_bytes > 0 ? fmt::format(", {} of work", human_bytes(plan.work_bytes)) : "",
                human_bytes(plan.kv_cache_bytes), options.shared.model.kv_type, plan.cache_tokens,
+               plan.host_pages > 0
+                   ? fmt::format(", host cache of {}", human_bytes(plan.host_cache_bytes))
+                   : "",
                plan.context,
                budget == output::kNoBudget ? "without a limit" : fmt::format("{} tokens", budget));
   }
@@ -65,7 +72,8 @@ void print_settings(const ServeOptions& options, const server::App& app,
              scheduler.max_sequences, options.shared.engine.max_waiting, scheduler.step_tokens,
              scheduler.prompt_tokens, scheduler.share_prefixes ? "on" : "off",
              options.shared.engine.guess_tokens > 0
-                 ? fmt::format("{} tokens", options.shared.engine.guess_tokens)
+                 ? fmt::format("{} tokens{}", options.shared.engine.guess_tokens,
+                               options.shared.draft.empty() ? "" : " by " + options.shared.draft)
                  : "off");
   fmt::print(stderr, "hachi: API keys {}, TLS {}, timeout {}, access log {}\n",
              options.key_file.empty() ? "not asked for" : options.key_file,
@@ -164,12 +172,37 @@ Result<std::vector<Serving>> plan_models(const ServeOptions& options) {
   return servings;
 }
 
+// What a model that is divided cannot have beside it.
+Result<void> check_ranks(const ServeOptions& options) {
+  if (options.shared.tensor_parallel == 1) return {};
+  const bool has_more = !options.shared.draft.empty() || options.shared.host_cache_bytes;
+  if (options.models.size() == 1 && options.shared.replicas == 1 && !options.lazy &&
+      options.idle_s == 0 && !has_more) {
+    return {};
+  }
+  return fail(Code::kInvalidArgument,
+              "--tensor-parallel serves one model, and does so from start to end: without a "
+              "second one, --replicas, --lazy, --idle-unload, --draft and --host-cache");
+}
+
+Result<int> follow(const ServeOptions& options, const Serving& serving, Ranks& ranks) {
+  TRY(follow_served_model(serving.name.model, serving.plan, options.shared));
+  ranks.finish();
+  return 0;
+}
+
 Result<int> serve(ServeOptions& options) {
+  TRY(check_ranks(options));
+  TRY(Ranks ranks, Ranks::find(options.shared.tensor_parallel, options.shared.model));
   complete(options);
   if (!options.chat_template.empty()) {
     TRY(options.shared.chat_template, read_file(options.chat_template, chat::kMaxTemplateBytes));
   }
   TRY(const std::vector<Serving> servings, plan_models(options));
+  const sigset_t signals = block_signals();
+  TRY(ranks.meet());
+  options.shared.group = ranks.group();
+  if (ranks.rank() != 0) return follow(options, servings.front(), ranks);
   std::vector<server::OfferedModel> offered;
   for (const Serving& one : servings) {
     const uint64_t bytes = one.plan.weight_bytes + one.plan.kv_cache_bytes;
@@ -179,7 +212,6 @@ Result<int> serve(ServeOptions& options) {
   options.app.models.copies = options.shared.replicas;
   TRY(server::LoadedKeys keys, read_keys(options, nullptr));
   TRY(auto log, open_log(options));
-  const sigset_t signals = block_signals();
   const auto load = [&](size_t i) -> Result<server::ModelParts> {
     const Serving& one = servings[i];
     TRY(server::ModelParts parts, open_served_model(one.name.model, one.plan, options.shared));
@@ -197,7 +229,9 @@ Result<int> serve(ServeOptions& options) {
     if (!options.shared.model.quiet)
       fmt::print(stderr, "hachi: {} is ready\n", servings.front().name.name);
   }
-  return run_until_stopped(options, *app, signals);
+  const int status = run_until_stopped(options, *app, signals);
+  ranks.finish();
+  return status;
 }
 
 }  // namespace

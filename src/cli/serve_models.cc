@@ -7,10 +7,12 @@
 #include <string_view>
 #include <utility>
 
+#include "cli/draft_model.h"
 #include "cli/form_options.h"
 #include "cli/store.h"
 #include "core/memory.h"
 #include "engine/model_runner.h"
+#include "engine/tensor_parallel.h"
 #include "output/automaton.h"
 
 namespace hachi::cli {
@@ -26,6 +28,14 @@ uint64_t default_kv_cache_bytes(uint64_t weights, uint64_t bytes_per_token, int6
   const uint64_t left = available - std::min(available, weights);
   const uint64_t one = bytes_per_token * static_cast<uint64_t>(context);
   return std::clamp(left / 4, one, std::max(one, one * static_cast<uint64_t>(max_sequences)));
+}
+
+// On a processor the KV cache is in its memory anyway. With a GPU the weights pass through that
+// memory when they are loaded, so most of what is free stays free.
+uint64_t default_host_cache_bytes(bool on_gpu, int copies) {
+  constexpr uint64_t kMost = uint64_t{4} << 30;
+  if (!on_gpu) return 0;
+  return std::min(kMost, available_memory() / 8 / static_cast<uint64_t>(copies));
 }
 
 engine::RunnerOptions runner_options(const ServeModelOptions& options) {
@@ -53,7 +63,9 @@ std::optional<int64_t> budget_of(const std::string& text) {
 struct Opened {
   std::shared_ptr<const formats::Checkpoint> checkpoint;
   std::shared_ptr<ops::Gpu> gpu;
+  std::unique_ptr<ops::Collective> collective;  // of a model that is a rank's part
   model::Model model;
+  std::optional<OpenedDraft> draft;
 };
 
 }  // namespace
@@ -141,11 +153,12 @@ int64_t tokens_that_fit(const ops::Gpu& gpu, const model::ModelConfig& config,
 
 Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& options) {
   TRY(const auto checkpoint, open_checkpoint(model));
-  TRY(const model::ModelConfig config,
+  TRY(const model::ModelConfig whole,
       model::read_config(*checkpoint, config_options(options.model)));
+  TRY(const model::ModelConfig config, model::shard_config(whole, options.tensor_parallel));
   ModelPlan plan;
   for (const formats::TensorEntry& tensor : checkpoint->tensors()) {
-    plan.weight_bytes += tensor.bytes();
+    plan.weight_bytes += tensor.bytes() / static_cast<uint64_t>(options.tensor_parallel);
   }
   const int64_t asked = options.model.context;
   if (asked > config.context_length) {
@@ -161,24 +174,69 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   if (gpu) {
     plan.work_bytes = engine::ModelRunner::gpu_work_bytes(config, runner_options(options));
   }
+  if (!options.draft.empty()) {
+    TRY(const DraftPlan draft, plan_draft(options, config, plan.context));
+    plan.weight_bytes += draft.weight_bytes;
+    plan.work_bytes += draft.work_bytes + draft.kv_cache_bytes;
+  }
   plan.kv_cache_bytes = kv_cache_bytes(plan, options, gpu, per_token);
   plan.cache_tokens = static_cast<int64_t>(plan.kv_cache_bytes / per_token);
+  const bool has_host_cache = gpu.has_value() && options.tensor_parallel == 1;
+  const uint64_t host_bytes =
+      options.host_cache_bytes.value_or(default_host_cache_bytes(has_host_cache, options.replicas));
+  const uint64_t page_bytes = per_token * static_cast<uint64_t>(model::KvCache::kPageTokens);
+  plan.host_pages = static_cast<int64_t>(host_bytes / page_bytes);
+  plan.host_cache_bytes = static_cast<uint64_t>(plan.host_pages) * page_bytes;
   TRY(check_fits(model, plan, gpu, per_token));
   return plan;
 }
 
 namespace {
 
-Result<std::unique_ptr<engine::StepModel>> make_runner(const Opened& opened, const ModelPlan& plan,
-                                                       const ServeModelOptions& options) {
+// `own`: those of this copy.
+Result<std::unique_ptr<const Opened>> open_weights(const std::string& model, ModelOptions own,
+                                                   const ServeModelOptions& options,
+                                                   std::optional<tokenizer::Tokenizer>& tokenizer) {
+  own.model = model;
+  TRY(LoadedModel loaded, load_model(own));
+  if (!tokenizer) tokenizer = std::move(loaded.tokenizer);
+  auto opened = std::make_unique<Opened>();
+  opened->checkpoint = std::move(loaded.checkpoint);
+  opened->gpu = std::move(loaded.gpu);
+  opened->model = std::move(loaded.model);
+  if (options.group != nullptr) {
+    TRY(opened->collective, engine::make_collective(*options.group, opened->gpu.get()));
+  }
+  if (!options.draft.empty()) {
+    TRY(opened->draft, open_draft(options, opened->gpu.get()));
+  }
+  return opened;
+}
+
+Result<std::unique_ptr<engine::ModelRunner>> make_runner(const Opened& opened,
+                                                         const ModelPlan& plan,
+                                                         const ServeModelOptions& options) {
   engine::RunnerOptions runs = runner_options(options);
   runs.gpu = opened.gpu.get();
+  runs.collective = opened.collective.get();
   runs.cache_tokens = plan.cache_tokens;
+  runs.host_pages = plan.host_pages;
+  std::unique_ptr<engine::StepModel> draft;
+  if (opened.draft) {
+    TRY(const DraftPlan draft_plan, plan_draft(options, opened.model.config(), plan.context));
+    TRY(draft, make_draft_runner(*opened.draft, draft_plan, options, runs.gpu));
+  }
   if (runs.gpu != nullptr && options.kv_cache_bytes == 0) {
     const int64_t most = tokens_that_fit(*runs.gpu, opened.model.config(), runs);
     runs.cache_tokens = std::max(std::min(runs.cache_tokens, most), plan.context);
   }
+  // A page has the same number everywhere.
+  if (options.group != nullptr) {
+    TRY(engine::check_alike(*options.group, opened.model.config(), runs));
+    runs.cache_tokens = options.group->least(runs.cache_tokens);
+  }
   TRY(auto runner, engine::ModelRunner::create(opened.model, runs));
+  runner->set_draft(std::move(draft));
   return runner;
 }
 
@@ -193,15 +251,16 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
   for (int i = 0; i < options.replicas; ++i) {
     if (i == 0 || opened->front()->gpu != nullptr) {
       ModelOptions own = options.model;
-      own.model = model;
       own.device = device_of_copy(options.model.device, i);
-      TRY(LoadedModel loaded, load_model(own));
-      if (!tokenizer) tokenizer = std::move(loaded.tokenizer);
-      opened->push_back(std::make_unique<const Opened>(
-          Opened{std::move(loaded.checkpoint), std::move(loaded.gpu), std::move(loaded.model)}));
+      TRY(auto one, open_weights(model, own, options, tokenizer));
+      opened->push_back(std::move(one));
     }
     TRY(auto runner, make_runner(*opened->back(), plan, options));
-    runners.push_back(std::move(runner));
+    if (options.group != nullptr) {
+      runners.push_back(std::make_unique<engine::LeadingModel>(*options.group, std::move(runner)));
+    } else {
+      runners.push_back(std::move(runner));
+    }
   }
   const model::ModelConfig& config = opened->front()->model.config();
   server::ModelParts parts{.tokenizer = *std::move(tokenizer),
@@ -217,6 +276,16 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
   }  // without a template of its own, a model still serves completions
   parts.weights = std::move(opened);
   return parts;
+}
+
+Result<void> follow_served_model(const std::string& model, const ModelPlan& plan,
+                                 const ServeModelOptions& options) {
+  std::optional<tokenizer::Tokenizer> tokenizer;
+  TRY(const auto opened, open_weights(model, options.model, options, tokenizer));
+  TRY(const auto runner, make_runner(*opened, plan, options));
+  TRY(engine::follow(*options.group, *runner));
+  options.group->wait_for_end();
+  return {};
 }
 
 }  // namespace hachi::cli

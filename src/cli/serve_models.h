@@ -2,23 +2,30 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/loaded_model.h"
 #include "core/result.h"
 #include "engine/engine.h"
+#include "engine/rank_group.h"
 #include "server/model_pool.h"
 
 namespace hachi::cli {
 
 // What all of them run with.
 struct ServeModelOptions {
-  ModelOptions model;            // without the name
-  uint64_t kv_cache_bytes = 0;   // for the KV cache of a model; 0: as kv_cache_bytes_for says
-  engine::EngineOptions engine;  // with the context that a request may have
-  std::string chat_template;     // in place of the models' own; empty: theirs
-  int replicas = 1;              // copies of each model, with a KV cache each
+  ModelOptions model;           // without the name
+  uint64_t kv_cache_bytes = 0;  // for the KV cache of a model; 0: as kv_cache_bytes_for says
+  // Of the processor's, for pages of that cache, for each copy; not set: as the device has it.
+  std::optional<uint64_t> host_cache_bytes;
+  engine::EngineOptions engine;        // with the context that a request may have
+  std::string chat_template;           // in place of the models' own; empty: theirs
+  std::string draft;                   // a model that guesses for each of them; empty: none
+  int replicas = 1;                    // copies of each model, with a KV cache each
+  int tensor_parallel = 1;             // processes that a model is divided among
+  engine::RankGroup* group = nullptr;  // those; null: one
 };
 
 struct ServedName {
@@ -41,7 +48,9 @@ struct ModelPlan {
   uint64_t kv_cache_bytes = 0;
   uint64_t work_bytes = 0;   // on a GPU: for all else
   int64_t cache_tokens = 0;  // that the KV cache holds, of all requests together
-  int64_t context = 0;       // of a request
+  int64_t host_pages = 0;    // of the processor's memory, for pages of the KV cache, for each copy
+  uint64_t host_cache_bytes = 0;
+  int64_t context = 0;  // of a request
 };
 
 // Fails as opening the model would, but reads none of its weights.
@@ -51,5 +60,10 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
 // of the GPU's memory than of the file.
 Result<server::ModelParts> open_served_model(const std::string& model, const ModelPlan& plan,
                                              const ServeModelOptions& options);
+
+// On another rank than the first, whose open_served_model() waits for it: opens its part of the
+// model and runs it until the first has ended.
+Result<void> follow_served_model(const std::string& model, const ModelPlan& plan,
+                                 const ServeModelOptions& options);
 
 }  // namespace hachi::cli

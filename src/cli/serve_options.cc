@@ -7,6 +7,7 @@
 
 #include "cli/form_options.h"
 #include "cli/gpu.h"
+#include "cli/ranks.h"
 #include "cli/store.h"
 
 namespace hachi::cli {
@@ -54,14 +55,34 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
                    "Memory for the KV cache of a model (default: a quarter of what is free)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
+  group
+      ->add_option("--host-cache", options.shared.host_cache_bytes,
+                   "Memory of the processor, for each copy of a model, into which pages of the KV "
+                   "cache move when it is full, and come back from (default: 0, on a GPU 4GB or "
+                   "an eighth of what is free)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
+  group
+      ->add_option("--preempt", options.preempt,
+                   "When pages run out, what is computed of a request goes to the host cache "
+                   "(swap), runs again later (recompute), or whichever takes less time (auto)")
+      ->check(CLI::IsMember({"auto", "swap", "recompute"}))
+      ->capture_default_str();
   group->add_flag("--no-prefix-cache", options.no_prefix_cache,
                   "Run every prompt from its beginning");
+  group->add_flag("--no-run-ahead", options.no_run_ahead,
+                  "Give a GPU each step when the tokens of the last one are known, not before");
   group
-      ->add_option("--speculate", engine.guess_tokens,
-                   "Guess so many tokens ahead from the text itself; the answers are the same")
+      ->add_option(
+          "--speculate", engine.guess_tokens,
+          "Guess so many tokens ahead, by the model of --draft or from the text itself; the "
+          "answers are the same (default: 0, with --draft 4)")
       ->check(CLI::Range(0, 32).description(""))
-      ->type_name("N")
-      ->capture_default_str();
+      ->type_name("N");
+  group
+      ->add_option("--draft", options.shared.draft,
+                   "A smaller model of the same vocabulary that guesses for the served ones")
+      ->type_name("MODEL");
   group
       ->add_option("--replicas", options.shared.replicas,
                    "Copies of each model that share its requests, each on a GPU of its own, from "
@@ -69,6 +90,7 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->check(CLI::Range(1, static_cast<int>(engine::Placement::kMaxEngines)).description(""))
       ->type_name("N")
       ->capture_default_str();
+  add_tensor_parallel_option(*group, options.shared.tensor_parallel);
   group
       ->add_option("--chat-template", options.chat_template,
                    "Use this Jinja file in place of the models' templates")
@@ -179,6 +201,12 @@ std::filesystem::path data_folder(const ServeOptions& options) {
 void complete(ServeOptions& options) {
   engine::EngineOptions& engine = options.shared.engine;
   engine.scheduler.share_prefixes = !options.no_prefix_cache;
+  engine.run_ahead = !options.no_run_ahead;
+  constexpr int64_t kDraftTokens = 4;
+  if (!options.shared.draft.empty() && engine.guess_tokens == 0) engine.guess_tokens = kDraftTokens;
+  engine.scheduler.preempt = options.preempt == "swap"        ? engine::Preempt::kSwap
+                             : options.preempt == "recompute" ? engine::Preempt::kRecompute
+                                                              : engine::Preempt::kAuto;
   const StepSizes& usual = choose_gpu(options.shared.model.device) ? kGpuSteps : kProcessorSteps;
   engine.scheduler.max_sequences = options.max_batch.value_or(usual.max_batch);
   engine.scheduler.step_tokens =

@@ -28,6 +28,8 @@ struct ServeOptions {
   double grace_s = 30;
   uint64_t memory_budget = 0;
   bool no_prefix_cache = false;
+  bool no_run_ahead = false;
+  std::string preempt = "auto";
   bool lazy = false;
   // Not set: as the device has it.
   std::optional<int64_t> max_batch, step_tokens, prompt_tokens;

@@ -20,7 +20,21 @@ SequenceLimits limits_of(const StepModel& model, const EngineOptions& options) {
           .guess_tokens = options.guess_tokens};
 }
 
+std::optional<Draft> draft_of(StepModel& model, const EngineOptions& options) {
+  StepModel* draft = model.draft();
+  if (draft == nullptr || options.guess_tokens == 0) return std::nullopt;
+  CHECK_EQ(draft->vocab_size(), model.vocab_size());
+  return std::make_optional<Draft>(*draft, std::min(Engine::kMostGuessedRows, draft->max_rows()));
+}
+
 }  // namespace
+
+Engine::Flight::Flight(const SchedulerOptions& options, int64_t max_rows)
+    : batch(options.step_tokens, options.max_sequences) {
+  slices.reserve(static_cast<size_t>(options.max_sequences));
+  endings.reserve(slices.capacity());
+  rows.reserve(static_cast<size_t>(max_rows));
+}
 
 struct Engine::Submission {
   std::unique_ptr<Sequence> sequence;
@@ -34,16 +48,21 @@ Engine::Engine(std::unique_ptr<StepModel> model, const EngineOptions& options,
       on_news_(std::move(on_news)),
       limits_(limits_of(*model_, options)),
       pages_(model_->num_pages()),
-      scheduler_(pages_, options.scheduler),
-      batch_(options.scheduler.step_tokens, options.scheduler.max_sequences),
+      host_pages_(model_->num_host_pages(), model_->num_pages(), model_->page_copy_seconds()),
+      draft_(draft_of(*model_, options)),
+      scheduler_(pages_, host_pages_, options.scheduler),
+      runs_ahead_(options.run_ahead && model_->runs_ahead() && options.guess_tokens == 0 &&
+                  options.scheduler.max_sequences <= model_->max_rows()),
+      flights_{Flight(options.scheduler, model_->max_rows()),
+               Flight(options.scheduler, model_->max_rows())},
       asked_(static_cast<size_t>(model_->max_rows())),
       events_(asked_.size()) {
   CHECK(options.scheduler.step_tokens <= model_->max_tokens());
   CHECK(options.scheduler.page_tokens == model_->page_tokens());
   CHECK(options.guess_tokens < model_->max_rows());
   rows_.reserve(events_.size());
-  endings_.reserve(static_cast<size_t>(options.scheduler.max_sequences));
-  ended_.reserve(endings_.capacity());
+  ended_.reserve(static_cast<size_t>(options.scheduler.max_sequences));
+  drafted_.reserve(static_cast<size_t>(kMostGuessedRows));
   for (int i = 0; i < model_->pool().num_threads(); ++i) scratch_.emplace_back(vocab_size());
   publish();
   thread_ = std::thread([this] { run(); });
@@ -124,8 +143,10 @@ Result<std::shared_ptr<Stream>> Engine::submit(Request request,
   }
   const int64_t number = num_submitted_.fetch_add(1, std::memory_order_relaxed);
   auto* submission = new Submission{std::make_unique<Sequence>(
-      std::move(request), std::move(constraint), limits_, pages_, number)};
-  std::shared_ptr<Stream> stream = submission->sequence->stream;
+      std::move(request), std::move(constraint), limits_, pages_, host_pages_.pool(), number)};
+  Sequence& sequence = *submission->sequence;
+  if (draft_) sequence.draft_pages.emplace(draft_->make_pages(sequence.max_tokens));
+  std::shared_ptr<Stream> stream = sequence.stream;
   submission->next = inbox_.load(std::memory_order_relaxed);
   while (!inbox_.compare_exchange_weak(submission->next, submission)) {
   }
@@ -137,7 +158,7 @@ void Engine::run() {
   while (!stopping_) {
     take_inbox();
     end_unwanted();
-    if (!step()) wait_for_work();
+    if (!(runs_ahead_ ? step_ahead() : step())) wait_for_work();
   }
 }
 
@@ -174,6 +195,11 @@ void Engine::end_unwanted() {
 }
 
 void Engine::end(Sequence& sequence, Finish why) {
+  for (Flight& flight : flights_) {
+    for (Slice& slice : flight.slices) {
+      if (slice.sequence == &sequence) slice.sequence = nullptr;
+    }
+  }
   const std::unique_ptr<Sequence> ended = scheduler_.remove(sequence);
   std::vector<float> embedding(ended->pooled.begin(), ended->pooled.end());
   --num_open_;

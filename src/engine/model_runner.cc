@@ -1,9 +1,12 @@
 #include "engine/model_runner.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "core/checked.h"
+#include "core/clock.h"
+#include "kernels/collective.h"
 #include "kernels/gpu.h"
 #include "kernels/step.h"
 
@@ -46,6 +49,7 @@ ModelRunner::ModelRunner(const model::Model& model, const RunnerOptions& options
                                          options.pinning)) {
   ctx_.device = options.gpu != nullptr ? ops::Device::kCuda : options.device;
   ctx_.gpu = options.gpu;
+  ctx_.collective = options.collective;
   ctx_.pool = pool_.get();
 }
 
@@ -79,7 +83,27 @@ Result<void> ModelRunner::allocate_host_pages(int64_t count) {
   }
   host_cache_ = *std::move(memory);
   host_pages_ = count;
+  time_page_copies();
   return {};
+}
+
+// Both ways, while no page holds anything yet. On a GPU copies wait in a queue, so that later their
+// time could not be told from that of what stands before them.
+void ModelRunner::time_page_copies() {
+  constexpr int64_t kMostTimed = 16;
+  const int64_t count = std::min({kMostTimed, host_pages_, cache_.num_pages()});
+  if (count == 0) return;
+  std::vector<model::PageCopy> copies(static_cast<size_t>(count));
+  for (int32_t i = 0; i < static_cast<int32_t>(count); ++i) copies[static_cast<size_t>(i)] = {i, i};
+  double seconds = 0;
+  for (int round = 0; round < 2; ++round) {  // the first one touches the memory
+    const Stopwatch watch;
+    save_pages(copies);
+    load_pages(copies);
+    if (ctx_.gpu != nullptr) ctx_.gpu->wait();
+    seconds = watch.seconds();
+  }
+  page_copy_seconds_ = seconds / static_cast<double>(2 * count);
 }
 
 Result<void> ModelRunner::allocate(const RunnerOptions& options) {
@@ -118,6 +142,7 @@ Result<void> ModelRunner::allocate(const RunnerOptions& options) {
   TRY(host_memory_, ops::HostMemory::allocate(ctx_, widest + rows * sizeof(int32_t)));
   drawn_ = {reinterpret_cast<int32_t*>(host_memory_.data() + widest), rows};
   asked_.reserve(rows);
+  parts_.reserve(kMaxParts);
   tokens_.resize(rows);
   return {};
 }
@@ -126,10 +151,36 @@ void ModelRunner::forward(const ops::BatchView& batch) {
   const auto count = static_cast<int64_t>(batch.ids.size());
   CHECK(count <= max_tokens_);
   num_tokens_ = count;
+  begin_part();
   ops::begin_step(ctx_, batch);
   const uint64_t shape = ctx_.stages == nullptr ? replay_shape(batch) : 0;
   ops::replay(ctx_, {this, shape},
               [&] { model_->forward(ctx_, batch, cache_, activations_.first(count)); });
+  end_part();
+}
+
+void ModelRunner::begin_part() {
+  if (ctx_.gpu == nullptr) return;
+  if (parts_.size() == kMaxParts) {
+    ctx_.gpu->wait_for(parts_.back().end);
+    count_parts(parts_.back().end);
+  }
+  parts_.push_back({ctx_.gpu->set_point(), 0, !std::exchange(was_resting_, false)});
+}
+
+void ModelRunner::end_part() {
+  if (ctx_.gpu != nullptr) parts_.back().end = ctx_.gpu->set_point();
+}
+
+void ModelRunner::count_parts(uint64_t reached) {
+  size_t count = 0;
+  for (; count < parts_.size() && parts_[count].end <= reached; ++count) {
+    const Part& part = parts_[count];
+    device_time_.busy += ctx_.gpu->seconds_between(part.begin, part.end);
+    if (part.follows) device_time_.waiting += ctx_.gpu->seconds_between(last_end_, part.begin);
+    last_end_ = part.end;
+  }
+  parts_.erase(parts_.begin(), parts_.begin() + static_cast<ptrdiff_t>(count));
 }
 
 void ModelRunner::save_pages(std::span<const model::PageCopy> copies) {
@@ -171,27 +222,53 @@ bool ModelRunner::draws() const {
   return ctx_.gpu != nullptr && vocab_size() <= ops::kMaxDrawVocab;
 }
 
-StepModel::Drawn ModelRunner::draw(std::span<const int64_t> rows,
-                                   std::span<const std::optional<ops::DrawRow>> how) {
-  if (!draws()) return {{}, logits(rows)};
-  const Tensor logits = run_head(rows);
+void ModelRunner::queue_draw(std::span<const int64_t> rows,
+                             std::span<const std::optional<ops::DrawRow>> how) {
+  if (!draws()) return StepModel::queue_draw(rows, how);
   asked_.clear();
+  num_rows_ = rows.size();
+  if (rows.empty()) {
+    answer_point_ = ctx_.gpu->set_point();
+    return;
+  }
+  begin_part();
+  const Tensor logits = run_head(rows);
   for (size_t i = 0; i < rows.size(); ++i) {
     if (!how[i]) continue;
     asked_.push_back(*how[i]);
     asked_.back().row = static_cast<int64_t>(i);
   }
-  const std::span<int32_t> drawn = drawn_.first(asked_.size());
-  ops::draw(ctx_, drawn, logits, asked_, draw_memory_.data());
-  for (size_t i = 0; i < asked_.size(); ++i) {
-    tokens_[static_cast<size_t>(asked_[i].row)] = drawn[i];
+  ops::queue_draw(ctx_, drawn_.first(asked_.size()), logits, asked_, draw_memory_.data());
+  if (ctx_.collective != nullptr) {
+    ops::share_drawn(ctx_, logits.size(0), draw_memory_.data());
   }
-  const Tensor host(host_memory_.data(), DType::kF32, {logits.size(0), logits.size(1)});
+  const auto row_bytes = static_cast<uint64_t>(logits.stride_bytes(0));
   for (size_t i = 0; i < rows.size(); ++i) {
+    if (how[i]) continue;
     const auto row = static_cast<int64_t>(i);
-    if (!how[i]) ops::on_host(ctx_, logits.rows(row, 1), host.rows(row, 1));
+    ctx_.gpu->queue_download(host_memory_.data() + i * row_bytes, logits.rows(row, 1).data(),
+                             row_bytes);
   }
-  return {std::span(tokens_).first(rows.size()), host};
+  end_part();
+  answer_point_ = parts_.back().end;
+}
+
+void ModelRunner::follow_head(std::span<const int64_t> rows, bool draws) {
+  run_head(rows);
+  if (!draws) return;
+  ops::share_drawn(ctx_, static_cast<int64_t>(rows.size()), draw_memory_.data());
+}
+
+StepModel::Drawn ModelRunner::drawn() {
+  if (!draws()) return StepModel::drawn();
+  ctx_.gpu->wait_for(answer_point_);
+  count_parts(answer_point_);
+  for (size_t i = 0; i < asked_.size(); ++i) {
+    tokens_[static_cast<size_t>(asked_[i].row)] = drawn_[i];
+  }
+  const auto rows = static_cast<int64_t>(num_rows_);
+  return {std::span(tokens_).first(num_rows_),
+          ConstTensor(host_memory_.data(), DType::kF32, {rows, vocab_size()})};
 }
 
 ConstTensor ModelRunner::hidden(std::span<const int64_t> rows) {

@@ -26,6 +26,7 @@ struct RunnerOptions {
   DType kv_dtype = DType::kF16;  // as KvCache::allocate() has it
   ops::Device device = ops::Device::kCpu;
   ops::Gpu* gpu = nullptr;  // for kCuda: where the model's weights are; outlives the runner
+  ops::Collective* collective = nullptr;  // of a model that is a shard; outlives the runner
 };
 
 class ModelRunner : public StepModel {
@@ -48,17 +49,25 @@ class ModelRunner : public StepModel {
   void forward(const ops::BatchView& batch) override;
   ConstTensor logits(std::span<const int64_t> rows) override;
   bool draws() const override;
-  Drawn draw(std::span<const int64_t> rows,
-             std::span<const std::optional<ops::DrawRow>> how) override;
+  bool runs_ahead() const override { return draws(); }
+  void queue_draw(std::span<const int64_t> rows,
+                  std::span<const std::optional<ops::DrawRow>> how) override;
+  Drawn drawn() override;
+  void set_draft(std::unique_ptr<StepModel> draft) { draft_ = std::move(draft); }
+  StepModel* draft() override { return draft_.get(); }
+  DeviceTime device_time() const override { return device_time_; }
+  void rest() override { was_resting_ = true; }
   ConstTensor hidden(std::span<const int64_t> rows) override;
   ThreadPool& pool() override { return *pool_; }
 
-  // Pages to the processor's memory, where a sequence that waits keeps what is computed of it, and
-  // back, also to other pages. In the order of calls, and of forward(): the pages are free for
-  // others after save_pages(), and there for the next step after load_pages().
-  int64_t num_host_pages() const { return host_pages_; }
-  void save_pages(std::span<const model::PageCopy> copies);
-  void load_pages(std::span<const model::PageCopy> copies);
+  int64_t num_host_pages() const override { return host_pages_; }
+  double page_copy_seconds() const override { return page_copy_seconds_; }
+  void save_pages(std::span<const model::PageCopy> copies) override;
+  void load_pages(std::span<const model::PageCopy> copies) override;
+
+  // What another rank than the first does when that asks for logits of these rows of the last
+  // batch, and draws tokens from them if `draws` (tensor_parallel.h).
+  void follow_head(std::span<const int64_t> rows, bool draws);
 
   // For who fills the cache by other means than forward().
   ops::Context& context() { return ctx_; }
@@ -69,19 +78,27 @@ class ModelRunner : public StepModel {
 
   Result<void> allocate(const RunnerOptions& options);
   Result<void> allocate_host_pages(int64_t count);
+  void time_page_copies();
   // Rows of the residual stream, together.
   Tensor gather(std::span<const int64_t> rows);
   // The logits, where the model is.
   Tensor run_head(std::span<const int64_t> rows);
   ConstTensor on_host(ConstTensor x);
+  // The GPU works on a part of a step from here on, or to here.
+  void begin_part();
+  void end_part();
+  // Those that ended before a point that was reached.
+  void count_parts(uint64_t reached);
 
   const model::Model* model_;
+  std::unique_ptr<StepModel> draft_;
   int64_t max_tokens_;
   int64_t max_rows_;
   std::unique_ptr<ThreadPool> pool_;
   ops::Context ctx_;
   model::KvCache cache_;
   int64_t host_pages_ = 0;
+  double page_copy_seconds_ = 0;
   ops::HostMemory host_cache_;  // [host_pages_], pages of the cache
   ops::Memory memory_;
   model::Activations activations_;
@@ -94,8 +111,21 @@ class ModelRunner : public StepModel {
   // If it draws:
   ops::Memory draw_memory_;
   std::span<int32_t> drawn_;         // tokens in the order of asked_
-  std::vector<ops::DrawRow> asked_;  // of a call of draw()
+  std::vector<ops::DrawRow> asked_;  // of the last queue_draw()
   std::vector<int32_t> tokens_;      // [max_rows]
+  size_t num_rows_ = 0;              // of the last queue_draw()
+  uint64_t answer_point_ = 0;        // where its answer is there
+
+  // Points of the GPU's queue between which it works on a part of a step.
+  struct Part {
+    uint64_t begin, end;
+    bool follows;  // another part, at once
+  };
+  static constexpr size_t kMaxParts = 6;
+  std::vector<Part> parts_;  // that are not counted yet
+  uint64_t last_end_ = 0;
+  bool was_resting_ = true;
+  DeviceTime device_time_;
 };
 
 }  // namespace hachi::engine

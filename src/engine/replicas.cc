@@ -22,12 +22,24 @@ void add(EngineStats& sum, const EngineStats& more) {
   sum.accepted_tokens += more.accepted_tokens;
   sum.preemptions += more.preemptions;
   sum.evictions += more.evictions;
+  sum.num_host_pages += more.num_host_pages;
+  sum.free_host_pages += more.free_host_pages;
+  sum.cached_host_pages += more.cached_host_pages;
+  sum.moved_out += more.moved_out;
+  sum.moved_in += more.moved_in;
+  sum.swap.waiting += more.swap.waiting;
+  sum.swap.sequences += more.swap.sequences;
+  sum.swap.out += more.swap.out;
+  sum.swap.in += more.swap.in;
   sum.prefix.hit += more.prefix.hit;
+  sum.prefix.hit_host += more.prefix.hit_host;
   sum.prefix.miss_new += more.prefix.miss_new;
   sum.prefix.miss_forgotten += more.prefix.miss_forgotten;
   sum.prefix.miss_other_salt += more.prefix.miss_other_salt;
   sum.prefix.miss_page_end += more.prefix.miss_page_end;
   sum.prefix.miss_not_shared += more.prefix.miss_not_shared;
+  sum.device_busy += more.device_busy;
+  sum.device_waiting += more.device_waiting;
   sum.last_step = std::max(sum.last_step, more.last_step);
 }
 

@@ -14,16 +14,14 @@ bool goes_before(const Sequence& a, const Sequence& b) {
   return a.arrival < b.arrival;
 }
 
-// What of its tokens may come from the cache: the last one is run in any case, as its logits are
-// what is wanted.
-std::span<const int32_t> shareable(const Sequence& sequence) {
-  return {sequence.tokens.data(), static_cast<size_t>(sequence.num_known - 1)};
-}
-
 }  // namespace
 
-Scheduler::Scheduler(PagePool& pool, const SchedulerOptions& options)
-    : pool_(&pool), options_(options), prefixes_(pool, options.page_tokens) {
+Scheduler::Scheduler(PagePool& pool, HostPages& host, const SchedulerOptions& options)
+    : pool_(&pool),
+      host_(&host),
+      options_(options),
+      prefixes_(pool, host, options.page_tokens),
+      swap_cost_(host.copy_seconds()) {
   CHECK(options.prompt_tokens > 0 && options.max_sequences > 0);
   CHECK(options.step_tokens >= options.max_sequences);
   const auto most = static_cast<size_t>(options.max_sequences);
@@ -34,6 +32,16 @@ Scheduler::Scheduler(PagePool& pool, const SchedulerOptions& options)
 
 int64_t Scheduler::pages_for(int64_t tokens) const {
   return (tokens + options_.page_tokens - 1) / options_.page_tokens;
+}
+
+// The last one of a sequence's tokens is run in any case, as its logits are what is wanted.
+std::span<const int32_t> Scheduler::takeable(const Sequence& sequence) const {
+  const std::span<const int32_t> tokens(sequence.tokens);
+  if (sequence.is_swapped_out) {
+    return tokens.first(static_cast<size_t>(sequence.claim.pages * options_.page_tokens));
+  }
+  if (!options_.share_prefixes || !sequence.can_share()) return {};
+  return tokens.first(static_cast<size_t>(sequence.num_known - 1));
 }
 
 void Scheduler::add(std::unique_ptr<Sequence> sequence) {
@@ -59,6 +67,7 @@ std::unique_ptr<Sequence> Scheduler::remove(Sequence& sequence) {
     std::unique_ptr<Sequence> removed = std::move(*found);
     list->erase(found);
     removed->pages.resize(0);
+    if (removed->is_swapped_out) end_swap(*removed);
     const uint64_t user = removed->request.user;
     const auto of_user = [&](const auto& one) { return one->request.user == user; };
     if (std::none_of(running_.begin(), running_.end(), of_user) &&
@@ -79,7 +88,7 @@ std::span<const Slice> Scheduler::plan() {
   std::sort(order_.begin(), order_.end(),
             [](const Sequence* a, const Sequence* b) { return goes_before(*a, *b); });
   plan_decodes();
-  if (!slices_.empty()) budget_ = std::min(budget_, options_.prompt_tokens);
+  if (!slices_.empty()) budget_ = std::min(budget_, prompts_share());
   plan_prompts();
   admit();
   return slices_;
@@ -93,12 +102,23 @@ void Scheduler::plan_decodes() {
     Sequence& sequence = *order_[i];
     if (!sequence.is_decoding()) continue;
     --left;  // each of those behind it has a token of the budget
-    if (sequence.waits_for_reader()) continue;
+    if (sequence.waits_for_reader() || sequence.waits_for_token()) continue;
     const int64_t count = std::min(sequence.num_left(), budget_ - left);
     if (!make_room(sequence, count)) return;  // it was the last one, and is gone
-    slices_.push_back({&sequence, count});
-    budget_ -= count;
+    take(sequence, count);
   }
+}
+
+int64_t Scheduler::prompts_share() const {
+  constexpr int64_t kSteps = 4, kUnit = 64;
+  int64_t left = 0;
+  for (const List* list : {&running_, &waiting_}) {
+    for (const auto& sequence : *list) {
+      if (!sequence->is_decoding()) left += std::max<int64_t>(sequence->num_left(), 0);
+    }
+  }
+  const int64_t share = (left / kSteps + kUnit - 1) / kUnit * kUnit;
+  return std::clamp(share, std::min(2 * kUnit, options_.prompt_tokens), options_.prompt_tokens);
 }
 
 void Scheduler::plan_prompts() {
@@ -108,13 +128,13 @@ void Scheduler::plan_prompts() {
     const int64_t count = prompt_count(sequence);
     if (count == 0) continue;
     if (!make_room(sequence, count)) return;
-    slices_.push_back({&sequence, count});
-    budget_ -= count;
+    take(sequence, count);
   }
 }
 
 int64_t Scheduler::prompt_count(const Sequence& sequence) const {
-  if (sequence.waits_for_reader()) return 0;
+  // Who was put back while a token of it was drawn begins again when that is known.
+  if (sequence.waits_for_reader() || sequence.num_drawing > 0) return 0;
   const int64_t count = std::min(sequence.num_left(), budget_);
   // A token that is scored is an event, and the answer's first token is one more.
   const int64_t room = sequence.stream->room() - 1;
@@ -131,27 +151,27 @@ void Scheduler::admit() {
       ++i;
       continue;
     }
-    take_known_prefix(sequence);
+    prefixes_.match(sequence.request.salt, takeable(sequence), sequence.pages);
     // Room for all that is known, though it is taken chunk by chunk: who starts should go on.
-    if (!prefixes_.make_room(pages_for(sequence.num_known) - sequence.pages.size())) {
+    const int64_t missing = pages_for(sequence.num_known) - sequence.pages.size();
+    if (!prefixes_.may_have_room(missing) || !prefixes_.make_room(missing)) {
       sequence.pages.resize(0);
-      sequence.num_computed = sequence.num_remembered = 0;
       return;  // nobody who comes later goes first
     }
+    const int64_t from_host = swap_in(sequence);
     const int64_t count = prompt_count(sequence);
-    if (!sequence.was_admitted) count_prefix(sequence);
+    if (!sequence.was_admitted) count_prefix(sequence, from_host);
     sequence.was_admitted = true;
     CHECK(sequence.pages.resize(pages_for(sequence.num_computed + count)));
-    slices_.push_back({&sequence, count});
-    budget_ -= count;
+    take(sequence, count);
     running_.push_back(std::move(waiting_[i]));
     waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(i));
   }
 }
 
 bool Scheduler::should_wait_for_prefix(const Sequence& sequence) const {
-  if (!options_.share_prefixes || !sequence.can_share()) return false;
-  const std::span<const int32_t> own = shareable(sequence);
+  if (sequence.is_swapped_out) return false;
+  const std::span<const int32_t> own = takeable(sequence);
   const int64_t known = prefixes_.count_known(sequence.request.salt, own);
   for (const Slice& slice : slices_) {
     const Sequence& other = *slice.sequence;
@@ -164,23 +184,17 @@ bool Scheduler::should_wait_for_prefix(const Sequence& sequence) const {
   return false;
 }
 
-void Scheduler::take_known_prefix(Sequence& sequence) {
-  if (!options_.share_prefixes || !sequence.can_share()) return;
-  const int64_t pages = prefixes_.match(sequence.request.salt, shareable(sequence), sequence.pages);
-  sequence.num_computed = pages * options_.page_tokens;
-  sequence.num_remembered = pages;
-}
-
-void Scheduler::count_prefix(Sequence& sequence) {
+void Scheduler::count_prefix(Sequence& sequence, int64_t pages_from_host) {
   sequence.usage.cached_tokens = sequence.num_computed;
   sequence.stream->start(sequence.num_computed);
   prefix_counts_.hit += sequence.num_computed;
+  prefix_counts_.hit_host += pages_from_host * options_.page_tokens;
   const int64_t missed = sequence.num_known - sequence.num_computed;
   if (!options_.share_prefixes || !sequence.can_share()) {
     prefix_counts_.miss_not_shared += missed;
     return;
   }
-  const auto text = shareable(sequence);
+  const auto text = takeable(sequence);
   const int64_t known = sequence.num_computed / options_.page_tokens;
   const int64_t pages = static_cast<int64_t>(text.size()) / options_.page_tokens - known;
   const int64_t missed_in_pages = pages * options_.page_tokens;
@@ -220,9 +234,9 @@ bool Scheduler::is_planned(const Sequence& sequence) const {
 }
 
 void Scheduler::preempt(Sequence& sequence) {
-  sequence.pages.resize(0);
   sequence.tokens.resize(static_cast<size_t>(sequence.num_known));
-  sequence.num_computed = sequence.num_remembered = 0;
+  if (!swap_out(sequence)) sequence.num_computed = sequence.num_remembered = 0;
+  sequence.pages.resize(0);
   const auto found = std::find_if(running_.begin(), running_.end(),
                                   [&](const auto& one) { return one.get() == &sequence; });
   waiting_.push_back(std::move(*found));
@@ -230,13 +244,20 @@ void Scheduler::preempt(Sequence& sequence) {
   ++preemptions_;
 }
 
-void Scheduler::finish(const Slice& slice) {
+void Scheduler::take(Sequence& sequence, int64_t count) {
+  slices_.push_back({&sequence, sequence.num_computed, count});
+  budget_ -= count;
+}
+
+void Scheduler::start(const Slice& slice) {
   Sequence& sequence = *slice.sequence;
-  // What was run of a guess that did not come true does not count.
-  sequence.num_computed = std::min(sequence.num_computed + slice.count, sequence.num_known - 1);
+  sequence.num_computed += slice.count;
   *sequence.given += slice.count;
+  const bool is_at_end = sequence.num_computed >= sequence.num_known + sequence.num_drawing;
+  if (is_at_end && sequence.request.max_tokens != 0) ++sequence.num_drawing;
   if (!options_.share_prefixes) return;
-  const int64_t known = sequence.num_computed / options_.page_tokens;
+  // Not what is guessed or being drawn.
+  const int64_t known = std::min(sequence.num_computed, sequence.num_known) / options_.page_tokens;
   if (known <= sequence.num_remembered) return;
   prefixes_.insert(sequence.request.salt, sequence.tokens, sequence.pages, known);
   sequence.num_remembered = known;
@@ -244,18 +265,28 @@ void Scheduler::finish(const Slice& slice) {
 
 bool Scheduler::is_consistent() const {
   std::vector<int32_t> owners(static_cast<size_t>(pool_->num_pages()), 0);
+  std::vector<int32_t> host_owners(static_cast<size_t>(host_->pool().num_pages()), 0);
+  int64_t swapped_pages = 0, claims = 0;
   for (const List* list : {&running_, &waiting_}) {
     for (const auto& sequence : *list) {
       for (const int32_t page : sequence->pages.pages()) ++owners[static_cast<size_t>(page)];
+      for (const int32_t page : sequence->saved.pages()) ++host_owners[static_cast<size_t>(page)];
+      swapped_pages += sequence->claim.pages + sequence->saved.size();
+      claims += sequence->claim.pages > 0 ? 1 : 0;
     }
   }
-  int64_t num_free = 0;
-  for (int32_t page = 0; page < static_cast<int32_t>(owners.size()); ++page) {
-    const int32_t wanted = owners[static_cast<size_t>(page)] + (prefixes_.holds(page) ? 1 : 0);
-    if (pool_->owners(page) != wanted) return false;
-    num_free += wanted == 0 ? 1 : 0;
-  }
-  return num_free == pool_->num_free() && prefixes_.is_consistent();
+  prefixes_.count_owned(owners, host_owners);
+  const auto agrees = [](const PagePool& pool, std::span<const int32_t> wanted) {
+    int64_t num_free = 0;
+    for (size_t page = 0; page < wanted.size(); ++page) {
+      if (pool.owners(static_cast<int32_t>(page)) != wanted[page]) return false;
+      num_free += wanted[page] == 0 ? 1 : 0;
+    }
+    return num_free == pool.num_free();
+  };
+  return agrees(*pool_, owners) && agrees(host_->pool(), host_owners) &&
+         host_->pool().num_shared() == 0 && swapped_pages == swapped_pages_ &&
+         claims == prefixes_.num_claims() && prefixes_.is_consistent();
 }
 
 }  // namespace hachi::engine

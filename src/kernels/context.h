@@ -28,6 +28,7 @@
 
 namespace hachi::ops {
 
+class Collective;
 class Gpu;
 class StageTimes;
 
@@ -44,6 +45,7 @@ struct Context {
   CpuFeatures features = cpu_features();  // tests turn some off
   Workspace workspace;                    // of kCpu
   Gpu* gpu = nullptr;                     // of kCuda; not owned
+  Collective* collective = nullptr;       // of a model that several ranks share; not owned
   StageTimes* stages = nullptr;           // of who measures (stages.h); not owned
 };
 

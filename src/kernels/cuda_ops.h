@@ -13,8 +13,8 @@ namespace hachi::ops::cuda {
 
 void add(Context& ctx, Tensor x, ConstTensor y);
 void attend(Context& ctx, const Attend& args, const BatchView& batch);
-void draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
-          std::span<const DrawRow> rows, std::byte* room);
+void queue_draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
+                std::span<const DrawRow> rows, std::byte* room);
 void embed(Context& ctx, Tensor y, int64_t rows, const Weight& table, float scale);
 void gather(Context& ctx, Tensor y, ConstTensor x, std::span<const int64_t> rows);
 void matmul(Context& ctx, std::span<const Product> products, ConstTensor x);
@@ -23,6 +23,7 @@ void norm_gated_matmul(Context& ctx, const GatedMatmul& args);
 void norm_matmul(Context& ctx, std::span<const Product> products, ConstTensor x, ConstTensor norm,
                  float eps, Tensor normed);
 void rms_norm(Context& ctx, Tensor y, ConstTensor x, ConstTensor w, float eps);
+void remember_drawn(Context& ctx, const std::byte* room);
 void rope_angles(Context& ctx, Tensor cos_sin, std::span<const float> inv_freq, float magnitude);
 
 Weight place(Context& ctx, const Weight& w, Use use, std::byte* values, std::byte* scales);

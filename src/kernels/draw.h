@@ -29,6 +29,7 @@ struct SeenToken {
 struct DrawRow {
   int64_t row = 0;         // of the logits
   double uniform = 0;      // a random number in [0, 1)
+  int32_t forced = -1;     // this token, whatever else stands here; -1: none
   double temperature = 0;  // 0: the greatest logit, the lowest id of equals
   double top_p = 1;
   double min_p = 0;
@@ -54,13 +55,19 @@ struct DrawRow {
 inline constexpr int64_t kMaxDrawVocab = int64_t{1} << 18;
 inline constexpr int64_t kMaxDrawEdits = 4096;  // of a row
 
-// Bytes of the context's memory that drawing up to `rows` rows takes.
+// Bytes of the context's memory that drawing up to `rows` tokens from up to `rows` rows takes.
 uint64_t draw_bytes(int64_t rows, int64_t vocab_size);
 
 // tokens[i], on the host, is drawn from logits [R,V] as rows[i] says. kCuda waits for it.
 //
-//   room  draw_bytes(rows.size(), V)
+//   room  draw_bytes(max(rows.size(), R), V)
 void draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
           std::span<const DrawRow> rows, std::byte* room);
+
+// The same without a wait: the tokens are there when a point of the GPU's queue that is set after
+// it is reached. Until the next call, an id of -1 - r in begin_step() stands for the token that was
+// drawn from row r, while `room` is left as it is.
+void queue_draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
+                std::span<const DrawRow> rows, std::byte* room);
 
 }  // namespace hachi::ops

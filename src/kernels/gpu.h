@@ -31,6 +31,7 @@ struct ReplayKey {
 struct GpuOptions {
   int index = 0;              // in list_gpus()
   uint64_t memory_bytes = 0;  // that may be taken at most; 0: all that is free
+  uint64_t left_bytes = 0;    // of what is free, for libraries beside this program
   // A row's bits are the same beside any others, in steps of any kind: all products and all of
   // attention go the way of many rows, which is slower for few.
   bool deterministic = false;
@@ -79,6 +80,14 @@ class Gpu {
   virtual void queue_download(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
   virtual void zero(std::byte* data, uint64_t bytes) = 0;
   virtual void wait() = 0;
+
+  // A place in the queue, behind all work that was given so far; of the last kMaxPoints only.
+  static constexpr uint64_t kMaxPoints = 16;
+  virtual uint64_t set_point() = 0;
+  // Waits for the work before a point, not for what was given since.
+  virtual void wait_for(uint64_t point) = 0;
+  // Between two points that were reached.
+  virtual double seconds_between(uint64_t earlier, uint64_t later) = 0;
 
   // Takes a second and 3 GB of its memory; fails with kLimit without that.
   virtual Result<GpuLimits> measure_limits() = 0;

@@ -19,6 +19,7 @@
 #include "model/layer.h"
 
 #include "kernels/add.h"
+#include "kernels/collective.h"
 #include "kernels/fused.h"
 #include "kernels/matmul.h"
 #include "kernels/rms_norm.h"
@@ -28,12 +29,22 @@ namespace hachi::model {
 namespace {
 
 // x += y W, normed first if the family does so. The input of the block, a.normed, is not needed
-// any more.
+// any more. Ranks that share the model (shard.h) each have a part of y and of W: the first adds its
+// part to x, the others put theirs in the place of x, and the sum of all is the new x.
 void add_to_stream(ops::Context& ctx, const ModelConfig& config, const Activations& a,
                    ConstTensor y, const ops::Weight& w, ConstTensor post_norm,
                    const ops::Reader& next) {
-  if (!config.post_norms) return ops::matmul_add(ctx, a.x, y, w, next);
+  if (!config.post_norms) {
+    const bool is_alone = ctx.collective == nullptr;
+    if (ops::is_first_rank(ctx)) {
+      ops::matmul_add(ctx, a.x, y, w, is_alone ? next : ops::Reader{});
+    } else {
+      ops::matmul(ctx, a.x, y, w);
+    }
+    return ops::all_reduce_sum(ctx, a.x);
+  }
   ops::matmul(ctx, a.normed, y, w);
+  ops::all_reduce_sum(ctx, a.normed);
   ops::rms_norm(ctx, a.normed, a.normed, post_norm, config.norm_eps);
   ops::add(ctx, a.x, a.normed);
 }

@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include "kernels/collective.h"
 #include "kernels/embed.h"
 #include "kernels/fused.h"
 #include "kernels/place.h"
@@ -29,10 +30,13 @@ uint64_t decode_bytes(const Weights& weights) {
 }  // namespace
 
 Result<Model> Model::load(std::shared_ptr<const formats::Checkpoint> checkpoint,
-                          const ConfigOptions& options) {
+                          const ConfigOptions& options, Shard shard) {
   Model model;
-  TRY(model.config_, read_config(*checkpoint, options));
-  TRY(model.weights_, load_weights(*checkpoint, model.config_));
+  TRY(const ModelConfig whole, read_config(*checkpoint, options));
+  TRY(model.config_, shard_config(whole, shard.size));
+  TRY(model.weights_, load_weights(*checkpoint, whole));
+  TRY(shard_weights(model.weights_, whole, shard));
+  model.shard_ = shard;
   model.checkpoint_ = std::move(checkpoint);
   model.rotations_ = Rotations(model.config_);
   model.bytes_per_token_ = decode_bytes(model.weights_);
@@ -64,8 +68,11 @@ void Model::hidden(ops::Context& ctx, Tensor normed, ConstTensor x) const {
 }
 
 void Model::logits(ops::Context& ctx, Tensor logits, ConstTensor x, Tensor normed) const {
-  ops::norm_matmul(ctx, {{logits, &weights_.head}}, x, weights_.final_norm, config_.norm_eps,
-                   normed);
+  const bool is_divided = divides_head(config_, shard_.size);
+  const int64_t width = weights_.head.values.size(0);
+  const Tensor part = is_divided ? logits.columns(width * shard_.rank, width) : logits;
+  ops::norm_matmul(ctx, {{part, &weights_.head}}, x, weights_.final_norm, config_.norm_eps, normed);
+  if (is_divided) ctx.collective->gather_columns(ctx, logits);
   ops::mark(ctx, ops::Stage::kHead);
 }
 

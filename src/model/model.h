@@ -10,15 +10,17 @@
 #include "model/kv_cache.h"
 #include "model/layer.h"
 #include "model/rotations.h"
+#include "model/shard.h"
 #include "model/weights.h"
 
 namespace hachi::model {
 
 class Model {
  public:
-  // Shares the checkpoint, whose mapping the weights are.
+  // Shares the checkpoint, whose mapping the weights are. With a shard of several it is that part
+  // of the model, with the config of the part.
   static Result<Model> load(std::shared_ptr<const formats::Checkpoint> checkpoint,
-                            const ConfigOptions& options = {});
+                            const ConfigOptions& options = {}, Shard shard = {});
 
   // Puts the weights into the order that ctx's device prefers, on a GPU into its memory (repack.h).
   // Until then the weights are views into the mapped files.
@@ -41,7 +43,8 @@ class Model {
   // normed [R,C] = RMSNorm(x), of rows x [R,C] that forward left: the hidden states.
   void hidden(ops::Context& ctx, Tensor normed, ConstTensor x) const;
 
-  // logits [R,V] = RMSNorm(x) Whead; `normed` [R,C] is scratch.
+  // logits [R,V] = RMSNorm(x) Whead; `normed` [R,C] is scratch. Of a head that is divided among
+  // ranks the first gets all columns, and the others have theirs.
   void logits(ops::Context& ctx, Tensor logits, ConstTensor x, Tensor normed) const;
 
  private:
@@ -49,6 +52,7 @@ class Model {
   ModelConfig config_;
   Weights weights_;
   Rotations rotations_;
+  Shard shard_;
   uint64_t bytes_per_token_ = 0;
 };
 

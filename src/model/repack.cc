@@ -78,6 +78,8 @@ Result<void> place_all(ops::Context& ctx, Weights& weights) {
     }
   }
   ctx.gpu->wait();
+  weights.unpacked.clear();
+  weights.owned.clear();  // all of it is on the GPU
   return {};
 }
 

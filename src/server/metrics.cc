@@ -51,6 +51,18 @@ int64_t prefix_misses(const EngineCounts& engine) {
          engine.prefix_miss_page_end + engine.prefix_miss_not_shared;
 }
 
+double host_usage(const EngineCounts& engine) {
+  if (engine.num_host_pages <= 0) return 0;
+  return static_cast<double>(engine.num_host_pages - engine.free_host_pages) /
+         static_cast<double>(engine.num_host_pages);
+}
+
+double host_hit_rate(const EngineCounts& engine) {
+  const int64_t asked = engine.prefix_hit + prefix_misses(engine);
+  if (asked <= 0) return 0;
+  return static_cast<double>(engine.prefix_hit_host) / static_cast<double>(asked);
+}
+
 template <int64_t EngineCounts::*member>
 double value_of(const EngineCounts& engine) {
   return static_cast<double>(engine.*member);
@@ -72,8 +84,7 @@ constexpr EngineSeries kEngineSeries[] = {
      &value_of<&EngineCounts::prefix_hit>},
     {"vllm:generation_tokens_total", "counter", "Tokens that were generated.",
      &value_of<&EngineCounts::generated_tokens>},
-    {"vllm:num_preemptions_total", "counter",
-     "Requests that gave their pages to others and began again.",
+    {"vllm:num_preemptions_total", "counter", "Requests that gave their pages to others.",
      &value_of<&EngineCounts::preemptions>},
     {"vllm:prefix_cache_queries_total", "counter",
      "Prompt tokens that were looked for in the prefix cache.",
@@ -86,12 +97,55 @@ constexpr EngineSeries kEngineSeries[] = {
      "Tokens that were guessed ahead and right.", &value_of<&EngineCounts::accepted_tokens>},
     {"hachi:engine_steps_total", "counter", "Steps of the engine.",
      &value_of<&EngineCounts::steps>},
+    {"hachi:device_busy_seconds_total", "counter", "Time in which a GPU worked on steps.",
+     [](const EngineCounts& e) { return e.device_busy; }},
+    {"hachi:device_waiting_seconds_total", "counter",
+     "Time in which a GPU waited for the processor, or moved pages to its memory and back, within "
+     "and between steps.",
+     [](const EngineCounts& e) { return e.device_waiting; }},
     {"hachi:kv_cache_pages", "gauge", "Pages of the KV cache.",
      &value_of<&EngineCounts::num_pages>},
     {"hachi:prefix_cache_pages", "gauge", "Pages that the prefix cache knows.",
      &value_of<&EngineCounts::cached_pages>},
     {"hachi:prefix_cache_evictions_total", "counter",
      "Pages that the prefix cache forgot to make room.", &value_of<&EngineCounts::evictions>},
+    // vLLM's older names for what it kept in the processor's memory.
+    {"vllm:num_requests_swapped", "gauge",
+     "Requests that gave their pages to others and wait with what is computed of them kept.",
+     &value_of<&EngineCounts::swapped>},
+    {"vllm:cpu_cache_usage_perc", "gauge",
+     "Share of the pages in the processor's memory that hold something; 1 is all of them.",
+     &host_usage},
+    {"vllm:cpu_prefix_cache_hit_rate", "gauge",
+     "Share of the prompt tokens looked for in the prefix cache that came from the processor's "
+     "memory.",
+     &host_hit_rate},
+    {"hachi:host_cache_pages", "gauge", "Pages in the processor's memory.",
+     &value_of<&EngineCounts::num_host_pages>},
+    {"hachi:host_cache_used_pages", "gauge", "Those that hold something.",
+     [](const EngineCounts& e) {
+       return static_cast<double>(e.num_host_pages - e.free_host_pages);
+     }},
+    {"hachi:prefix_cache_host_pages", "gauge",
+     "Pages that the prefix cache knows in the processor's memory.",
+     &value_of<&EngineCounts::cached_host_pages>},
+    {"hachi:prefix_cache_host_hit_tokens_total", "counter",
+     "Prompt tokens that were found in the processor's memory.",
+     &value_of<&EngineCounts::prefix_hit_host>},
+    {"hachi:prefix_cache_moved_out_pages_total", "counter",
+     "Pages that the prefix cache moved to the processor's memory.",
+     &value_of<&EngineCounts::moved_out>},
+    {"hachi:prefix_cache_moved_in_pages_total", "counter", "Pages that it brought back.",
+     &value_of<&EngineCounts::moved_in>},
+    {"hachi:swaps_total", "counter",
+     "Requests that gave their pages to others and kept what was computed of them.",
+     &value_of<&EngineCounts::swaps>},
+    {"hachi:swapped_out_pages_total", "counter",
+     "Pages of such requests, without the prefix cache's, that were copied to the processor's "
+     "memory.",
+     &value_of<&EngineCounts::swapped_out>},
+    {"hachi:swapped_in_pages_total", "counter", "Pages of such requests that were brought back.",
+     &value_of<&EngineCounts::swapped_in>},
 };
 
 // A reason why prompt tokens were not in the prefix cache.

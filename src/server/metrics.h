@@ -28,8 +28,18 @@ struct EngineCounts {
   int64_t generated_tokens = 0;
   int64_t guessed_tokens = 0, accepted_tokens = 0;
   int64_t preemptions = 0, evictions = 0;
+  double device_busy = 0, device_waiting = 0;  // seconds
+  // In the processor's memory: pages, and of those the ones that nobody uses or the prefix cache
+  // knows; pages of the prefix cache that were moved there and back.
+  int64_t num_host_pages = 0, free_host_pages = 0, cached_host_pages = 0;
+  int64_t moved_out = 0, moved_in = 0;
+  // Requests that wait with their pages kept, and such as ever did; pages of theirs that were
+  // copied.
+  int64_t swapped = 0, swaps = 0;
+  int64_t swapped_out = 0, swapped_in = 0;
   // Prompt tokens that were looked for in the cache: found, and not found by reason.
   int64_t prefix_hit = 0;
+  int64_t prefix_hit_host = 0;  // of those, in the processor's memory
   int64_t prefix_miss_new = 0, prefix_miss_forgotten = 0, prefix_miss_other_salt = 0;
   int64_t prefix_miss_page_end = 0, prefix_miss_not_shared = 0;
 };

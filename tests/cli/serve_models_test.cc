@@ -31,5 +31,20 @@ TEST(ThinkingBudgets, NameWhatIsWrong) {
   EXPECT_FALSE(thinking_budgets(kNames, 7, {"qwen=1", "qwen=1"}));
 }
 
+// Pages of 32 tokens, whole; on a processor there are none unless asked for.
+TEST(PlanModel, GivesTheHostCachePages) {
+  ServeModelOptions options;
+  options.model.device.device = "cpu";
+  const auto usual = plan_model("synthetic:tiny:bf16", options);
+  ASSERT_TRUE(usual) << usual.error().message;
+  EXPECT_EQ(usual->host_pages, 0);
+  const uint64_t page = usual->kv_cache_bytes / static_cast<uint64_t>(usual->cache_tokens) * 32;
+  options.host_cache_bytes = 10 * page + page / 2;
+  const auto asked = plan_model("synthetic:tiny:bf16", options);
+  ASSERT_TRUE(asked) << asked.error().message;
+  EXPECT_EQ(asked->host_pages, 10);
+  EXPECT_EQ(asked->host_cache_bytes, 10 * page);
+}
+
 }  // namespace
 }  // namespace hachi::cli

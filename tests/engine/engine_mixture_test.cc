@@ -1,6 +1,7 @@
 // The promise of the engine: with a seed, a request's answer is the same alone, in any mixture of
-// requests, with its beginning cached or not, cut or whole, put back or not, guessed ahead or not,
-// under a constraint or not, drawn by the model or not.
+// requests, with its beginning cached or not, cut or whole, put back or not, its pages moved to the
+// host and back or not, guessed ahead or not, under a constraint or not, drawn by the model or not,
+// by a model that runs ahead or not, guessed by another model or not.
 #include <random>
 
 #include <gtest/gtest.h>
@@ -99,19 +100,42 @@ TEST_P(EngineMixture, EachAnswerIsAsIfItWereAlone) {
                          .max_tokens = 64,
                          .max_rows = draw.between(7, 12),
                          .threads = static_cast<int>(draw.between(1, 2)),
-                         .draws = GetParam() % 2 == 1};
+                         .draws = GetParam() % 3 == 1,
+                         .runs_ahead = GetParam() % 3 == 2};
   // From room for all to room for two: then sequences give up their pages for others.
   const int64_t context = 96;
   model.num_pages = context / model.page_tokens * draw.between(1, 12) + draw.between(1, 3);
-  const EngineOptions options{.scheduler = {.max_sequences = draw.between(1, 16),
-                                            .step_tokens = draw.between(16, 64),
-                                            .prompt_tokens = draw.between(1, 64),
-                                            .page_tokens = model.page_tokens,
-                                            .share_prefixes = draw.chance(0.8)},
-                              .stream_events = draw.between(1, 64),
-                              .guess_tokens = draw.chance(0.5) ? draw.between(1, 6) : 0,
-                              .context = context};
-  Engine engine(std::make_unique<FakeModel>(model), options);
+  // From none to more than the device has.
+  if (draw.chance(0.7)) model.host_pages = draw.between(1, 2 * model.num_pages);
+  const Preempt preempt = draw.chance(0.7)   ? Preempt::kSwap
+                          : draw.chance(0.5) ? Preempt::kAuto
+                                             : Preempt::kRecompute;
+  const int64_t most = model.runs_ahead ? model.max_rows : 16;
+  const EngineOptions options{
+      .scheduler = {.max_sequences = draw.between(1, most),
+                    .step_tokens = draw.between(16, 64),
+                    .prompt_tokens = draw.between(1, 64),
+                    .page_tokens = model.page_tokens,
+                    .share_prefixes = draw.chance(0.8),
+                    .preempt = preempt},
+      .stream_events = draw.between(1, 64),
+      .guess_tokens = !model.runs_ahead && draw.chance(0.5) ? draw.between(1, 6) : 0,
+      .context = context};
+  auto fake = std::make_unique<FakeModel>(model);
+  const FakeModel& run = *fake;
+  const bool has_draft = options.guess_tokens > 0 && draw.chance(0.5);
+  if (has_draft) {
+    // With pages and steps of its own, and too few of them at times.
+    fake->set_draft({.vocab_size = kVocab,
+                     .context_length = draw.between(context / 2, 2 * context),
+                     .page_tokens = draw.between(1, 9),
+                     .num_pages = draw.between(1, 400),
+                     .max_tokens = draw.between(64, 200),
+                     .max_rows = draw.between(1, 16),
+                     .draws = draw.chance(0.5),
+                     .wrong_share = draw.real(0, 1)});
+  }
+  Engine engine(std::move(fake), options);
 
   struct Asked {
     Request request;
@@ -156,9 +180,15 @@ TEST_P(EngineMixture, EachAnswerIsAsIfItWereAlone) {
   EXPECT_EQ(engine.num_open(), 0);
   const EngineStats stats = engine.stats();
   EXPECT_EQ(stats.free_pages + stats.cached_pages, stats.num_pages);
+  if (model.runs_ahead) {
+    EXPECT_GT(run.num_ahead(), 20);
+  }
+  EXPECT_EQ(stats.free_host_pages + stats.cached_host_pages, stats.num_host_pages);
+  EXPECT_EQ(stats.swap.waiting, 0);
+  EXPECT_LE(stats.swap.in, stats.swap.out);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, EngineMixture, ::testing::Range(0u, 100u));
+INSTANTIATE_TEST_SUITE_P(Seeds, EngineMixture, ::testing::Range(0u, 150u));
 
 }  // namespace
 }  // namespace hachi::engine

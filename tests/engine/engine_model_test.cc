@@ -18,18 +18,21 @@ using testing::read;
 constexpr int64_t kContext = 128;
 
 std::unique_ptr<Engine> make_engine(const GoldenModel& golden, DType kv_dtype, int64_t cache_tokens,
-                                    int64_t guess_tokens) {
+                                    int64_t guess_tokens, int64_t host_pages = 0) {
   auto runner = ModelRunner::create(*golden.model, {.threads = 2,
                                                     .cache_tokens = cache_tokens,
                                                     .max_tokens = 48,
                                                     .max_rows = 8,
+                                                    .host_pages = host_pages,
                                                     .kv_dtype = kv_dtype});
   EXPECT_TRUE(runner) << runner.error().message;
-  return std::make_unique<Engine>(
-      *std::move(runner),
-      EngineOptions{.scheduler = {.max_sequences = 8, .step_tokens = 48, .prompt_tokens = 20},
-                    .guess_tokens = guess_tokens,
-                    .context = kContext});
+  return std::make_unique<Engine>(*std::move(runner),
+                                  EngineOptions{.scheduler = {.max_sequences = 8,
+                                                              .step_tokens = 48,
+                                                              .prompt_tokens = 20,
+                                                              .preempt = Preempt::kSwap},
+                                                .guess_tokens = guess_tokens,
+                                                .context = kContext});
 }
 
 std::vector<int32_t> alone(const GoldenModel& golden, DType kv_dtype, const Request& request) {
@@ -52,9 +55,11 @@ TEST_P(EngineGolden, MixturesAnswerAsOneAlone) {
   ASSERT_TRUE(golden.model);
   for (const DType dtype : {DType::kF16, DType::kBF16, DType::kQ8_0}) {
     if (dtype == DType::kQ8_0 && golden.model->config().head_dim % 32 != 0) continue;
-    for (const bool is_tight : {false, true}) {
+    for (const int64_t host_pages : {-1, 0, 4, 40}) {
       // Tight: pages for two or three of them, so that they put each other back.
-      const auto engine = make_engine(golden, dtype, is_tight ? 192 : 2048, is_tight ? 3 : 0);
+      const bool is_tight = host_pages >= 0;
+      const auto engine = make_engine(golden, dtype, is_tight ? 192 : 2048, is_tight ? 3 : 0,
+                                      std::max<int64_t>(host_pages, 0));
       std::vector<Request> requests;
       std::vector<std::shared_ptr<Stream>> streams;
       for (int32_t i = 0; i < 8; ++i) {
@@ -72,9 +77,35 @@ TEST_P(EngineGolden, MixturesAnswerAsOneAlone) {
         EXPECT_EQ(read(*streams[i]).tokens(), alone(golden, dtype, requests[i])) << i;
       }
       EXPECT_TRUE(engine->stop_and_check());
-      EXPECT_EQ(engine->stats().preemptions > 0, is_tight);
+      const EngineStats stats = engine->stats();
+      EXPECT_EQ(stats.preemptions > 0, is_tight);
+      EXPECT_EQ(stats.swap.sequences > 0, host_pages > 0);
+      if (host_pages == 40) {
+        EXPECT_EQ(stats.swap.sequences, stats.preemptions);
+      }
     }
   }
+}
+
+// Prompts that push each other out of 6 pages come back from the processor's memory.
+TEST_P(EngineGolden, PrefixesComeBackFromTheHost) {
+  const GoldenModel golden = open_golden(GetParam());
+  ASSERT_TRUE(golden.model);
+  const auto engine = make_engine(golden, DType::kF16, 192, 0, 20);
+  for (int round = 0; round < 2; ++round) {
+    for (int32_t i = 0; i < 4; ++i) {
+      Request request{.prompt = golden.prompt, .sampling = {.temperature = 0}, .max_tokens = 12};
+      request.prompt.resize(100, 3 + i);
+      std::rotate(request.prompt.begin(), request.prompt.begin() + 50 + i, request.prompt.end());
+      const auto stream = engine->submit(request);
+      ASSERT_TRUE(stream) << stream.error().message;
+      const Answer answer = read(**stream);
+      EXPECT_EQ(answer.tokens(), alone(golden, DType::kF16, request)) << i;
+      EXPECT_EQ(answer.usage.cached_tokens, round == 0 ? 0 : 96);
+    }
+  }
+  EXPECT_TRUE(engine->stop_and_check());
+  EXPECT_GT(engine->stats().prefix.hit_host, 3 * 96);
 }
 
 TEST_P(EngineGolden, ScoresPromptsAsASession) {

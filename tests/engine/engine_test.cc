@@ -234,6 +234,29 @@ std::unique_ptr<Engine> make_narrow_engine() {
   return make_engine({.step_time = 1ms}, options);
 }
 
+// A draft that thinks alike is right each time; one that does not costs nothing but time.
+TEST(Engine, ADraftSavesSteps) {
+  for (const double wrong_share : {0.0, 0.3, 1.0}) {
+    auto model = std::make_unique<FakeModel>(FakeModelOptions{});
+    model->set_draft({.page_tokens = 7, .wrong_share = wrong_share});
+    Engine engine(std::move(model),
+                  {.scheduler = {.step_tokens = 64, .page_tokens = 4}, .guess_tokens = 4});
+    const Request request{
+        .prompt = {1, 2, 3}, .sampling = {.temperature = 0.8, .seed = 3}, .max_tokens = 100};
+    const auto stream = engine.submit(request);
+    ASSERT_TRUE(stream);
+    expect_same(read(**stream), answer_alone(request, 50, 1000));
+    EXPECT_TRUE(engine.stop_and_check());
+    const EngineStats stats = engine.stats();
+    if (wrong_share == 0) {
+      EXPECT_EQ(stats.accepted_tokens, stats.guessed_tokens);
+      EXPECT_EQ(stats.steps, 1 + (99 + 4) / 5);  // five tokens each, after the prompt's
+    } else {
+      EXPECT_LT(stats.accepted_tokens, stats.guessed_tokens);
+    }
+  }
+}
+
 TEST(Engine, HigherPriorityGoesFirst) {
   const auto engine = make_narrow_engine();
   std::vector<std::shared_ptr<Stream>> streams;

@@ -1,6 +1,7 @@
 // FakeModel: a model that costs nothing and can tell when the engine hands it the wrong pages. What
 // it keeps in a page at a position is a hash of all tokens up to there, made from what it finds in
-// the page of the position before; its logits are a function of that hash.
+// the page of the position before; its logits are a function of that hash. Pages of the host hold
+// the same, until they are loaded: then they hold nothing any more.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <thread>
 #include <vector>
@@ -23,11 +25,16 @@ struct FakeModelOptions {
   int64_t context_length = 1 << 20;
   int64_t page_tokens = 4;
   int64_t num_pages = 64;
+  int64_t host_pages = 0;
+  double page_copy_seconds = 0;  // that it says a copy takes
   int64_t max_tokens = 64;
   int64_t max_rows = 8;
   int threads = 1;
-  bool draws = false;  // by itself, by the op's reference
+  bool draws = false;       // by itself, by the op's reference
+  bool runs_ahead = false;  // takes tokens that nobody knows yet; draws too
   std::chrono::microseconds step_time{0};
+  // In such a share of all texts its logits are those of another text.
+  double wrong_share = 0;
   // What is to be said: the next token after `place` tokens behind the last `script_mark` of the
   // text, or -1 for whatever the hash says. Called on the engine's thread.
   std::function<int32_t(int64_t place)> script;
@@ -45,6 +52,8 @@ class FakeModel : public StepModel {
         pool_(options.threads),
         states_(static_cast<size_t>(options.num_pages * options.page_tokens)),
         places_(states_.size(), kNoPlace),
+        host_states_(static_cast<size_t>(options.host_pages * options.page_tokens), kNothing),
+        host_places_(host_states_.size(), kNoPlace),
         row_places_(static_cast<size_t>(options.max_tokens)),
         rows_(static_cast<size_t>(options.max_tokens)),
         logits_(static_cast<size_t>(options.max_rows * options.vocab_size)),
@@ -58,6 +67,22 @@ class FakeModel : public StepModel {
   int64_t max_tokens() const override { return options_.max_tokens; }
   int64_t max_rows() const override { return options_.max_rows; }
   ThreadPool& pool() override { return pool_; }
+  int64_t num_host_pages() const override { return options_.host_pages; }
+  double page_copy_seconds() const override { return options_.page_copy_seconds; }
+
+  void save_pages(std::span<const model::PageCopy> copies) override {
+    for (const model::PageCopy& copy : copies) {
+      copy_page(states_, copy.page, host_states_, copy.host_page);
+      copy_page(places_, copy.page, host_places_, copy.host_page);
+    }
+  }
+  void load_pages(std::span<const model::PageCopy> copies) override {
+    for (const model::PageCopy& copy : copies) {
+      copy_page(host_states_, copy.host_page, states_, copy.page);
+      copy_page(host_places_, copy.host_page, places_, copy.page);
+      std::fill_n(at(host_states_, copy.host_page), options_.page_tokens, kNothing);
+    }
+  }
 
   // The hash after `token` at the end of a text whose hash is `before` (0: no text).
   static uint64_t next_state(uint64_t before, int32_t token) {
@@ -83,13 +108,14 @@ class FakeModel : public StepModel {
 
   void forward(const ops::BatchView& batch) override {
     if (options_.on_step) options_.on_step(batch);
+    if (is_asked_) ++num_ahead_;
     if (options_.step_time.count() > 0) std::this_thread::sleep_for(options_.step_time);
     CHECK(static_cast<int64_t>(batch.ids.size()) <= options_.max_tokens);
     for (const ops::SequenceSpan& span : batch.sequences) {
       for (int64_t row = span.first_token; row < span.first_token + span.num_tokens; ++row) {
         const int64_t position = batch.positions[static_cast<size_t>(row)];
         const uint64_t before = position == 0 ? 0 : states_[slot(span, position - 1)];
-        const int32_t token = batch.ids[static_cast<size_t>(row)];
+        const int32_t token = token_of(batch.ids[static_cast<size_t>(row)]);
         const int64_t place = position == 0 ? kNoPlace : places_[slot(span, position - 1)];
         states_[slot(span, position)] = next_state(before, token);
         places_[slot(span, position)] = token == options_.script_mark ? 0
@@ -106,30 +132,47 @@ class FakeModel : public StepModel {
     return fill(rows, logits_, options_.vocab_size, [&](size_t row, float* out) {
       const int64_t place = row_places_[row];
       const int32_t said = options_.script && place != kNoPlace ? options_.script(place) : -1;
-      if (said < 0) return fill_logits(rows_[row], {out, width});
+      const bool is_wrong = uniform(rows_[row], 1, 2) < options_.wrong_share;
+      if (said < 0) return fill_logits(rows_[row] + (is_wrong ? 1 : 0), {out, width});
       std::fill_n(out, width, 0.0f);
       out[said] = kCertain;
     });
   }
 
-  bool draws() const override { return options_.draws; }
+  bool draws() const override { return options_.draws || options_.runs_ahead; }
+  bool runs_ahead() const override { return options_.runs_ahead; }
+  // Steps that it was given before the tokens of the last one were known.
+  int64_t num_ahead() const { return num_ahead_; }
 
-  Drawn draw(std::span<const int64_t> rows,
-             std::span<const std::optional<ops::DrawRow>> how) override {
-    const ConstTensor all = logits(rows);
-    if (!options_.draws) return {{}, all};
+  void set_draft(const FakeModelOptions& options) { draft_ = std::make_unique<FakeModel>(options); }
+  StepModel* draft() override { return draft_.get(); }
+
+  void queue_draw(std::span<const int64_t> rows,
+                  std::span<const std::optional<ops::DrawRow>> how) override {
+    CHECK(!is_asked_);
+    is_asked_ = true;
+    answer_ = {};
     tokens_.assign(rows.size(), -1);
+    if (rows.empty()) return;
+    answer_.logits = logits(rows);
+    if (!draws()) return;
+    answer_.tokens = tokens_;
     ops::Context ctx;
     ctx.device = ops::Device::kRef;
     for (size_t i = 0; i < rows.size(); ++i) {
       if (!how[i]) continue;
       ops::DrawRow one = *how[i];
       one.row = static_cast<int64_t>(i);
-      ops::draw(ctx, {&tokens_[i], 1}, all, {&one, 1}, nullptr);
+      ops::draw(ctx, {&tokens_[i], 1}, answer_.logits, {&one, 1}, nullptr);
       // Nobody may look at what did not come to the host.
       std::fill_n(&logits_[i * static_cast<size_t>(options_.vocab_size)], options_.vocab_size, NAN);
     }
-    return {tokens_, all};
+  }
+
+  Drawn drawn() override {
+    CHECK(is_asked_);
+    is_asked_ = false;
+    return answer_;
   }
 
   ConstTensor hidden(std::span<const int64_t> rows) override {
@@ -141,6 +184,25 @@ class FakeModel : public StepModel {
  private:
   static constexpr int64_t kNoPlace = -1;
   static constexpr float kCertain = 30;
+  static constexpr uint64_t kNothing = 0xdead;  // no hash of any text
+
+  template <class T>
+  typename std::vector<T>::iterator at(std::vector<T>& all, int32_t page) {
+    CHECK(page >= 0 && (page + 1) * options_.page_tokens <= std::ssize(all));
+    return all.begin() + page * options_.page_tokens;
+  }
+  template <class T>
+  void copy_page(std::vector<T>& from, int32_t page, std::vector<T>& to, int32_t to_page) {
+    std::copy_n(at(from, page), options_.page_tokens, at(to, to_page));
+  }
+
+  int32_t token_of(int32_t id) const {
+    if (id >= 0) return id;
+    CHECK(options_.runs_ahead);
+    const int32_t token = tokens_[static_cast<size_t>(-1 - id)];
+    CHECK(token >= 0);
+    return token;
+  }
 
   size_t slot(const ops::SequenceSpan& span, int64_t position) const {
     const int64_t page = span.pages[static_cast<size_t>(position / options_.page_tokens)];
@@ -165,11 +227,17 @@ class FakeModel : public StepModel {
   // By page and position: the hash of the text, and the tokens behind its last mark.
   std::vector<uint64_t> states_;
   std::vector<int64_t> places_;
+  std::vector<uint64_t> host_states_;
+  std::vector<int64_t> host_places_;
   std::vector<int64_t> row_places_;  // of the last batch
   std::vector<uint64_t> rows_;       // the same
   std::vector<float> logits_;
   std::vector<float> hidden_;
-  std::vector<int32_t> tokens_;
+  std::vector<int32_t> tokens_;  // of the last queue_draw()
+  Drawn answer_;
+  bool is_asked_ = false;
+  std::unique_ptr<FakeModel> draft_;
+  int64_t num_ahead_ = 0;
 };
 
 }  // namespace hachi::engine::testing

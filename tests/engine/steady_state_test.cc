@@ -41,19 +41,19 @@ TEST(SteadyState, StepsAllocateNothing) {
   constexpr int64_t kRequests = 12;
   int64_t before = 0, steady_steps = 0, allocated = 0;
   std::atomic<bool> all_asked{false};  // before, no step ends
-  const FakeModelOptions model{.num_pages = 400, .on_step = [&](const ops::BatchView& batch) {
-                                 while (!all_asked) std::this_thread::yield();
-                                 // All decode, in this step and in the one before.
-                                 static bool was_steady = false;
-                                 const bool steady =
-                                     static_cast<int64_t>(batch.sequences.size()) == kRequests;
-                                 if (steady && was_steady) {
-                                   ++steady_steps;
-                                   allocated += allocations - before;
-                                 }
-                                 was_steady = steady;
-                                 before = allocations;
-                               }};
+  const FakeModelOptions model{
+      .num_pages = 400, .host_pages = 50, .on_step = [&](const ops::BatchView& batch) {
+        while (!all_asked) std::this_thread::yield();
+        // All decode, in this step and in the one before.
+        static bool was_steady = false;
+        const bool steady = static_cast<int64_t>(batch.sequences.size()) == kRequests;
+        if (steady && was_steady) {
+          ++steady_steps;
+          allocated += allocations - before;
+        }
+        was_steady = steady;
+        before = allocations;
+      }};
   const EngineOptions options{
       .scheduler = {.max_sequences = 16, .step_tokens = 64, .prompt_tokens = 16, .page_tokens = 4},
       .stream_events = 200,

@@ -2,6 +2,7 @@
 // that go.
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -26,18 +27,22 @@ constexpr int64_t kContext = 128;
 class GpuEngine : public hachi::testing::GpuTest,
                   public ::testing::WithParamInterface<const char*> {
  protected:
-  std::unique_ptr<Engine> make_engine(const GoldenModel& golden, int64_t cache_tokens) {
+  std::unique_ptr<Engine> make_engine(const GoldenModel& golden, int64_t cache_tokens,
+                                      int64_t host_pages = 0) {
     auto runner = ModelRunner::create(*golden.model, {.threads = 2,
                                                       .cache_tokens = cache_tokens,
                                                       .max_tokens = 48,
                                                       .max_rows = 8,
+                                                      .host_pages = host_pages,
                                                       .kv_dtype = DType::kF32,
                                                       .gpu = gpu_.get()});
     EXPECT_TRUE(runner) << runner.error().message;
-    return std::make_unique<Engine>(
-        *std::move(runner),
-        EngineOptions{.scheduler = {.max_sequences = 8, .step_tokens = 48, .prompt_tokens = 20},
-                      .context = kContext});
+    return std::make_unique<Engine>(*std::move(runner),
+                                    EngineOptions{.scheduler = {.max_sequences = 8,
+                                                                .step_tokens = 48,
+                                                                .prompt_tokens = 20,
+                                                                .preempt = Preempt::kSwap},
+                                                  .context = kContext});
   }
 
   static Request request_of(const GoldenModel& golden, int32_t i) {
@@ -64,15 +69,17 @@ class GpuEngine : public hachi::testing::GpuTest,
 
   // One sequence, on the processor or on a GPU.
   static std::vector<int32_t> alone(const GoldenModel& golden, int32_t i, ops::Gpu* gpu = nullptr) {
+    const auto constraint = constraint_of(golden, i);
+    return alone(golden, request_of(golden, i), constraint.get(), gpu);
+  }
+  static std::vector<int32_t> alone(const GoldenModel& golden, const Request& request,
+                                    Constraint* constraint = nullptr, ops::Gpu* gpu = nullptr) {
     auto session = Session::create(
         *golden.model, {.threads = 1, .context = kContext, .kv_dtype = DType::kF32, .gpu = gpu});
     EXPECT_TRUE(session) << session.error().message;
     std::vector<int32_t> tokens;
-    const Request request = request_of(golden, i);
-    const auto constraint = constraint_of(golden, i);
-    const GenerateOptions options{.sampling = request.sampling,
-                                  .max_tokens = request.max_tokens,
-                                  .constraint = constraint.get()};
+    const GenerateOptions options{
+        .sampling = request.sampling, .max_tokens = request.max_tokens, .constraint = constraint};
     EXPECT_TRUE(generate(*session, request.prompt, options, [&](int32_t token) {
       tokens.push_back(token);
       return true;
@@ -87,8 +94,10 @@ TEST_P(GpuEngine, MixturesAnswerAsOneOnTheProcessor) {
   const GoldenModel on_gpu = open_golden(GetParam());
   ASSERT_TRUE(on_cpu.model && on_gpu.model);
   place(*on_gpu.model);
-  for (const bool is_tight : {false, true}) {
-    const auto engine = make_engine(on_gpu, is_tight ? 192 : 2048);
+  for (const int64_t host_pages : {-1, 0, 4, 40}) {
+    const bool is_tight = host_pages >= 0;
+    const auto engine =
+        make_engine(on_gpu, is_tight ? 192 : 2048, std::max<int64_t>(host_pages, 0));
     std::vector<std::shared_ptr<Stream>> streams;
     for (int32_t i = 0; i < 8; ++i) {
       const auto stream = engine->submit(request_of(on_gpu, i), constraint_of(on_gpu, i));
@@ -100,7 +109,31 @@ TEST_P(GpuEngine, MixturesAnswerAsOneOnTheProcessor) {
     }
     EXPECT_TRUE(engine->stop_and_check());
     EXPECT_EQ(engine->stats().preemptions > 0, is_tight);
+    EXPECT_EQ(engine->stats().swap.sequences > 0, host_pages > 0);
   }
+}
+
+// Prompts that push each other out of 6 pages come back from the processor's memory.
+TEST_P(GpuEngine, PrefixesComeBackFromTheHost) {
+  const GoldenModel on_cpu = open_golden(GetParam());
+  const GoldenModel on_gpu = open_golden(GetParam());
+  ASSERT_TRUE(on_cpu.model && on_gpu.model);
+  place(*on_gpu.model);
+  const auto engine = make_engine(on_gpu, 192, 20);
+  for (int round = 0; round < 2; ++round) {
+    for (int32_t i = 0; i < 4; ++i) {
+      Request request{.prompt = on_gpu.prompt, .sampling = {.temperature = 0}, .max_tokens = 12};
+      request.prompt.resize(100, 3 + i);
+      std::rotate(request.prompt.begin(), request.prompt.begin() + 50 + i, request.prompt.end());
+      const auto stream = engine->submit(request);
+      ASSERT_TRUE(stream) << stream.error().message;
+      const auto answer = read(**stream);
+      EXPECT_EQ(answer.tokens(), alone(on_cpu, request)) << i;
+      EXPECT_EQ(answer.usage.cached_tokens, round == 0 ? 0 : 96);
+    }
+  }
+  EXPECT_TRUE(engine->stop_and_check());
+  EXPECT_GT(engine->stats().prefix.hit_host, 3 * 96);
 }
 
 TEST_P(GpuEngine, DrawsAsTheProcessorDoes) {

@@ -165,7 +165,7 @@ def offer(server, name, users, arguments, options):
 
 def print_row(weights, what, users, row):
     counted = row["counted"]
-    idle = counted.get("hachi_device_idle_seconds_total")
+    idle = counted.get("hachi_device_waiting_seconds_total")
     busy = counted.get("hachi_device_busy_seconds_total")
     share = f"{100 * idle / (idle + busy):.1f} %" if idle is not None and busy and idle + busy > 0 else "-"
     full = "-" if row["full_rate"] is None else f"{row['full_rate']:.1f}"

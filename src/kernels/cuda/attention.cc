@@ -26,7 +26,7 @@ constexpr int64_t kTurnsBytes = 128;
 
 // Of the parts of single tokens: 16 bytes for two results. They stay zero.
 int64_t parts_bytes(int64_t rows, int64_t num_heads, int64_t head_dim) {
-  return rows * num_heads * attend::kMaxParts * head_dim * 8;
+  return std::min(rows * attend::kMaxParts, attend::kPartSlots) * num_heads * head_dim * 8;
 }
 
 }  // namespace
@@ -67,6 +67,17 @@ void attend_many(Stream stream, const Attention& args, int64_t max_context) {
   }
   attend::prepare(stream, args);
   attend::plain(stream, args, args.y, 0, args.batch.num_tokens);
+}
+
+void attend_mixed(Stream stream, const Attention& args, int64_t max_context, int64_t singles) {
+  if (singles == 0 || !attend::one_is_fast(args) || !attend::many_is_fast(args)) {
+    return attend_many(stream, args, max_context);
+  }
+  Attention many = args, one = args;
+  many.batch.num_skipped = singles;
+  attend_many(stream, many, max_context);
+  one.batch.num_tokens = one.batch.num_sequences = singles;
+  attend_one(stream, one);
 }
 
 }  // namespace hachi::ops::cuda

@@ -36,7 +36,8 @@ int64_t attention_workspace(int64_t max_tokens, int64_t num_heads, int64_t head_
 
 // QK-norm, RoPE, the new keys and values into the cache, and attention, for a batch in which each
 // sequence has one token: token t is sequence t's. Positions are read on the GPU, so that a
-// captured launch holds for any of them. A token's result depends on its own sequence alone.
+// captured launch holds for any of them. A token's result depends on its own sequence alone, up to
+// 16 of them; beside more, its sums may be rounded in another order.
 //
 // The positions, the page numbers and the older positions of the cache are read before the kernels
 // just before it in the stream have ended: they must have been there when these began.
@@ -46,5 +47,9 @@ void attend_one(Stream stream, const Attention& args);
 // position plus one. A token's result depends on its own sequence and position alone, not on which
 // of the tokens before it came in the same call; it may differ from attend_one()'s in rounding.
 void attend_many(Stream stream, const Attention& args, int64_t max_context);
+
+// The same for sequences of which the first `singles` have one token each: those by attend_one(),
+// where both have fast kernels.
+void attend_mixed(Stream stream, const Attention& args, int64_t max_context, int64_t singles);
 
 }  // namespace hachi::ops::cuda

@@ -295,8 +295,9 @@ void run_many(Stream stream, const Attention& args) {
   });
   // At most so many blocks: each sequence may have one that is not full.
   const int64_t tokens = kRows / (args.num_heads / args.num_kv_heads);
+  const int64_t left = args.batch.num_tokens - args.batch.num_skipped;
   const int64_t blocks =
-      args.batch.num_tokens / tokens + std::min(args.batch.num_sequences, args.batch.num_tokens);
+      left / tokens + std::min(args.batch.num_sequences - args.batch.num_skipped, left);
   const int64_t ctas =
       std::min(blocks * args.num_kv_heads, static_cast<int64_t>(num_multiprocessors()));
   Mapped mapped{args, {}, {}};

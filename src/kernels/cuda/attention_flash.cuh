@@ -57,13 +57,14 @@ __device__ inline bool find_block(const Attention& args, int number, int head, i
                                   Block& block) {
   const DeviceBatch& batch = args.batch;
   const int lane = threadIdx.x % 32, sequences = static_cast<int>(batch.num_sequences);
+  const int skipped = static_cast<int>(batch.num_skipped);
   block.head = head;
   block.heads = static_cast<int>(args.num_heads / args.num_kv_heads);
   const int tokens = kRows / block.heads;
-  for (int end = sequences; end > 0; end -= 32) {
+  for (int end = sequences; end > skipped; end -= 32) {
     const int s = end - 1 - lane;
-    const int first = s >= 0 ? batch.first_token[s] : 0;
-    const int count = s >= 0 ? batch.first_token[s + 1] - first : 0;
+    const int first = s >= skipped ? batch.first_token[s] : 0;
+    const int count = s >= skipped ? batch.first_token[s + 1] - first : 0;
     const int own = (count + tokens - 1) / tokens;
     int until = own;  // blocks of this sequence and those after it
     for (int lanes = 1; lanes < 32; lanes *= 2) {

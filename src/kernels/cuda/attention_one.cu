@@ -65,12 +65,12 @@ void run_one(Stream stream, const Attention& args) {
   constexpr int kShared = sizeof(Shared<Cache, kHeadDim>);
   auto* kernel = one_kernel<Cache, kHeadDim>;
   const int blocks = once_a_device([&] { return room_for(kernel, kShared); });
-  const int64_t wanted = 256 / args.num_kv_heads;
-  const int max_parts = static_cast<int>(std::clamp<int64_t>(wanted, 1, kMaxParts));
   for (int64_t first = 0; first < args.batch.num_tokens; first += kRowsALaunch) {
-    const int64_t left = args.batch.num_tokens - first;
+    const int64_t rows = std::min(args.batch.num_tokens - first, kRowsALaunch);
+    const int64_t most = std::min(kMaxParts, kPartSlots / rows);
+    const int64_t max_parts = std::clamp<int64_t>(256 / args.num_kv_heads, 1, most);
     launch(stream, kernel, dim3(static_cast<unsigned>(blocks)), kWorkerThreads, kShared, args,
-           static_cast<int>(first), static_cast<int>(std::min(left, kRowsALaunch)), max_parts);
+           static_cast<int>(first), static_cast<int>(rows), static_cast<int>(max_parts));
   }
 }
 

@@ -7,10 +7,15 @@
 
 namespace hachi::ops::cuda::attend {
 
-// Tokens that one launch for single tokens takes: so much workspace there is.
-inline constexpr int64_t kRowsALaunch = 64;
-// Parts into which the positions of a head are split at most, by different workers.
+// Tokens that one launch for single tokens takes.
+inline constexpr int64_t kRowsALaunch = 256;
+// Up to so many, a token's parts depend on its own position alone: its result has the same bits
+// beside any others.
+inline constexpr int64_t kFewRows = 16;
+// Parts into which the positions of a head are split at most, by different workers; fewer of more
+// than 64 tokens: so much workspace there is.
 inline constexpr int64_t kMaxParts = 32;
+inline constexpr int64_t kPartSlots = 64 * kMaxParts;  // tokens times parts, of each head
 
 // Calls f(std::integral_constant<int, D>()) for a width of heads that has fast kernels; false if D
 // is none of them.

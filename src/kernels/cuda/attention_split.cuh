@@ -1,5 +1,6 @@
-// How the positions of single tokens are dealt out to workers. Parts depend on a token's own
-// position alone, so its result does not depend on the batch.
+// How the positions of single tokens are dealt out to workers. Parts of few tokens depend on a
+// token's own position alone. Those of many are larger, as the end of a part costs a worker about
+// what ten tiles do.
 #pragma once
 
 #include "kernels/cuda/attention_device.cuh"
@@ -21,27 +22,38 @@ struct Split {
   int part_tiles, parts;
 
   Split() = default;
-  __device__ Split(int at, const Attention& args, int max_parts) : position(at) {
+  // `wanted`: tiles of a part, of many tokens; else 0.
+  __device__ Split(int at, const Attention& args, int max_parts, int wanted) : position(at) {
     first_seen = attend::first_seen(at, args.window);
     first_tile = first_seen / kTile;
     tiles = at / kTile + 1 - first_tile;
-    const int least = least_tiles(tiles, args.kv.dtype), round = least * max_parts;
+    const int least = max(least_tiles(tiles, args.kv.dtype), wanted), round = least * max_parts;
     part_tiles = least * ((tiles + round - 1) / round);
     parts = (tiles + part_tiles - 1) / part_tiles;
+    if (wanted == 0) return;
+    part_tiles = ((tiles + parts - 1) / parts + kWholeRound - 1) / kWholeRound * kWholeRound;
+    parts = (tiles + part_tiles - 1) / part_tiles;
   }
+
+ private:
+  static constexpr int kWholeRound = 4;  // tiles, one a warp of a worker
 };
 
 // The list of all items: rows, their heads, their parts. In shared memory.
 struct List {
   int first[kRowsALaunch + 1];  // of each row; the last is their number
+  int wanted;                   // tiles of a part
 
   // By one warp.
   __device__ void make(const Attention& args, int first_row, int rows, int max_parts, int lane) {
+    const int* positions = args.batch.positions + first_row;
+    const int part = rows > kFewRows ? part_of_many(args, positions, rows, lane) : 0;
+    if (lane == 0) wanted = part;
     int before = 0;
     for (int base = 0; base < rows; base += 32) {
       int items = 0;
       if (base + lane < rows) {
-        const Split split(args.batch.positions[first_row + base + lane], args, max_parts);
+        const Split split(positions[base + lane], args, max_parts, part);
         items = split.parts * static_cast<int>(args.num_kv_heads);
       }
       for (int lanes = 1; lanes < 32; lanes *= 2) {
@@ -52,6 +64,20 @@ struct List {
       before += __shfl_sync(kAllLanes, items, 31);
     }
     if (lane == 0) first[0] = 0;
+  }
+
+ private:
+  // So that each worker has some four parts.
+  static __device__ int part_of_many(const Attention& args, const int* positions, int rows,
+                                     int lane) {
+    constexpr int kPartsEach = 4;
+    int tiles = 0;
+    for (int row = lane; row < rows; row += 32) {
+      tiles += positions[row] / kTile + 1 - first_seen(positions[row], args.window) / kTile;
+    }
+    const int all = __reduce_add_sync(kAllLanes, tiles) * static_cast<int>(args.num_kv_heads);
+    const int parts = kPartsEach * static_cast<int>(gridDim.x);
+    return (all + parts - 1) / parts;
   }
 };
 
@@ -100,7 +126,8 @@ struct Work {
   __device__ void enter(int next_row) {
     row = next_row;
     pages = args.batch.pages + args.batch.first_page[first_row + row];
-    split = Split(args.batch.positions[first_row + row], args, max_parts);
+    split = Split(args.batch.positions[first_row + row], args, max_parts,
+                  rows > 1 ? list.wanted : 0);
   }
   __device__ void find() {
     if (rows > 1 && index >= list.first[row + 1]) enter(row + 1);

@@ -14,10 +14,11 @@ __global__ void __launch_bounds__(kThreads) store_kernel(const __grid_constant__
   launch_dependents();
   wait_for_earlier_kernels();
   if (blockIdx.x == 0 && threadIdx.x == 0) *turns_of(args) = 0;
-  const int64_t kv_heads = args.num_kv_heads, count = args.batch.num_tokens * kv_heads;
+  const int64_t kv_heads = args.num_kv_heads, skipped = args.batch.num_skipped;
+  const int64_t count = (args.batch.num_tokens - skipped) * kv_heads;
   const int64_t quad = int64_t{blockIdx.x} * (kThreads / 4) + threadIdx.x / 4;
   const int64_t own = quad < count ? quad : count - 1;  // all lanes take part in sums
-  const int64_t token = own / kv_heads, head = own % kv_heads;
+  const int64_t token = skipped + own / kv_heads, head = own % kv_heads;
   const int t = threadIdx.x % 4;
   auto row_of = [&](const void* x) {
     return static_cast<const __nv_bfloat16*>(x) + token * args.stride + head * kHeadDim;
@@ -53,7 +54,7 @@ __global__ void __launch_bounds__(kThreads) store_kernel(const __grid_constant__
 template <class Cache>
 void store_in(Stream stream, const Attention& args) {
   constexpr int64_t kQuads = kThreads / 4;
-  const int64_t quads = args.batch.num_tokens * args.num_kv_heads;
+  const int64_t quads = (args.batch.num_tokens - args.batch.num_skipped) * args.num_kv_heads;
   const dim3 grid(static_cast<unsigned>((quads + kQuads - 1) / kQuads));
   with_width(args.head_dim, [&](auto width) {
     launch(stream, store_kernel<Cache, decltype(width)::value>, grid, kThreads, 0, args);

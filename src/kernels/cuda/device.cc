@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/cuda/draw.h"
 #include "kernels/kv_page.h"
 
 namespace hachi::ops {
@@ -42,7 +43,7 @@ std::vector<GpuInfo> list_gpus() {
 }
 
 uint64_t usable_bytes(const GpuInfo& info, const GpuOptions& options) {
-  const uint64_t free = info.free_bytes - std::min(info.free_bytes, kReserve);
+  const uint64_t free = info.free_bytes - std::min(info.free_bytes, kReserve + options.left_bytes);
   return options.memory_bytes > 0 ? std::min(free, options.memory_bytes) : free;
 }
 
@@ -73,6 +74,7 @@ Result<std::unique_ptr<Gpu>> Device::create(const GpuOptions& options) {
   for (Pinned& pinned : device->pinned_) {
     HACHI_CUDA(cudaEventCreateWithFlags(&pinned.sent, cudaEventDisableTiming));
   }
+  for (cudaEvent_t& point : device->points_) HACHI_CUDA(cudaEventCreate(&point));
   TRY(device->gemm_, GemmLibrary::load());
   constexpr uint64_t kGroups = kMaxOperand / 32;
   constexpr uint64_t kSlotBytes =
@@ -104,6 +106,7 @@ Device::~Device() {
     if (pinned.data != nullptr) HACHI_CUDA(cudaFreeHost(pinned.data));
     HACHI_CUDA(cudaEventDestroy(pinned.sent));
   }
+  for (const cudaEvent_t point : points_) HACHI_CUDA(cudaEventDestroy(point));
   HACHI_CUDA(cudaStreamDestroy(stream_));
 }
 
@@ -175,6 +178,24 @@ void Device::zero(std::byte* data, uint64_t bytes) {
 
 void Device::wait() { HACHI_CUDA(cudaStreamSynchronize(stream_)); }
 
+uint64_t Device::set_point() {
+  HACHI_CUDA(cudaEventRecord(points_[num_points_ % kMaxPoints], stream_));
+  return num_points_++;
+}
+
+void Device::wait_for(uint64_t point) {
+  CHECK(point < num_points_ && num_points_ - point <= kMaxPoints);
+  HACHI_CUDA(cudaEventSynchronize(points_[point % kMaxPoints]));
+}
+
+double Device::seconds_between(uint64_t earlier, uint64_t later) {
+  CHECK(earlier < later && later < num_points_ && num_points_ - earlier <= kMaxPoints);
+  float milliseconds = 0;
+  HACHI_CUDA(cudaEventElapsedTime(&milliseconds, points_[earlier % kMaxPoints],
+                                  points_[later % kMaxPoints]));
+  return static_cast<double>(milliseconds) / 1000;
+}
+
 std::byte* Device::grown(Scratch& scratch, uint64_t bytes) {
   if (bytes <= scratch.bytes) return scratch.data;
   wait();
@@ -228,9 +249,11 @@ void Device::begin_step(const BatchView& batch) {
   first_page.clear();
   size_t num_pages = 0;
   max_context_ = 0;
+  num_singles_ = 0;
   for (const SequenceSpan& span : batch.sequences) {
     first_page.push_back(static_cast<int32_t>(num_pages));
     if (span.num_tokens == 0) continue;
+    if (span.first_token == num_singles_ && span.num_tokens == 1) ++num_singles_;
     const int64_t last =
         batch.positions[static_cast<size_t>(span.first_token + span.num_tokens - 1)];
     max_context_ = std::max(max_context_, last + 1);
@@ -260,6 +283,11 @@ void Device::begin_step(const BatchView& batch) {
   if (bytes > numbers_.bytes) grown(numbers_, 2 * bytes + kLeastNumbers);
   const auto* numbers = reinterpret_cast<const int32_t*>(numbers_.data);
   send_pinned(numbers_.data, bytes);
+  if (std::any_of(batch.ids.begin(), batch.ids.end(), [](int32_t id) { return id < 0; })) {
+    CHECK(drawn_ != nullptr);
+    take_drawn(stream_, reinterpret_cast<int32_t*>(numbers_.data), drawn_,
+               static_cast<int64_t>(tokens));
+  }
   batch_.num_tokens = static_cast<int64_t>(tokens);
   batch_.num_sequences = static_cast<int64_t>(sequences);
   batch_.ids = numbers;

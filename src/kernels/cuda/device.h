@@ -52,6 +52,9 @@ class Device final : public Gpu {
   void queue_download(std::byte* to, const std::byte* from, uint64_t bytes) override;
   void zero(std::byte* data, uint64_t bytes) override;
   void wait() override;
+  uint64_t set_point() override;
+  void wait_for(uint64_t point) override;
+  double seconds_between(uint64_t earlier, uint64_t later) override;
   void begin_step(const BatchView& batch) override;
   void replay(const ReplayKey& key, const std::function<void()>& work) override;
   void forget(const void* owner) override;
@@ -80,7 +83,10 @@ class Device final : public Gpu {
   // Of begin_step().
   const DeviceBatch& batch() const { return batch_; }
   bool one_token_each() const { return batch_.num_tokens == batch_.num_sequences; }
+  int64_t num_singles() const { return num_singles_; }  // of the first sequences, one token each
   bool deterministic() const { return deterministic_; }
+  // Where the tokens are that were drawn last, by the rows of their logits.
+  void remember_drawn(const int32_t* tokens) { drawn_ = tokens; }
   int64_t max_context() const { return max_context_; }  // the largest position plus one
 
   // The same numbers in the GPU's memory; copied when they are first seen.
@@ -162,6 +168,7 @@ class Device final : public Gpu {
   std::unique_ptr<GemmLibrary> gemm_;
   DeviceBatch batch_;
   int64_t max_context_ = 0;
+  int64_t num_singles_ = 0;
   std::vector<int32_t> first_page_;  // of the sequences of batch_
   Scratch scratch_;
   Scratch workspace_;
@@ -173,6 +180,9 @@ class Device final : public Gpu {
   std::array<Pinned, kPinned> pinned_;
   size_t next_pinned_ = 0;
   std::vector<Graph> graphs_;
+  const int32_t* drawn_ = nullptr;
+  std::array<cudaEvent_t, kMaxPoints> points_ = {};
+  uint64_t num_points_ = 0;
   std::vector<cudaEvent_t> marks_;  // only grow
   size_t num_marks_ = 0;
   std::map<std::vector<float>, std::byte*> constants_;

@@ -27,6 +27,7 @@ DrawParams params_of(const DrawRow& row, int64_t vocab_size) {
   params.presence = static_cast<float>(row.presence);
   params.frequency = static_cast<float>(row.frequency);
   params.row = static_cast<int32_t>(row.row);
+  params.forced = row.forced;
   params.top_k = static_cast<int32_t>(std::min(row.top_k, vocab_size));
   params.mask_words = static_cast<int32_t>(mask_words(row, vocab_size));
   params.num_seen = static_cast<int32_t>(row.seen.size());
@@ -51,8 +52,8 @@ uint32_t* write_words(uint32_t* to, const DrawRow& row, int64_t vocab_size) {
 }
 
 // One launch.
-void draw_some(Device& gpu, int32_t* tokens, ConstTensor logits, std::span<const DrawRow> rows,
-               uint32_t* words) {
+void draw_some(Device& gpu, int32_t* tokens, int32_t* by_row, ConstTensor logits,
+               std::span<const DrawRow> rows, uint32_t* words) {
   const int64_t vocab_size = logits.size(1);
   DrawBatch batch;
   size_t count = 0;
@@ -68,26 +69,34 @@ void draw_some(Device& gpu, int32_t* tokens, ConstTensor logits, std::span<const
       for (const DrawRow& row : rows) at = write_words(at, row, vocab_size);
     });
   }
-  draw_rows(gpu.stream(), tokens, logits.as<float>(), logits.stride_bytes(0) / 4, vocab_size, words,
-            batch, static_cast<int>(rows.size()));
+  draw_rows(gpu.stream(), tokens, by_row, logits.as<float>(), logits.stride_bytes(0) / 4,
+            vocab_size, words, batch, static_cast<int>(rows.size()));
 }
 
 }  // namespace
 
-void draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
-          std::span<const DrawRow> rows, std::byte* room) {
+void queue_draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
+                std::span<const DrawRow> rows, std::byte* room) {
   Device& gpu = device_of(ctx);
   if (rows.empty()) return;
+  const size_t places = std::max(rows.size(), static_cast<size_t>(logits.size(0)));
+  auto* by_row = reinterpret_cast<int32_t*>(room);
+  auto* words = reinterpret_cast<uint32_t*>(room) + 2 * places;
   // A copy of its own for some bytes takes as long as the drawing of a token.
   std::byte* mapped = Device::mapped(reinterpret_cast<std::byte*>(tokens.data()));
-  auto* drawn = reinterpret_cast<int32_t*>(mapped != nullptr ? mapped : room);
-  auto* words = reinterpret_cast<uint32_t*>(room) + rows.size();
+  int32_t* drawn = mapped != nullptr ? reinterpret_cast<int32_t*>(mapped) : by_row + places;
   for (size_t i = 0; i < rows.size(); i += kDrawRows) {
     const auto some = rows.subspan(i, std::min<size_t>(kDrawRows, rows.size() - i));
-    draw_some(gpu, drawn + i, logits, some, words);
+    draw_some(gpu, drawn + i, by_row, logits, some, words);
   }
-  if (mapped != nullptr) return gpu.wait();
-  gpu.download(reinterpret_cast<std::byte*>(tokens.data()), room, tokens.size_bytes());
+  gpu.remember_drawn(by_row);
+  if (mapped != nullptr) return;
+  gpu.queue_download(reinterpret_cast<std::byte*>(tokens.data()),
+                     reinterpret_cast<const std::byte*>(drawn), tokens.size_bytes());
+}
+
+void remember_drawn(Context& ctx, const std::byte* room) {
+  device_of(ctx).remember_drawn(reinterpret_cast<const int32_t*>(room));
 }
 
 }  // namespace hachi::ops::cuda

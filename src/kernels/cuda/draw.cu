@@ -210,8 +210,16 @@ __device__ __forceinline__ void weigh(const Row& row, float best, float scale, f
   });
 }
 
+// Where a token goes.
+struct Drawn {
+  int32_t* token;
+  int32_t* by_row;
+  __device__ void put(int32_t drawn) const { *token = *by_row = drawn; }
+};
+
 // The token at `place` of the line by ids.
-__device__ void draw_by_id(const Row& row, const line::Sums& sums, uint64_t place, int32_t* token) {
+__device__ void draw_by_id(const Row& row, const line::Sums& sums, uint64_t place,
+                           const Drawn& drawn) {
   if (place < sums.before || place >= sums.before + sums.own) return;
   uint64_t before = sums.before;
   bool is_done = false;
@@ -227,7 +235,7 @@ __device__ void draw_by_id(const Row& row, const line::Sums& sums, uint64_t plac
       while (k < kVector - 1 && at + ByWeight::mass(parts[k]) <= place) {
         at += ByWeight::mass(parts[k++]);
       }
-      *token = first + k;
+      drawn.put(first + k);
     }
     is_done = beyond != 0;
     before = __shfl_sync(kAll, until, kWarp - 1);
@@ -245,7 +253,7 @@ __device__ uint64_t nucleus(Row& row, double top_p, uint64_t all) {
 }
 
 // From the line by weights, of which only so many first tokens are kept.
-__device__ void draw_by_weight(Row& row, const DrawParams& how, float best, int32_t* token) {
+__device__ void draw_by_weight(Row& row, const DrawParams& how, float best, const Drawn& drawn) {
   line::DigitCounter counter(*row.shared, row.lane);
   weigh(row, best, how.scale, 0, [&](float weight) {
     if (!ByWeight::has(weight)) return;
@@ -265,8 +273,8 @@ __device__ void draw_by_weight(Row& row, const DrawParams& how, float best, int3
     mass = row.sums(mass).all;
     kept = mass < kept ? mass : kept;
   }
-  const line::Member drawn = row.find<ByWeight>(place_of(how.uniform, kept), tops);
-  if (row.rank == 0 && threadIdx.x == 0) *token = drawn.token;
+  const line::Member found = row.find<ByWeight>(place_of(how.uniform, kept), tops);
+  if (row.rank == 0 && threadIdx.x == 0) drawn.put(found.token);
 }
 
 // Takes from the line by logits all but the first `count`.
@@ -284,26 +292,27 @@ __device__ void keep_top_k(Row& row, int count) {
 }
 
 __device__ void draw_token(Row& row, const DrawParams& how, const Greatest& greatest,
-                           int vocab_size, int32_t* token) {
+                           int vocab_size, const Drawn& drawn) {
   const uint64_t best_bits = row.max(greatest.bits());
   if (how.scale == 0 || best_bits == 0) {
     if (row.rank == 0 && threadIdx.x == 0) {
-      *token = best_bits == 0 ? 0 : static_cast<int32_t>(~static_cast<uint32_t>(best_bits));
+      drawn.put(best_bits == 0 ? 0 : static_cast<int32_t>(~static_cast<uint32_t>(best_bits)));
     }
     return;
   }
   if (how.top_k > 0 && how.top_k < vocab_size) keep_top_k(row, how.top_k);
   const float best = line::from_ordered(static_cast<uint32_t>(best_bits >> 32));
-  if (how.top_p < 1) return draw_by_weight(row, how, best, token);
+  if (how.top_p < 1) return draw_by_weight(row, how, best, drawn);
   uint64_t mass = 0;
   weigh(row, best, how.scale, how.min_p, [&](float weight) { mass += ByWeight::mass(weight); });
   const line::Sums sums = row.sums(mass);
-  draw_by_id(row, sums, place_of(how.uniform, sums.all), token);
+  draw_by_id(row, sums, place_of(how.uniform, sums.all), drawn);
 }
 
 __global__ void __launch_bounds__(kThreads, 2)
-    draw_kernel(const __grid_constant__ DrawBatch batch, int32_t* tokens, const float* logits,
-                int64_t stride, int vocab_size, int chunk, bool wide, const uint32_t* words) {
+    draw_kernel(const __grid_constant__ DrawBatch batch, int32_t* tokens, int32_t* by_row,
+                const float* logits, int64_t stride, int vocab_size, int chunk, bool wide,
+                const uint32_t* words) {
   extern __shared__ __align__(16) unsigned char memory[];
   auto* shared = reinterpret_cast<Shared*>(memory);
   launch_dependents();
@@ -324,17 +333,35 @@ __global__ void __launch_bounds__(kThreads, 2)
   row.turn = 0;
   const DrawParams& how = batch.rows[i];
   wait_for_earlier_kernels();
+  const Drawn drawn{tokens + i, by_row + how.row};
+  if (how.forced >= 0) {
+    if (row.rank == 0 && threadIdx.x == 0) drawn.put(how.forced);
+    return;
+  }
   const Logits mine{logits + how.row * stride, vocab_size, wide};
   Greatest greatest = load(row, how, mine, words);
   const bool is_edited = how.num_seen + how.num_biases + how.num_banned > 0;
   if (is_edited) greatest = edit_all(row, how, words);
-  draw_token(row, how, greatest, vocab_size, tokens + i);
+  draw_token(row, how, greatest, vocab_size, drawn);
   cluster_wait_for_all();  // no block ends while others read its memory
+}
+
+__global__ void take_drawn_kernel(int32_t* ids, const int32_t* by_row, int64_t count) {
+  const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  launch_dependents();
+  wait_for_earlier_kernels();
+  if (i < count && ids[i] < 0) ids[i] = by_row[-1 - ids[i]];
 }
 
 }  // namespace
 
-void draw_rows(Stream stream, int32_t* tokens, const float* logits, int64_t stride,
+void take_drawn(Stream stream, int32_t* ids, const int32_t* by_row, int64_t count) {
+  constexpr int kThreads = 256;
+  const auto blocks = static_cast<unsigned>((count + kThreads - 1) / kThreads);
+  launch(stream, take_drawn_kernel, dim3(blocks), dim3(kThreads), 0, ids, by_row, count);
+}
+
+void draw_rows(Stream stream, int32_t* tokens, int32_t* by_row, const float* logits, int64_t stride,
                int64_t vocab_size, const uint32_t* words, const DrawBatch& batch, int count) {
   once_a_device([] {
     allow_shared_bytes(draw_kernel, shared_bytes(kMaxDrawVocab));
@@ -345,7 +372,8 @@ void draw_rows(Stream stream, int32_t* tokens, const float* logits, int64_t stri
   CHECK(count <= kDrawRows && vocab_size <= kMaxDrawVocab);
   launch_clusters(kBlocks, stream, draw_kernel, dim3(static_cast<unsigned>(count * kBlocks)),
                   dim3(kThreads), static_cast<size_t>(shared_bytes(vocab_size)), batch, tokens,
-                  logits, stride, static_cast<int>(vocab_size), chunk_of(vocab_size), wide, words);
+                  by_row, logits, stride, static_cast<int>(vocab_size), chunk_of(vocab_size), wide,
+                  words);
 }
 
 }  // namespace hachi::ops::cuda

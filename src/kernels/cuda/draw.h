@@ -15,6 +15,7 @@ struct DrawParams {
   float min_p;
   float repetition, presence, frequency;
   int32_t row;
+  int32_t forced;      // -1: none
   int32_t top_k;       // 0: all
   int32_t mask_at;     // one bit a token
   int32_t mask_words;  // 0: all tokens
@@ -26,8 +27,12 @@ struct DrawBatch {
   DrawParams rows[kDrawRows];
 };
 
-// tokens[i], on the GPU, from row rows[i].row of logits [R,V]; `words` have the masks and edits.
-void draw_rows(Stream stream, int32_t* tokens, const float* logits, int64_t stride,
+// tokens[i] and by_row[rows[i].row], from row rows[i].row of logits [R,V]; `words` have the masks
+// and edits. `tokens` may be the processor's memory.
+void draw_rows(Stream stream, int32_t* tokens, int32_t* by_row, const float* logits, int64_t stride,
                int64_t vocab_size, const uint32_t* words, const DrawBatch& batch, int count);
+
+// Each id that is -1 - r becomes by_row[r].
+void take_drawn(Stream stream, int32_t* ids, const int32_t* by_row, int64_t count);
 
 }  // namespace hachi::ops::cuda

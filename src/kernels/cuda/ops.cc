@@ -198,8 +198,10 @@ void attend(Context& ctx, const Attend& args, const BatchView& batch) {
   attention.workspace = gpu.workspace(
       static_cast<uint64_t>(attention_workspace(rows, attention.num_heads, attention.head_dim)));
   gpu.written(args.y.data());
-  if (!gpu.one_token_each() || gpu.deterministic())
-    return attend_many(gpu.stream(), attention, gpu.max_context());
+  if (!gpu.one_token_each() || gpu.deterministic()) {
+    const int64_t singles = gpu.deterministic() ? 0 : gpu.num_singles();
+    return attend_mixed(gpu.stream(), attention, gpu.max_context(), singles);
+  }
   attention.next = operand_for(gpu, args.y, args.next);
   attend_one(gpu.stream(), attention);
 }

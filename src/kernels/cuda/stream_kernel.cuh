@@ -166,6 +166,11 @@ __device__ inline void clear_padding(const StreamParams& p, uint8_t* x, int row_
   }
 }
 
+// Lanes of a warp that hold sums of some of kRows rows. Each says for itself that its sums are
+// there, as tools that look for races want it.
+template <int kRows>
+inline constexpr int kSumLanes = 8 * ((kRows + 1) / 2);
+
 // Sums of the columns of each warp, on their way to the warps that finish a tile.
 template <int kRows>
 struct Partials {
@@ -198,8 +203,7 @@ __device__ void multiply_tiles(const StreamParams& p, StageRing<Format>& ring, c
       const int row = lane % 4 * 2 + i % 2;  // of x
       if (row < kRows) partials.sums[at][warp][row][lane / 4 + i / 2 * 8] = sums[0][i] + sums[1][i];
     }
-    __syncwarp();
-    if (lane == 0) barrier_arrive(shared_address(&partials.full[at]));
+    if (lane % 4 * 2 < kRows) barrier_arrive(shared_address(&partials.full[at]));
   }
 }
 
@@ -216,8 +220,7 @@ __device__ void finish_tiles(const StreamParams& p, Partials<kRows>& partials, i
     float sum = 0;
 #pragma unroll
     for (int w = 0; w < kStreamWarps; ++w) sum += partials.sums[at][w][row][lane % kTileRows];
-    __syncwarp();
-    if (lane == 0) barrier_arrive(shared_address(&partials.empty[at]));
+    barrier_arrive(shared_address(&partials.empty[at]));
     finisher.end_tile(cursor.index(), sum);
   }
 }
@@ -225,8 +228,8 @@ __device__ void finish_tiles(const StreamParams& p, Partials<kRows>& partials, i
 template <int kRows>
 __device__ void init_partials(const StreamParams& p, Partials<kRows>& partials) {
   for (int i = 0; i < partials.kTiles; ++i) {
-    barrier_init(shared_address(&partials.full[i]), kStreamWarps);
-    barrier_init(shared_address(&partials.empty[i]), static_cast<uint32_t>(p.rows));
+    barrier_init(shared_address(&partials.full[i]), kStreamWarps * kSumLanes<kRows>);
+    barrier_init(shared_address(&partials.empty[i]), static_cast<uint32_t>(32 * p.rows));
   }
 }
 

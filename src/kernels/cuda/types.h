@@ -71,6 +71,7 @@ struct DeviceBatch {
   const int32_t* pages = nullptr;
   int64_t num_tokens = 0;     // T
   int64_t num_sequences = 0;  // S
+  int64_t num_skipped = 0;    // of the first sequences, one token each, that an op leaves out
 };
 
 // One layer's cache. Keys and values of one head in one page are [P,D], dense, P = kPagePositions.

@@ -2,6 +2,7 @@
 #include "kernels/gpu.h"
 
 #include "core/check.h"
+#include "kernels/collective.h"
 #include "kernels/cuda_ops.h"
 
 namespace hachi::ops {
@@ -21,11 +22,16 @@ Result<std::unique_ptr<Gpu>> Gpu::open(const GpuOptions&) {
               "this hachi was built without CUDA: build it where nvcc is, or run on the processor");
 }
 
+Result<NcclId> new_nccl_id() { unreachable(); }
+Result<std::unique_ptr<Collective>> nccl_collective(Gpu&, int, int, const NcclId&) {
+  unreachable();
+}
+
 namespace cuda {
 
 void add(Context&, Tensor, ConstTensor) { unreachable(); }
 void attend(Context&, const Attend&, const BatchView&) { unreachable(); }
-void draw(Context&, std::span<int32_t>, ConstTensor, std::span<const DrawRow>, std::byte*) {
+void queue_draw(Context&, std::span<int32_t>, ConstTensor, std::span<const DrawRow>, std::byte*) {
   unreachable();
 }
 void embed(Context&, Tensor, int64_t, const Weight&, float) { unreachable(); }
@@ -37,6 +43,7 @@ void norm_matmul(Context&, std::span<const Product>, ConstTensor, ConstTensor, f
   unreachable();
 }
 void rms_norm(Context&, Tensor, ConstTensor, ConstTensor, float) { unreachable(); }
+void remember_drawn(Context&, const std::byte*) { unreachable(); }
 void rope_angles(Context&, Tensor, std::span<const float>, float) { unreachable(); }
 Weight place(Context&, const Weight&, Use, std::byte*, std::byte*) { unreachable(); }
 PlacedBytes placed_bytes(const Weight&, Use) { unreachable(); }

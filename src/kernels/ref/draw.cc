@@ -94,6 +94,8 @@ int32_t draw_one(const float* logits, size_t vocab_size, const DrawRow& how) {
 
 void draw(std::span<int32_t> tokens, ConstTensor logits, std::span<const DrawRow> rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
+    tokens[i] = rows[i].forced;
+    if (rows[i].forced >= 0) continue;
     tokens[i] =
         draw_one(logits.row<float>(rows[i].row), static_cast<size_t>(logits.size(1)), rows[i]);
   }

@@ -26,7 +26,8 @@ struct Case {
   DType type = DType::kBF16, cache = DType::kBF16;
   int64_t window = 0;
   bool norm = true, interleaved = false;
-  bool one = true;  // attend_one()
+  bool one = true;     // attend_one()
+  bool mixed = false;  // attend_mixed(); not `one`
   bool next_int8 = false;
   std::vector<Sequence> sequences;
 };
@@ -78,7 +79,11 @@ class Call {
     } else {
       int context = 0;
       for (int p : positions_) context = std::max(context, p + 1);
-      attend_many(nullptr, a, context);
+      if (c_.mixed) {
+        attend_mixed(nullptr, a, context, num_singles());
+      } else {
+        attend_many(nullptr, a, context);
+      }
     }
     EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
     EXPECT_EQ(cudaGetLastError(), cudaSuccess);
@@ -103,6 +108,12 @@ class Call {
   }
 
   int num_tokens() const { return first_token_.back(); }
+  // Of the first sequences, those of one token.
+  int num_singles() const {
+    const auto is_more = [](const Sequence& s) { return s.tokens != 1; };
+    const auto first = std::find_if(c_.sequences.begin(), c_.sequences.end(), is_more);
+    return static_cast<int>(first - c_.sequences.begin());
+  }
   std::vector<unsigned char> result(int sequence) const {
     const size_t row = static_cast<size_t>(c_.heads * c_.width * bytes_of(c_.type));
     return {y_.begin() + row * first_token_[sequence],

@@ -42,6 +42,23 @@ TEST(AttendOne, ReadsManyLengthsAtOnce) {
   }
 }
 
+// More than a launch takes, of any lengths.
+TEST(AttendOne, ReadsHundreds) {
+  for (int count : {17, 64, 100, 300}) {
+    SCOPED_TRACE(count);
+    Case c;
+    c.heads = 8, c.kv_heads = 2;
+    for (int i = 0; i < count; ++i) {
+      const int length = i % 11 == 5 ? 700 + 9 * i : 1 + (i * 53) % 400;
+      c.sequences.push_back({length - 1, 1, static_cast<unsigned>(i)});
+    }
+    for (int64_t window : {0, 100}) {
+      c.window = window;
+      run(c);
+    }
+  }
+}
+
 TEST(AttendOne, TakesTheShapesOfModels) {
   struct Shape {
     int heads, kv_heads, width;
@@ -99,15 +116,15 @@ TEST(AttendOne, TakesOtherShapesPlainly) {
 
 class AttendOneOf : public testing::TestWithParam<int> {};
 
-TEST_P(AttendOneOf, ResultsDoNotDependOnTheBatch) {
+TEST_P(AttendOneOf, ResultsDoNotDependOnAFewOthers) {
   Case c;
   c.width = GetParam();
-  for (int i = 0; i < 70; ++i) {
-    c.sequences.push_back({(i * 37) % 600 + (i == 40 ? 2000 : 0), 1, static_cast<unsigned>(i)});
+  for (int i = 0; i < attend::kFewRows; ++i) {
+    c.sequences.push_back({(i * 37) % 600 + (i == 10 ? 2000 : 0), 1, static_cast<unsigned>(i)});
   }
   Call all(c);
   all.on_gpu();
-  for (int s : {0, 3, 40, 63, 64, 69}) {
+  for (int s : {0, 3, 10, 15}) {
     Case alone = c;
     alone.sequences = {c.sequences[s]};
     Call one(alone);
@@ -124,6 +141,20 @@ TEST(AttendMany, ReadsPromptsOverPrefixes) {
     c.one = false, c.width = width;
     c.sequences = {{0, 1, 1}, {0, 33, 2}, {100, 1, 3}, {70, 300, 4}, {0, 129, 5}, {513, 31, 6}};
     run(c);
+  }
+}
+
+TEST(AttendMixed, TakesSinglesApart) {
+  for (int width : {64, 128, 256}) {
+    for (const DType cache : {DType::kBF16, DType::kF8E4M3}) {
+      Case c;
+      c.one = false, c.mixed = true, c.width = width, c.cache = cache;
+      c.sequences = singles(kLengths);
+      c.sequences.insert(c.sequences.end(), {{0, 33, 2}, {100, 1, 3}, {70, 300, 4}, {513, 31, 6}});
+      run(c);
+      c.sequences.erase(c.sequences.begin(), c.sequences.end() - 4);  // no singles
+      run(c);
+    }
   }
 }
 

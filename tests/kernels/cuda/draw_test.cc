@@ -37,7 +37,10 @@ class DrawTest : public ::testing::Test {
   std::vector<int32_t> drawn(const std::vector<float>& logits, int64_t vocab,
                              const std::vector<DrawRow>& rows) {
     auto placed = Memory::allocate(ctx_, logits.size() * sizeof(float));
-    auto room = Memory::allocate(ctx_, draw_bytes(static_cast<int64_t>(rows.size()), vocab));
+    auto room = Memory::allocate(
+        ctx_, draw_bytes(static_cast<int64_t>(
+                             std::max(rows.size(), logits.size() / static_cast<size_t>(vocab))),
+                         vocab));
     EXPECT_TRUE(placed && room);
     gpu_->upload(placed->data(), reinterpret_cast<const std::byte*>(logits.data()),
                  logits.size() * sizeof(float));
