@@ -35,7 +35,7 @@ MANNERS = {"read": 70, "slow": 6, "cancel_head": 3, "cancel_wait": 7, "cancel_st
 class Env:
     """What the requests have to know of the server."""
 
-    model, context, tokens_per_word, chat, same = "", 0, 1.0, True, True
+    model, context, tokens_per_word, chat, forms, same = "", 0, 1.0, True, True, True
 
     def __init__(self, options):
         self.answer_tokens, self.known_answers = options.answer_tokens, {}
@@ -48,6 +48,10 @@ class Env:
         self.tokens_per_word = counted.json()["count"] / len(words.split())
         question = {"model": self.model, "max_tokens": 1, "messages": [{"role": "user", "content": "a"}]}
         self.chat = (await ask(server.port, "POST", "/v1/chat/completions", question)).status == 200
+        # A tokenizer.json alone may not tell which token ends an answer, without which there are no forms.
+        form = {"model": self.model, "prompt": "a", "max_tokens": 9, "structured_outputs": {"choice": ["a"]}}
+        self.forms = (await ask(server.port, "POST", "/v1/completions", form)).status == 200
+        print(f"context {self.context}, {self.tokens_per_word:.2f} tokens a word, chat {self.chat}, forms {self.forms}")
         # On a GPU the last bits depend on what else is in a step.
         self.same = options.same == "yes" or (options.same == "auto" and "on the processor" in server.text())
         if self.context < 1024:

@@ -354,8 +354,12 @@ class Maker:
         return Ask("invalid", "/v1/completions", self.rng.choice(bodies), statuses=(400,))
 
     def any(self):
-        kinds = {self.completion: 8, self.several: 2, self.logprobs: 2, self.again: 2, self.choice: 1,
-                 self.embeddings: 1, self.looks: 2, self.too_long: 1, self.invalid: 2}
+        kinds = {self.completion: 8, self.several: 2, self.logprobs: 2, self.again: 2, self.embeddings: 1,
+                 self.looks: 2, self.too_long: 1, self.invalid: 2}
         if self.env.chat:
-            kinds.update({self.chat: 5, self.schema: 3, self.tools: 2, self.anthropic: 1, self.responses: 1})
+            kinds.update({self.chat: 5, self.anthropic: 1, self.responses: 1})
+        if self.env.forms:
+            kinds[self.choice] = 1
+        if self.env.chat and self.env.forms:
+            kinds.update({self.schema: 3, self.tools: 2})
         return self.rng.choices(list(kinds), list(kinds.values()))[0]()

@@ -30,14 +30,6 @@ uint64_t default_kv_cache_bytes(uint64_t weights, uint64_t bytes_per_token, int6
   return std::clamp(left / 4, one, std::max(one, one * static_cast<uint64_t>(max_sequences)));
 }
 
-// On a processor the KV cache is in its memory anyway. With a GPU the weights pass through that
-// memory when they are loaded, so most of what is free stays free.
-uint64_t default_host_cache_bytes(bool on_gpu, int copies) {
-  constexpr uint64_t kMost = uint64_t{4} << 30;
-  if (!on_gpu) return 0;
-  return std::min(kMost, available_memory() / 8 / static_cast<uint64_t>(copies));
-}
-
 engine::RunnerOptions runner_options(const ServeModelOptions& options) {
   const engine::SchedulerOptions& scheduler = options.engine.scheduler;
   return {.threads = options.model.threads,
@@ -181,10 +173,8 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   }
   plan.kv_cache_bytes = kv_cache_bytes(plan, options, gpu, per_token);
   plan.cache_tokens = static_cast<int64_t>(plan.kv_cache_bytes / per_token);
-  const uint64_t host_bytes = options.host_cache_bytes.value_or(
-      default_host_cache_bytes(gpu.has_value(), options.replicas));
   const uint64_t page_bytes = per_token * static_cast<uint64_t>(model::KvCache::kPageTokens);
-  plan.host_pages = static_cast<int64_t>(host_bytes / page_bytes);
+  plan.host_pages = static_cast<int64_t>(options.host_cache_bytes / page_bytes);
   plan.host_cache_bytes = static_cast<uint64_t>(plan.host_pages) * page_bytes;
   TRY(check_fits(model, plan, gpu, per_token));
   return plan;
@@ -192,10 +182,10 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
 
 namespace {
 
-Result<std::unique_ptr<Opened>> open_weights(const std::string& model, const ModelOptions& options,
-                                             engine::RankGroup* group,
-                                             std::optional<tokenizer::Tokenizer>& tokenizer) {
-  ModelOptions own = options;
+// `own`: those of this copy.
+Result<std::unique_ptr<const Opened>> open_weights(const std::string& model, ModelOptions own,
+                                                   const ServeModelOptions& options,
+                                                   std::optional<tokenizer::Tokenizer>& tokenizer) {
   own.model = model;
   TRY(LoadedModel loaded, load_model(own));
   if (!tokenizer) tokenizer = std::move(loaded.tokenizer);
@@ -203,8 +193,11 @@ Result<std::unique_ptr<Opened>> open_weights(const std::string& model, const Mod
   opened->checkpoint = std::move(loaded.checkpoint);
   opened->gpu = std::move(loaded.gpu);
   opened->model = std::move(loaded.model);
-  if (group != nullptr) {
-    TRY(opened->collective, engine::make_collective(*group, opened->gpu.get()));
+  if (options.group != nullptr) {
+    TRY(opened->collective, engine::make_collective(*options.group, opened->gpu.get()));
+  }
+  if (!options.draft.empty()) {
+    TRY(opened->draft, open_draft(options, opened->gpu.get()));
   }
   return opened;
 }
@@ -249,10 +242,7 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
     if (i == 0 || opened->front()->gpu != nullptr) {
       ModelOptions own = options.model;
       own.device = device_of_copy(options.model.device, i);
-      TRY(auto one, open_weights(model, own, options.group, tokenizer));
-      if (!options.draft.empty()) {
-        TRY(one->draft, open_draft(options, one->gpu.get()));
-      }
+      TRY(auto one, open_weights(model, own, options, tokenizer));
       opened->push_back(std::move(one));
     }
     TRY(auto runner, make_runner(*opened->back(), plan, options));
@@ -281,7 +271,7 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
 Result<void> follow_served_model(const std::string& model, const ModelPlan& plan,
                                  const ServeModelOptions& options) {
   std::optional<tokenizer::Tokenizer> tokenizer;
-  TRY(const auto opened, open_weights(model, options.model, options.group, tokenizer));
+  TRY(const auto opened, open_weights(model, options.model, options, tokenizer));
   TRY(const auto runner, make_runner(*opened, plan, options));
   TRY(engine::follow(*options.group, *runner));
   options.group->wait_for_end();

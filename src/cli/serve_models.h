@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,14 +15,13 @@ namespace hachi::cli {
 
 // What all of them run with.
 struct ServeModelOptions {
-  ModelOptions model;           // without the name
-  uint64_t kv_cache_bytes = 0;  // for the KV cache of a model; 0: as kv_cache_bytes_for says
-  // Of the processor's, for pages of that cache, for each copy; not set: as the device has it.
-  std::optional<uint64_t> host_cache_bytes;
+  ModelOptions model;                  // without the name
+  uint64_t kv_cache_bytes = 0;         // for the KV cache of a model; 0: as kv_cache_bytes_for says
+  uint64_t host_cache_bytes = 0;       // of the processor's memory, for pages of that cache
   engine::EngineOptions engine;        // with the context that a request may have
   std::string chat_template;           // in place of the models' own; empty: theirs
   std::string draft;                   // a model that guesses for each of them; empty: none
-  int replicas = 1;                    // copies of each model, with a KV cache each
+  int replicas = 1;                    // copies of each model, with both caches each
   int tensor_parallel = 1;             // processes that a model is divided among
   engine::RankGroup* group = nullptr;  // those; null: one
 };

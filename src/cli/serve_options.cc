@@ -9,6 +9,7 @@
 #include "cli/gpu.h"
 #include "cli/ranks.h"
 #include "cli/store.h"
+#include "core/memory.h"
 
 namespace hachi::cli {
 namespace {
@@ -56,10 +57,10 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
   group
-      ->add_option("--host-cache", options.shared.host_cache_bytes,
+      ->add_option("--host-cache", options.host_cache_bytes,
                    "Memory of the processor, for each copy of a model, into which pages of the KV "
-                   "cache move when it is full, and come back from (default: 0, on a GPU 4GB or "
-                   "an eighth of what is free)")
+                   "cache move when it is full, and come back from (default: 0, on a GPU 4GB, all "
+                   "together at most an eighth of what is free)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
   group
@@ -189,6 +190,16 @@ void add_operation_group(CLI::App& app, ServeOptions& options) {
       ->capture_default_str();
 }
 
+// For each copy of a model. On a processor the KV cache is in its memory anyway. With GPUs most of
+// that memory stays free: files of weights pass through it. The ranks of a divided model each hold
+// their part's, which is not taken without being asked for.
+uint64_t default_host_cache_bytes(const ServeOptions& options, bool on_gpu) {
+  constexpr uint64_t kMost = uint64_t{4} << 30;
+  const uint64_t copies = options.models.size() * static_cast<uint64_t>(options.shared.replicas);
+  if (!on_gpu || copies == 0 || options.shared.tensor_parallel > 1) return 0;
+  return std::min(kMost, available_memory() / 8 / copies);
+}
+
 // Without a home there is no folder, and the server says that it keeps no files.
 std::filesystem::path data_folder(const ServeOptions& options) {
   if (!options.data_folder.empty()) return options.data_folder;
@@ -207,7 +218,10 @@ void complete(ServeOptions& options) {
   engine.scheduler.preempt = options.preempt == "swap"        ? engine::Preempt::kSwap
                              : options.preempt == "recompute" ? engine::Preempt::kRecompute
                                                               : engine::Preempt::kAuto;
-  const StepSizes& usual = choose_gpu(options.shared.model.device) ? kGpuSteps : kProcessorSteps;
+  const bool on_gpu = choose_gpu(options.shared.model.device).has_value();
+  options.shared.host_cache_bytes =
+      options.host_cache_bytes.value_or(default_host_cache_bytes(options, on_gpu));
+  const StepSizes& usual = on_gpu ? kGpuSteps : kProcessorSteps;
   engine.scheduler.max_sequences = options.max_batch.value_or(usual.max_batch);
   engine.scheduler.step_tokens =
       std::max(options.step_tokens.value_or(usual.step_tokens), engine.scheduler.max_sequences);

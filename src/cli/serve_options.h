@@ -33,6 +33,7 @@ struct ServeOptions {
   bool lazy = false;
   // Not set: as the device has it.
   std::optional<int64_t> max_batch, step_tokens, prompt_tokens;
+  std::optional<uint64_t> host_cache_bytes;
   int64_t think_budget = output::kNoBudget;
   std::vector<std::string> model_think_budgets;
   bool system_in_user = false;

@@ -17,7 +17,7 @@ text and between texts is that of tokens. --draw greedy and random leave the noi
 
 "tokens/s" is over a whole load, its beginning and its end included; "full" is over those half
 seconds only in which nine tenths of the users were served, which is what more requests would come
-to. "idle" is the share of the time that the GPU waited in, of a server that counts it; "CPU" the
+to. "idle" is the share that the GPU waited in, of the time in which there were steps; "CPU" the
 processors that the server used; "again" the requests that gave their pages up and began again.
 """
 
