@@ -175,14 +175,11 @@ Result<std::vector<Serving>> plan_models(const ServeOptions& options) {
 // What a model that is divided cannot have beside it.
 Result<void> check_ranks(const ServeOptions& options) {
   if (options.shared.tensor_parallel == 1) return {};
-  const bool has_more = !options.shared.draft.empty() || options.shared.host_cache_bytes > 0;
-  if (options.models.size() == 1 && options.shared.replicas == 1 && !options.lazy &&
-      options.idle_s == 0 && !has_more) {
-    return {};
-  }
+  const bool is_one = options.models.size() == 1 && options.shared.replicas == 1;
+  if (is_one && options.shared.draft.empty() && !options.lazy && options.idle_s == 0) return {};
   return fail(Code::kInvalidArgument,
               "--tensor-parallel serves one model, and does so from start to end: without a "
-              "second one, --replicas, --lazy, --idle-unload, --draft and --host-cache");
+              "second one, --draft, --replicas, --lazy and --idle-unload");
 }
 
 Result<int> follow(const ServeOptions& options, const Serving& serving, Ranks& ranks) {

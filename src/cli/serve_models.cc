@@ -223,6 +223,7 @@ Result<std::unique_ptr<engine::ModelRunner>> make_runner(const Opened& opened,
   if (options.group != nullptr) {
     TRY(engine::check_alike(*options.group, opened.model.config(), runs));
     runs.cache_tokens = options.group->least(runs.cache_tokens);
+    runs.host_pages = options.group->least(runs.host_pages);
   }
   TRY(auto runner, engine::ModelRunner::create(opened.model, runs));
   runner->set_draft(std::move(draft));

@@ -243,6 +243,7 @@ void RankGroup::watch() {
     open.push_back({.fd = socket.fd(), .events = POLLIN, .revents = 0});
   }
   auto last_sign = Clock::now();
+  auto last_turn = Clock::now();
   while (!stopping_ && !has_ended_) {
     constexpr int kTurnMs = 100;
     const int ready = ::poll(open.data(), open.size(), kTurnMs);
@@ -250,9 +251,10 @@ void RankGroup::watch() {
       if (open[i].revents != 0) hear(i);
     }
     const auto now = Clock::now();
-    // After a stop of this process itself the others' signs wait to be read: hence both.
+    // Whoever stopped this process may have stopped the others too: they get their time again.
+    if (now - std::exchange(last_turn, now) > kBetweenSigns) heard_.assign(heard_.size(), now);
     for (size_t i = 0; i < open.size() && !has_ended_; ++i) {
-      if (ready == 0 && now - heard_[i] > kSilence) {
+      if (now - heard_[i] > kSilence) {
         lose(rank_of(i), fmt::format("silent for {} s", kSilence.count()));
       }
     }

@@ -12,6 +12,8 @@ enum Order : int32_t {
   kForward,  // T, S, ids [T], positions [T], then of each sequence: tokens, pages, the page numbers
   kLogits,   // rows
   kDraw,     // rows; and the tokens that rank 0 draws from them come by the collective
+  kSavePages,  // pairs of a page and one of the processor's memory
+  kLoadPages,
   kDone,
 };
 
@@ -73,19 +75,46 @@ class Follower {
   size_t max_words() const {
     const int64_t tokens = own_.max_tokens();
     const int64_t pages = own_.context_length() / own_.page_tokens() + 1;
-    return static_cast<size_t>(2 + 4 * tokens + own_.max_rows() + tokens * pages);
+    const int64_t forward = 2 + 4 * tokens + tokens * pages;
+    const int64_t copies = 2 * std::max(own_.num_host_pages(), own_.num_pages());
+    return static_cast<size_t>(std::max({forward, own_.max_rows(), copies}));
   }
 
   Result<void> run(int32_t kind, std::span<const int32_t> words) {
-    const bool done = kind == kForward                   ? forward(words)
-                      : kind == kLogits || kind == kDraw ? head(words, kind == kDraw)
-                                                         : false;
-    if (done) return {};
+    if (obey(kind, words)) return {};
     return fail(Code::kCorrupt, "rank 0 sent an order of kind {} with {} words that cannot be",
                 kind, words.size());
   }
 
  private:
+  // False if it cannot be.
+  bool obey(int32_t kind, std::span<const int32_t> words) {
+    switch (kind) {
+      case kForward:
+        return forward(words);
+      case kLogits:
+      case kDraw:
+        return head(words, kind == kDraw);
+      case kSavePages:
+      case kLoadPages:
+        return copy_pages(words, kind == kSavePages);
+      default:
+        return false;
+    }
+  }
+
+  bool copy_pages(std::span<const int32_t> words, bool saves) {
+    copies_.clear();
+    if (words.size() % 2 != 0) return false;
+    for (size_t i = 0; i < words.size(); i += 2) {
+      if (!lie_within(words.subspan(i, 1), 0, own_.num_pages())) return false;
+      if (!lie_within(words.subspan(i + 1, 1), 0, own_.num_host_pages())) return false;
+      copies_.push_back({words[i], words[i + 1]});
+    }
+    saves ? own_.save_pages(copies_) : own_.load_pages(copies_);
+    return true;
+  }
+
   bool forward(std::span<const int32_t> words) {
     Reader reader(words);
     const int64_t tokens = reader.next();
@@ -136,6 +165,7 @@ class Follower {
   ModelRunner& own_;
   std::vector<ops::SequenceSpan> spans_;
   std::vector<int64_t> rows_;
+  std::vector<model::PageCopy> copies_;
 };
 
 }  // namespace
@@ -210,6 +240,25 @@ void LeadingModel::queue_draw(std::span<const int64_t> rows,
                               std::span<const std::optional<ops::DrawRow>> how) {
   if (!rows.empty()) order_rows(draws() ? kDraw : kLogits, rows);
   own_->queue_draw(rows, how);
+}
+
+void LeadingModel::order_copies(int32_t kind, std::span<const model::PageCopy> copies) {
+  words_.clear();
+  for (const model::PageCopy& copy : copies) {
+    words_.push_back(copy.page);
+    words_.push_back(copy.host_page);
+  }
+  if (!copies.empty()) group_->order(kind, words_);
+}
+
+void LeadingModel::save_pages(std::span<const model::PageCopy> copies) {
+  order_copies(kSavePages, copies);
+  own_->save_pages(copies);
+}
+
+void LeadingModel::load_pages(std::span<const model::PageCopy> copies) {
+  order_copies(kLoadPages, copies);
+  own_->load_pages(copies);
 }
 
 Result<void> follow(RankGroup& group, ModelRunner& own) {

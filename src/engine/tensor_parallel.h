@@ -52,10 +52,16 @@ class LeadingModel : public StepModel {
   void rest() override { own_->rest(); }
   // The residual stream is whole on each rank.
   ConstTensor hidden(std::span<const int64_t> rows) override { return own_->hidden(rows); }
+  StepModel* draft() override { return own_->draft(); }
+  int64_t num_host_pages() const override { return own_->num_host_pages(); }
+  double page_copy_seconds() const override { return own_->page_copy_seconds(); }
+  void save_pages(std::span<const model::PageCopy> copies) override;
+  void load_pages(std::span<const model::PageCopy> copies) override;
   ThreadPool& pool() override { return own_->pool(); }
 
  private:
   void order_rows(int32_t kind, std::span<const int64_t> rows);
+  void order_copies(int32_t kind, std::span<const model::PageCopy> copies);
 
   RankGroup* group_;
   std::unique_ptr<ModelRunner> own_;

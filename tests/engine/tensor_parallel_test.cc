@@ -26,7 +26,8 @@ struct Weights {
 };
 
 // A rank's part of a golden model; `group` null: all of it.
-Weights open_part(const std::string& name, RankGroup* group, bool repacked) {
+Weights open_part(const std::string& name, RankGroup* group, bool repacked,
+                  int64_t cache_tokens = 512, int64_t host_pages = 0) {
   Weights part;
   auto checkpoint = formats::Checkpoint::open(golden_folder(name));
   EXPECT_TRUE(checkpoint) << checkpoint.error().message;
@@ -50,9 +51,10 @@ Weights open_part(const std::string& name, RankGroup* group, bool repacked) {
     part.collective = *std::move(collective);
   }
   auto runner = ModelRunner::create(*part.model, {.threads = 1,
-                                                  .cache_tokens = 512,
+                                                  .cache_tokens = cache_tokens,
                                                   .max_tokens = 48,
                                                   .max_rows = 48,
+                                                  .host_pages = host_pages,
                                                   .kv_dtype = DType::kF32,
                                                   .collective = part.collective.get()});
   EXPECT_TRUE(runner) << runner.error().message;
@@ -62,7 +64,8 @@ Weights open_part(const std::string& name, RankGroup* group, bool repacked) {
 
 // Calls lead(model) on rank 0 of `size`, while the others follow it.
 void with_ranks(const std::string& name, int size, bool repacked,
-                const std::function<void(std::unique_ptr<StepModel>)>& lead) {
+                const std::function<void(std::unique_ptr<StepModel>)>& lead,
+                int64_t cache_tokens = 512, int64_t host_pages = 0) {
   auto listener = ListenSocket::open(kHere, 0);
   ASSERT_TRUE(listener) << listener.error().message;
   const RankPlace place{.size = size, .host = kHere, .port = listener->port(), .key = "of a test"};
@@ -73,7 +76,7 @@ void with_ranks(const std::string& name, int size, bool repacked,
       own.rank = rank;
       auto group = RankGroup::join(own);
       ASSERT_TRUE(group) << group.error().message;
-      const Weights part = open_part(name, group->get(), repacked);
+      const Weights part = open_part(name, group->get(), repacked, cache_tokens, host_pages);
       const auto followed = follow(**group, *part.runner);
       EXPECT_TRUE(followed) << followed.error().message;
       (*group)->wait_for_end();
@@ -81,7 +84,7 @@ void with_ranks(const std::string& name, int size, bool repacked,
   }
   auto group = RankGroup::lead(*std::move(listener), place);
   ASSERT_TRUE(group) << group.error().message;
-  Weights part = open_part(name, group->get(), repacked);
+  Weights part = open_part(name, group->get(), repacked, cache_tokens, host_pages);
   lead(std::make_unique<LeadingModel>(**group, std::move(part.runner)));
   (*group)->end();
   for (std::thread& other : others) other.join();
@@ -166,6 +169,35 @@ TEST(TensorParallelEngine, FourRanksAnswerAsTransformers) {
     }
     EXPECT_TRUE(engine.stop_and_check());
   });
+}
+
+// With pages for two or three requests: the others' move to the processor's memory and back, on all
+// ranks.
+TEST(TensorParallelEngine, MovesThePagesOfAllRanks) {
+  const auto golden = open_golden("qwen3-f32");
+  ASSERT_TRUE(golden.model);
+  const auto swaps = [&](std::unique_ptr<StepModel> model) {
+    Engine engine(std::move(model), {.scheduler = {.max_sequences = 8,
+                                                   .step_tokens = 48,
+                                                   .prompt_tokens = 20,
+                                                   .share_prefixes = false,
+                                                   .preempt = Preempt::kSwap}});
+    std::vector<std::shared_ptr<Stream>> streams;
+    for (int i = 0; i < 8; ++i) {
+      const auto stream = engine.submit(
+          {.prompt = golden.prompt, .sampling = {.temperature = 0}, .max_tokens = 56 + i});
+      ASSERT_TRUE(stream) << stream.error().message;
+      streams.push_back(*stream);
+    }
+    for (const auto& stream : streams) {
+      const auto tokens = testing::read(*stream).tokens();
+      EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), golden.greedy.begin()));
+    }
+    EXPECT_TRUE(engine.stop_and_check());
+    EXPECT_GT(engine.stats().preemptions, 0);
+    EXPECT_GT(engine.stats().swap.in, 0);
+  };
+  with_ranks("qwen3-f32", 2, true, swaps, 192, 64);
 }
 
 TEST(TensorParallelModel, RefusesWhatCannotBeDivided) {

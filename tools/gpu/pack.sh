@@ -20,5 +20,5 @@ for program in "${programs[@]}"; do
 done
 cp -r "$here/../../tests/golden/models" "$folder/tests/golden/"
 cp "$here/../../tests/golden/make_model_goldens.py" "$folder/tests/golden/"
-cp "$here/measure.py" "$here/serve_load.py" "$here"/../soak*.py "$folder/"
+cp "$here/measure.py" "$here/serve_load.py" "$here/tensor_parallel.py" "$here"/../soak*.py "$folder/"
 du -sh "$folder"

@@ -108,7 +108,10 @@ class NcclCollective final : public Collective {
 
 Result<Nccl> open_nccl() {
   static const Result<Nccl> opened = []() -> Result<Nccl> {
-    ::setenv("NCCL_NVLS_ENABLE", "0", 0);  // not over what the user has said
+    // Not over what the user has said. Registering the buffers of a graph would make ranks wait for
+    // each other where one records a step and another runs it.
+    ::setenv("NCCL_NVLS_ENABLE", "0", 0);
+    ::setenv("NCCL_GRAPH_REGISTER", "0", 0);
     for (const char* name : kNames) {
       void* library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
       Nccl nccl{};
