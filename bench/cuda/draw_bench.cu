@@ -58,6 +58,7 @@ double microseconds(cudaStream_t stream, const float* logits, const Way& way, in
     params.top_p = way.top_p;
     params.top_k = way.top_k;
     params.row = i;
+    params.forced = -1;
     params.repetition = 1;
     params.mask_words = way.masked ? (kVocabulary + 31) / 32 : 0;
   }
@@ -65,7 +66,8 @@ double microseconds(cudaStream_t stream, const float* logits, const Way& way, in
   cudaGraphExec_t executable = nullptr;
   CHECK_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
   for (int i = 0; i < kLaunches; ++i) {
-    draw_rows(stream, tokens, logits, kVocabulary, kVocabulary, mask, batch, rows);
+    draw_rows(stream, tokens, tokens + kDrawRows, logits, kVocabulary, kVocabulary, mask, batch,
+              rows);
   }
   CHECK_CUDA(cudaStreamEndCapture(stream, &graph));
   CHECK_CUDA(cudaGraphInstantiate(&executable, graph, 0));
@@ -93,7 +95,7 @@ void run(int replays) {
   CHECK_CUDA(cudaMalloc(&mask, kVocabulary / 8 + 4));
   CHECK_CUDA(cudaMemset(mask, 0xb6, kVocabulary / 8 + 4));
   int32_t* tokens = nullptr;
-  CHECK_CUDA(cudaMalloc(&tokens, sizeof(int32_t) * kDrawRows));
+  CHECK_CUDA(cudaMalloc(&tokens, sizeof(int32_t) * 2 * kDrawRows));
   for (const bool peaked : {true, false}) {
     const float* logits = make_logits(peaked);
     for (const Way& way : kWays) {

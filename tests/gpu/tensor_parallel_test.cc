@@ -30,14 +30,15 @@ struct Case {
   double most;  // relative error of the logits
 };
 
-// Ranks add in another order, which bf16 and 8 bits of the activations between products magnify.
+// Ranks add in another order, which bf16 and 8 bits of the activations between products magnify:
+// two results with x in 8 bits are each up to 6e-2 from the one without.
 constexpr Case kCases[] = {{"qwen3-f32", DType::kF32, 1e-4},
                            {"mistral-window-bf16", DType::kBF16, 3e-2},
                            {"synthetic:tiny:f32", DType::kF32, 1e-4},
                            {"synthetic:tiny:bf16", DType::kBF16, 3e-2},
-                           {"synthetic:tiny:f8_e4m3", DType::kBF16, 6e-2},
-                           {"synthetic:tiny:q4_0", DType::kBF16, 6e-2},
-                           {"synthetic:tiny:q8_0", DType::kBF16, 6e-2},
+                           {"synthetic:tiny:f8_e4m3", DType::kBF16, 9e-2},
+                           {"synthetic:tiny:q4_0", DType::kBF16, 9e-2},
+                           {"synthetic:tiny:q8_0", DType::kBF16, 9e-2},
                            {"synthetic:qwen3-0.6b:bf16", DType::kBF16, 6e-2}};
 
 struct Part {
