@@ -126,8 +126,8 @@ struct Work {
   __device__ void enter(int next_row) {
     row = next_row;
     pages = args.batch.pages + args.batch.first_page[first_row + row];
-    split = Split(args.batch.positions[first_row + row], args, max_parts,
-                  rows > 1 ? list.wanted : 0);
+    split =
+        Split(args.batch.positions[first_row + row], args, max_parts, rows > 1 ? list.wanted : 0);
   }
   __device__ void find() {
     if (rows > 1 && index >= list.first[row + 1]) enter(row + 1);

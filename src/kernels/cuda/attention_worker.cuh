@@ -215,7 +215,8 @@ struct Worker {
   }
 
   __device__ Unit* unit(const Work& item, int part, int i) const {
-    const int64_t slot = (int64_t{item.row} * args.num_kv_heads + item.head) * item.max_parts + part;
+    const int64_t slot =
+        (int64_t{item.row} * args.num_kv_heads + item.head) * item.max_parts + part;
     return static_cast<Unit*>(args.workspace) + (slot * heads * (kHeadDim / 4) + i) * 2;
   }
 
