@@ -57,7 +57,9 @@ class FakeModel : public StepModel {
         row_places_(static_cast<size_t>(options.max_tokens)),
         rows_(static_cast<size_t>(options.max_tokens)),
         logits_(static_cast<size_t>(options.max_rows * options.vocab_size)),
-        hidden_(static_cast<size_t>(options.max_rows * kHidden)) {}
+        hidden_(static_cast<size_t>(options.max_rows * kHidden)) {
+    tokens_.reserve(static_cast<size_t>(options.max_rows));
+  }
 
   int64_t vocab_size() const override { return options_.vocab_size; }
   int64_t hidden_size() const override { return kHidden; }
@@ -152,10 +154,10 @@ class FakeModel : public StepModel {
     CHECK(!is_asked_);
     is_asked_ = true;
     answer_ = {};
-    tokens_.assign(rows.size(), -1);
     if (rows.empty()) return;
     answer_.logits = logits(rows);
     if (!draws()) return;
+    tokens_.assign(rows.size(), -1);
     answer_.tokens = tokens_;
     ops::Context ctx;
     ctx.device = ops::Device::kRef;

@@ -37,34 +37,39 @@ using testing::FakeModel;
 using testing::FakeModelOptions;
 using testing::ScriptedConstraint;
 
-TEST(SteadyState, StepsAllocateNothing) {
+void expect_no_allocation(bool runs_ahead) {
   constexpr int64_t kRequests = 12;
   int64_t before = 0, steady_steps = 0, allocated = 0;
   std::atomic<bool> all_asked{false};  // before, no step ends
-  const FakeModelOptions model{
-      .num_pages = 400, .host_pages = 50, .on_step = [&](const ops::BatchView& batch) {
-        while (!all_asked) std::this_thread::yield();
-        // All decode, in this step and in the one before.
-        static bool was_steady = false;
-        const bool steady = static_cast<int64_t>(batch.sequences.size()) == kRequests;
-        if (steady && was_steady) {
-          ++steady_steps;
-          allocated += allocations - before;
-        }
-        was_steady = steady;
-        before = allocations;
-      }};
+  bool was_steady = false;
+  const FakeModelOptions model{.num_pages = 400,
+                               .host_pages = 50,
+                               .max_rows = 16,
+                               .runs_ahead = runs_ahead,
+                               .on_step = [&](const ops::BatchView& batch) {
+                                 while (!all_asked) std::this_thread::yield();
+                                 // All decode, in this step and in the one before.
+                                 const bool steady =
+                                     static_cast<int64_t>(batch.sequences.size()) == kRequests;
+                                 if (steady && was_steady) {
+                                   ++steady_steps;
+                                   allocated += allocations - before;
+                                 }
+                                 was_steady = steady;
+                                 before = allocations;
+                               }};
   const EngineOptions options{
       .scheduler = {.max_sequences = 16, .step_tokens = 64, .prompt_tokens = 16, .page_tokens = 4},
       .stream_events = 200,
-      .guess_tokens = 3};
+      .guess_tokens = runs_ahead ? 0 : 3};
   Engine engine(std::make_unique<FakeModel>(model), options);
   std::vector<std::shared_ptr<Stream>> streams;
   for (int32_t i = 0; i < kRequests; ++i) {
     Request request{.prompt = {1, 2, 3, i},
                     .sampling = {.repetition_penalty = 1.1, .seed = static_cast<uint64_t>(i)},
                     .max_tokens = 100};
-    if (i % 2 == 0) request.top_logprobs = 5;
+    // Those are drawn here, and take part in every other step when steps run ahead.
+    if (!runs_ahead && i % 2 == 0) request.top_logprobs = 5;
     if (i % 3 == 0) request.sampling = {.temperature = 0};
     auto constraint =
         i % 4 < 2 ? nullptr : std::make_unique<ScriptedConstraint>(testing::ScriptedOptions{});
@@ -76,6 +81,9 @@ TEST(SteadyState, StepsAllocateNothing) {
   EXPECT_GT(steady_steps, 20);
   EXPECT_EQ(allocated, 0);
 }
+
+TEST(SteadyState, StepsAllocateNothing) { expect_no_allocation(false); }
+TEST(SteadyState, StepsAheadAllocateNothing) { expect_no_allocation(true); }
 
 }  // namespace
 }  // namespace hachi::engine
