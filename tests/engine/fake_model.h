@@ -41,6 +41,8 @@ struct FakeModelOptions {
   int32_t script_mark = -1;
   // Called before each step with its tokens.
   std::function<void(const ops::BatchView&)> on_step;
+  // Called before it draws (true), and after.
+  std::function<void(bool)> on_draw;
 };
 
 class FakeModel : public StepModel {
@@ -157,6 +159,7 @@ class FakeModel : public StepModel {
     if (rows.empty()) return;
     answer_.logits = logits(rows);
     if (!draws()) return;
+    if (options_.on_draw) options_.on_draw(true);
     tokens_.assign(rows.size(), -1);
     answer_.tokens = tokens_;
     ops::Context ctx;
@@ -169,6 +172,7 @@ class FakeModel : public StepModel {
       // Nobody may look at what did not come to the host.
       std::fill_n(&logits_[i * static_cast<size_t>(options_.vocab_size)], options_.vocab_size, NAN);
     }
+    if (options_.on_draw) options_.on_draw(false);
   }
 
   Drawn drawn() override {

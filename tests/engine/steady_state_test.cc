@@ -39,25 +39,32 @@ using testing::ScriptedConstraint;
 
 void expect_no_allocation(bool runs_ahead) {
   constexpr int64_t kRequests = 12;
-  int64_t before = 0, steady_steps = 0, allocated = 0;
+  int64_t before = 0, drawing = 0, steady_steps = 0, allocated = 0;
   std::atomic<bool> all_asked{false};  // before, no step ends
   bool was_steady = false;
   const FakeModelOptions model{.num_pages = 400,
                                .host_pages = 50,
                                .max_rows = 16,
                                .runs_ahead = runs_ahead,
-                               .on_step = [&](const ops::BatchView& batch) {
-                                 while (!all_asked) std::this_thread::yield();
-                                 // All decode, in this step and in the one before.
-                                 const bool steady =
-                                     static_cast<int64_t>(batch.sequences.size()) == kRequests;
-                                 if (steady && was_steady) {
-                                   ++steady_steps;
-                                   allocated += allocations - before;
-                                 }
-                                 was_steady = steady;
-                                 before = allocations;
-                               }};
+                               .on_step =
+                                   [&](const ops::BatchView& batch) {
+                                     while (!all_asked) std::this_thread::yield();
+                                     // All decode, in this step and in the one before.
+                                     const bool steady =
+                                         static_cast<int64_t>(batch.sequences.size()) == kRequests;
+                                     if (steady && was_steady) {
+                                       ++steady_steps;
+                                       allocated += allocations - before;
+                                     }
+                                     was_steady = steady;
+                                     before = allocations;
+                                   },
+                               // What stands in for a device's drawing is none of the engine's.
+                               .on_draw =
+                                   [&](bool begins) {
+                                     if (begins) drawing = allocations;
+                                     if (!begins) before += allocations - drawing;
+                                   }};
   const EngineOptions options{
       .scheduler = {.max_sequences = 16, .step_tokens = 64, .prompt_tokens = 16, .page_tokens = 4},
       .stream_events = 200,
