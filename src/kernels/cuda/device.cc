@@ -106,7 +106,7 @@ Device::~Device() {
     if (pinned.data != nullptr) HACHI_CUDA(cudaFreeHost(pinned.data));
     HACHI_CUDA(cudaEventDestroy(pinned.sent));
   }
-  for (const cudaEvent_t point : points_) HACHI_CUDA(cudaEventDestroy(point));
+  for (cudaEvent_t point : points_) HACHI_CUDA(cudaEventDestroy(point));
   HACHI_CUDA(cudaStreamDestroy(stream_));
 }
 
