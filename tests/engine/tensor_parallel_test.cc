@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "engine/engine_fixture.h"
+#include "engine/step_logits.h"
 #include "model/golden_models.h"
 
 namespace hachi::engine {
@@ -16,6 +17,8 @@ namespace {
 
 using hachi::testing::golden_folder;
 using hachi::testing::open_golden;
+using testing::relative_error;
+using testing::step_logits;
 
 constexpr const char* kHere = "127.0.0.1";
 
@@ -90,33 +93,6 @@ void with_ranks(const std::string& name, int size, bool repacked,
   for (std::thread& other : others) other.join();
 }
 
-// After each token of the prompt, run some at a time.
-std::vector<float> logits(StepModel& model, std::span<const int32_t> ids, size_t step) {
-  const std::vector<int32_t> pages = {5, 0, 3, 1};
-  std::vector<float> all;
-  for (size_t at = 0; at < ids.size(); at += step) {
-    const auto part = ids.subspan(at, std::min(step, ids.size() - at));
-    std::vector<int32_t> positions(part.size());
-    std::iota(positions.begin(), positions.end(), static_cast<int32_t>(at));
-    const ops::SequenceSpan span{0, static_cast<int64_t>(part.size()), pages};
-    model.forward({part, positions, {&span, 1}});
-    std::vector<int64_t> rows(part.size());
-    std::iota(rows.begin(), rows.end(), 0);
-    const ConstTensor out = model.logits(rows);
-    all.insert(all.end(), out.as<float>(), out.as<float>() + out.size(0) * out.size(1));
-  }
-  return all;
-}
-
-double relative_error(std::span<const float> got, std::span<const float> expected) {
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    error += std::pow(static_cast<double>(got[i]) - static_cast<double>(expected[i]), 2);
-    norm += std::pow(static_cast<double>(expected[i]), 2);
-  }
-  return std::sqrt(error / norm);
-}
-
 class TensorParallel : public ::testing::TestWithParam<const char*> {};
 
 // Sums over ranks have another order: f32 rounding, and where x is rounded to 8 bits one step of
@@ -129,9 +105,9 @@ TEST_P(TensorParallel, LogitsAreThoseOfOneRank) {
                          name.find("packed") != name.npos;
   for (const bool repacked : {false, true}) {
     const Weights whole = open_part(name, nullptr, repacked);
-    const auto wanted = logits(*whole.runner, golden.prompt, 5);
+    const auto wanted = step_logits(*whole.runner, golden.prompt, 5);
     with_ranks(name, 2, repacked, [&](std::unique_ptr<StepModel> model) {
-      const double error = relative_error(logits(*model, golden.prompt, 5), wanted);
+      const double error = relative_error(step_logits(*model, golden.prompt, 5), wanted);
       EXPECT_LE(error, in_blocks ? 2e-3 : 2e-6) << (repacked ? "repacked" : "as they are");
     });
   }

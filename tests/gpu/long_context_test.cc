@@ -7,6 +7,7 @@
 
 #include "core/random.h"
 #include "engine/model_runner.h"
+#include "engine/step_logits.h"
 #include "gpu/gpu_fixture.h"
 #include "model/synthetic.h"
 
@@ -14,6 +15,7 @@ namespace hachi {
 namespace {
 
 using engine::ModelRunner;
+using engine::testing::relative_error;
 
 constexpr int64_t kPrompt = 65000;
 constexpr int64_t kAnswer = 8;
@@ -64,16 +66,6 @@ class LongContext : public testing::GpuTest {
       all.insert(all.end(), out.as<float>(), out.as<float>() + out.size(0) * out.size(1));
     }
     return all;
-  }
-
-  static double relative_error(std::span<const float> got, std::span<const float> expected) {
-    EXPECT_EQ(got.size(), expected.size());
-    double error = 0, norm = 0;
-    for (size_t i = 0; i < got.size(); ++i) {
-      error += std::pow(static_cast<double>(got[i]) - static_cast<double>(expected[i]), 2);
-      norm += std::pow(static_cast<double>(expected[i]), 2);
-    }
-    return std::sqrt(error / norm);
   }
 };
 

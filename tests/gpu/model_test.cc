@@ -8,6 +8,7 @@
 
 #include "core/random.h"
 #include "engine/model_runner.h"
+#include "engine/step_logits.h"
 #include "gpu/gpu_fixture.h"
 #include "model/golden_models.h"
 #include "model/synthetic.h"
@@ -16,15 +17,8 @@ namespace hachi {
 namespace {
 
 using engine::ModelRunner;
-
-double relative_error(std::span<const float> got, std::span<const float> expected) {
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    error += std::pow(static_cast<double>(got[i]) - static_cast<double>(expected[i]), 2);
-    norm += std::pow(static_cast<double>(expected[i]), 2);
-  }
-  return std::sqrt(error / norm);
-}
+using engine::testing::relative_error;
+using engine::testing::step_logits;
 
 class GpuModelTest : public testing::GpuTest {
  protected:
@@ -40,30 +34,12 @@ class GpuModelTest : public testing::GpuTest {
     return *std::move(made);
   }
 
-  // The logits after each of `ids`, run `step` tokens at a time.
-  static std::vector<float> logits(ModelRunner& runner, std::span<const int32_t> ids, size_t step) {
-    const std::vector<int32_t> pages = {5, 0, 3, 1, 7, 2, 6, 4};
-    std::vector<float> all;
-    for (size_t at = 0; at < ids.size(); at += step) {
-      const auto part = ids.subspan(at, std::min(step, ids.size() - at));
-      std::vector<int32_t> positions(part.size());
-      std::iota(positions.begin(), positions.end(), static_cast<int32_t>(at));
-      const ops::SequenceSpan span{0, static_cast<int64_t>(part.size()), pages};
-      runner.forward({part, positions, {&span, 1}});
-      std::vector<int64_t> rows(part.size());
-      std::iota(rows.begin(), rows.end(), 0);
-      const ConstTensor out = runner.logits(rows);
-      all.insert(all.end(), out.as<float>(), out.as<float>() + out.size(0) * out.size(1));
-    }
-    return all;
-  }
-
   void compare(const std::string& name, testing::GoldenModel& golden, double most) {
     place(*golden.model);
     const bool f32 = name.ends_with("f32");
     const auto made = runner(*golden.model, gpu_.get(), f32 ? DType::kF32 : DType::kBF16);
     for (const size_t step : {golden.prompt.size(), size_t{1}, size_t{3}}) {
-      const double error = relative_error(logits(*made, golden.prompt, step), golden.logits);
+      const double error = relative_error(step_logits(*made, golden.prompt, step), golden.logits);
       EXPECT_LE(error, most) << step << " tokens a step";
       printf("  %s, %zu tokens a step: %.2e\n", name.c_str(), step, error);
     }
@@ -114,11 +90,11 @@ TEST_P(GpuTypes, LogitsAreThoseOfTheProcessor) {
   }
   const auto cpu = runner(*on_cpu, nullptr, DType::kF32);
   const auto gpu = runner(*on_gpu, gpu_.get(), DType::kBF16);
-  const std::vector<float> expected = logits(*cpu, ids, 35);
+  const std::vector<float> expected = step_logits(*cpu, ids, 35);
   // Products of many rows with FP8 weights take x in e4m3, whose fraction has 3 bits.
   const double most = name.ends_with("f8_e4m3") ? 1e-1 : 4e-2;
   for (const size_t step : {size_t{1}, size_t{4}, size_t{35}}) {
-    const double error = relative_error(logits(*gpu, ids, step), expected);
+    const double error = relative_error(step_logits(*gpu, ids, step), expected);
     EXPECT_LE(error, step <= 4 ? 4e-2 : most) << step << " tokens a step";
     printf("  %s, %zu tokens a step: %.2e\n", name.c_str(), step, error);
   }
