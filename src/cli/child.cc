@@ -51,27 +51,6 @@ class LineReader {
   std::string line_;
 };
 
-std::vector<std::string> merged_environment(const std::vector<std::string>& changes) {
-  std::vector<std::string> merged = changes;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view pair = *entry;
-    const std::string_view name = pair.substr(0, pair.find('='));
-    const bool changed = std::any_of(changes.begin(), changes.end(), [&](const std::string& c) {
-      return std::string_view(c).substr(0, c.find('=')) == name;
-    });
-    if (!changed) merged.emplace_back(pair);
-  }
-  return merged;
-}
-
-std::vector<char*> pointers_to(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (std::string& s : strings) pointers.push_back(s.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
 // In a process group of its own, so that a Ctrl-C reaches it through us alone and kill() reaches
 // what it started.
 Result<pid_t> spawn(const ChildCommand& command, int error_fd) {
@@ -145,6 +124,29 @@ Result<int> wait_for(pid_t pid, int error_fd, LineReader& lines) {
 }
 
 }  // namespace
+
+std::vector<std::string> merged_environment(const std::vector<std::string>& changes) {
+  const auto name_of = [](std::string_view entry) { return entry.substr(0, entry.find('=')); };
+  std::vector<std::string> merged;
+  for (const std::string& change : changes) {
+    if (change.find('=') != change.npos) merged.push_back(change);
+  }
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const bool changed = std::any_of(changes.begin(), changes.end(), [&](const auto& change) {
+      return name_of(change) == name_of(*entry);
+    });
+    if (!changed) merged.emplace_back(*entry);
+  }
+  return merged;
+}
+
+std::vector<char*> pointers_to(std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (std::string& s : strings) pointers.push_back(s.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
 
 Result<int> run_child(const ChildCommand& command,
                       const std::function<void(std::string_view)>& on_error_line) {

@@ -23,4 +23,10 @@ struct ChildCommand {
 Result<int> run_child(const ChildCommand& command,
                       const std::function<void(std::string_view)>& on_error_line);
 
+// For posix_spawn(). The variables of this process with `changes` in place of the same names;
+// NAME without a value: not set.
+std::vector<std::string> merged_environment(const std::vector<std::string>& changes);
+// To each of them, and null at the end.
+std::vector<char*> pointers_to(std::vector<std::string>& strings);
+
 }  // namespace hachi::cli

@@ -16,7 +16,7 @@
 
 #include <CLI/Validators.hpp>
 
-extern char** environ;
+#include "cli/child.h"
 
 namespace hachi::cli {
 namespace {
@@ -77,30 +77,6 @@ std::string random_key() {
   std::string key;
   for (int i = 0; i < 4; ++i) key += fmt::format("{:08x}", random());
   return key;
-}
-
-// Those of this process, with `changes` in place of the same names. NAME alone: not set.
-std::vector<std::string> environment_with(const std::vector<std::string>& changes) {
-  const auto name_of = [](std::string_view entry) { return entry.substr(0, entry.find('=')); };
-  std::vector<std::string> all;
-  for (const std::string& change : changes) {
-    if (change.find('=') != change.npos) all.push_back(change);
-  }
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const bool changed = std::any_of(changes.begin(), changes.end(), [&](const auto& change) {
-      return name_of(change) == name_of(*entry);
-    });
-    if (!changed) all.emplace_back(*entry);
-  }
-  return all;
-}
-
-std::vector<char*> pointers_to(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (std::string& s : strings) pointers.push_back(s.data());
-  pointers.push_back(nullptr);
-  return pointers;
 }
 
 std::vector<std::string> own_command() {
@@ -177,7 +153,7 @@ Result<void> Ranks::start_others(int port) {
   for (int rank = 1; rank < place_.size; ++rank) {
     TRY(const pid_t pid,
         spawn(command,
-              environment_with(
+              merged_environment(
                   {fmt::format("HACHI_RANK={}", rank),
                    fmt::format("HACHI_WORLD_SIZE={}", place_.size),
                    fmt::format("HACHI_LOCAL_RANK={}", rank),
