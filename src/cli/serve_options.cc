@@ -46,9 +46,10 @@ void add_engine_group(CLI::App& app, ServeOptions& options) {
       ->check(CLI::Range(1, 1 << 16).description(""))
       ->type_name("N");
   group
-      ->add_option("--prompt-tokens", options.prompt_tokens,
-                   by_device("Tokens of prompts in a step in which others get their next token",
-                             &StepSizes::prompt_tokens))
+      ->add_option(
+          "--prompt-tokens", options.prompt_tokens,
+          by_device("Tokens of prompts at most in a step in which others get their next token",
+                    &StepSizes::prompt_tokens))
       ->check(CLI::Range(1, 1 << 16).description(""))
       ->type_name("N");
   group
