@@ -1,6 +1,8 @@
 """hachi with --tensor-parallel on processors: the same text as one process, and no hanging."""
 import json
 import os
+import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -14,9 +16,15 @@ SOON = 10  # seconds until processes that should end have ended
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below the ports that connections get by themselves, so that nobody else has it in between."""
+    while True:
+        port = random.randrange(20000, 30000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class RanksTest(ProgramCase):
@@ -37,10 +45,12 @@ class RanksTest(ProgramCase):
         process.stderr.close()
 
     def await_ready(self, process):
+        said = []
         for line in process.stderr:
+            said.append(line)
             if "is ready" in line:
                 return
-        self.fail("the server ended before it was ready")
+        self.fail(f"the server ended before it was ready:\n{''.join(said)}")
 
     def complete(self):
         body = {"model": "tiny", "prompt": [1, 5, 9, 2, 7], "max_tokens": 20, "temperature": 0,
@@ -52,9 +62,8 @@ class RanksTest(ProgramCase):
             return json.load(reply)["choices"][0]["text"]
 
     def children_of(self, process):
-        listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)],
-                                capture_output=True, text=True)
-        return [int(pid) for pid in listed.stdout.split()]
+        lists = pathlib.Path(f"/proc/{process.pid}/task").glob("*/children")
+        return [int(pid) for one in lists for pid in one.read_text().split()]
 
     def assert_ends(self, process, status):
         self.assertEqual(process.wait(SOON), status)
