@@ -51,13 +51,24 @@ void send_at_once(int fd) {
   ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+// A connection from one of this machine's ports to the same port, where nobody listens, is one
+// with itself.
+bool is_own_end(int fd) {
+  sockaddr_storage own{}, other{};
+  socklen_t own_size = sizeof own, other_size = sizeof other;
+  return ::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &own_size) == 0 &&
+         ::getpeername(fd, reinterpret_cast<sockaddr*>(&other), &other_size) == 0 &&
+         own_size == other_size && std::memcmp(&own, &other, own_size) == 0;
+}
+
 // The first address that answers; -1 and errno if none does.
 int connect_once(const addrinfo* list) {
   for (const addrinfo* one = list; one != nullptr; one = one->ai_next) {
     const int fd = ::socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC, one->ai_protocol);
     if (fd < 0) continue;
-    if (::connect(fd, one->ai_addr, one->ai_addrlen) == 0) return fd;
-    const int error = errno;
+    const bool connected = ::connect(fd, one->ai_addr, one->ai_addrlen) == 0;
+    if (connected && !is_own_end(fd)) return fd;
+    const int error = connected ? ECONNREFUSED : errno;
     ::close(fd);
     errno = error;
   }
