@@ -110,7 +110,7 @@ struct FlashShared {
       barrier_make(shared_address(&keys_empty[i]), kWarpsThatMultiply);
       barrier_make(shared_address(&values_empty[i]), kWarpsThatMultiply);
       barrier_make(shared_address(&blocks_full[i]), 1);
-      barrier_make(shared_address(&blocks_empty[i]), kWarps);
+      barrier_make(shared_address(&blocks_empty[i]), 32 * kWarps);
     }
     barrier_init_fence();
   }
@@ -118,8 +118,7 @@ struct FlashShared {
   __device__ Block take_block(Turn& turn) {
     barrier_wait(shared_address(&blocks_full[turn.stage]), turn.phase);
     const Block block = blocks[turn.stage];
-    __syncwarp();
-    if (threadIdx.x % 32 == 0) barrier_arrive(shared_address(&blocks_empty[turn.stage]));
+    barrier_arrive(shared_address(&blocks_empty[turn.stage]));  // each lane, as each has read it
     turn.next();
     return block;
   }
