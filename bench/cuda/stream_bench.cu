@@ -3,7 +3,7 @@
 // GB/s of weights, and their share of what an H100 reads from its memory (3.11 TB/s measured).
 // More than 8 rows with tiles go by batch_matmul(), with the passes that prepare them.
 //
-//   stream_bench [layers [replays [layout]]]
+//   stream_bench [layers [replays [layout [rows]]]]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/cuda/batch_matmul.h"
+#include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/stream_matmul.h"
 #include "kernels/cuda/tile_format.h"
@@ -56,6 +57,7 @@ class Decoder {
       : layout_(layout), span_(span), layers_(layers), rows_(rows) {
     const bool tiles = chunk_format(layout).weight_bytes > 0;
     batch_ = tiles && rows > kMostStreamed;
+    quantized_ = layout == Layout::kF8 && rows > kMostStreamed;
     type_ = tiles ? OperandType::kInt8 : OperandType::kBF16;
     layer_bytes_ = bytes(kAttended + 2 * kKeyValue, kWidth) + bytes(kWidth, kAttended) +
                    bytes(2 * kHidden, kWidth) + bytes(kWidth, kHidden);
@@ -76,6 +78,8 @@ class Decoder {
     normed_ = operand(kWidth, true);
     attended_ = operand(kAttended, false);
     hidden_ = operand(kHidden, false);
+    e4m3_.rows = allocate<uint8_t>(static_cast<int64_t>(rows) * kHidden);
+    e4m3_.scales = allocate<float>(rows);
     if (batch_) return;
     stage(nullptr, normed_, x_, DType::kF32, kWidth, norm_, rows, kWidth);
     stage(nullptr, attended_, x_, DType::kF32, kWidth, nullptr, rows, kAttended);
@@ -89,7 +93,10 @@ class Decoder {
 
   double total_bytes() const { return static_cast<double>(total_bytes_); }
 
-  void step(Stream stream) const { return batch_ ? batch_step(stream) : stream_step(stream); }
+  void step(Stream stream) const {
+    if (quantized_) return quantized_step(stream);
+    return batch_ ? batch_step(stream) : stream_step(stream);
+  }
 
  private:
   static constexpr int kMostStreamed = 8;
@@ -128,6 +135,46 @@ class Decoder {
     head.y[0] = logits_;
     head.y_stride = kVocabulary;
     stream_matmul(stream, head);
+  }
+
+  // Of many rows with x in e4m3, and what quantizes it.
+  void quantized_step(Stream stream) const {
+    constexpr int kQkv = kAttended + 2 * kKeyValue;
+    const Rows x{x_, DType::kF32, kWidth};
+    for (int layer = 0; layer < layers_; ++layer) {
+      const uint8_t* at = weights_ + layer_bytes_ * layer;
+      quantize_rows(stream, e4m3_, x, norm_, 1e-6f, rows_, kWidth);
+      stream_matmul(stream, storing(take(at, kQkv, kWidth), qkv_));
+      quantize_rows(stream, e4m3_, {qkv_, DType::kBF16, kQkv}, nullptr, 0, rows_, kAttended);
+      stream_matmul(stream, added(take(at, kWidth, kAttended)));
+      quantize_rows(stream, e4m3_, x, norm_, 1e-6f, rows_, kWidth);
+      stream_matmul(stream, storing(take(at, 2 * kHidden, kWidth), gate_up_));
+      quantize_gated(stream, e4m3_, {gate_up_, DType::kBF16, 2 * kHidden}, false, rows_, kHidden);
+      stream_matmul(stream, added(take(at, kWidth, kHidden)));
+    }
+    const uint8_t* at = weights_ + layer_bytes_ * layers_;
+    quantize_rows(stream, e4m3_, x, norm_, 1e-6f, rows_, kWidth);
+    StreamMatmul head = storing(take(at, kVocabulary, kWidth), logits_);
+    head.y_type = DType::kF32;
+    stream_matmul(stream, head);
+  }
+
+  Operand made() const {
+    return {.type = OperandType::kE4M3, .rows = e4m3_.rows, .scales = e4m3_.scales};
+  }
+  StreamMatmul storing(const Matrix& w, void* y) const {
+    StreamMatmul args = product(made());
+    args.w[0] = w;
+    args.y_type = DType::kBF16;
+    args.y[0] = y;
+    args.y_stride = w.outputs;
+    return args;
+  }
+  StreamMatmul added(const Matrix& w) const {
+    StreamMatmul args = adding(made(), w);
+    args.next = {};
+    args.next_norm = nullptr;
+    return args;
   }
 
   void batch_step(Stream stream) const {
@@ -242,6 +289,8 @@ class Decoder {
   const int layers_;
   const int rows_;
   bool batch_;
+  bool quantized_;
+  Quantized e4m3_;
   OperandType type_;
   int64_t layer_bytes_;
   int64_t total_bytes_;
@@ -297,6 +346,7 @@ struct Case {
 constexpr Case kCases[] = {
     {"bf16", Layout::kBF16, ScaleSpan::kMatrix},
     {"fp8, one scale", Layout::kF8, ScaleSpan::kMatrix},
+    {"fp8, a row", Layout::kF8, ScaleSpan::kRow},
     {"fp8, 128x128", Layout::kF8, ScaleSpan::kBlock128},
     {"int4", Layout::kInt4, ScaleSpan::kMatrix},
     {"int4, mins", Layout::kInt4Min, ScaleSpan::kMatrix},
@@ -304,13 +354,15 @@ constexpr Case kCases[] = {
     {"int8, halves", Layout::kInt8Half, ScaleSpan::kMatrix},
 };
 
-void run(int layers, int replays, const char* only) {
+void run(int layers, int replays, const char* only, int only_rows) {
   std::printf("%-16s %4s %8s %9s %7s %6s\n", "layout", "rows", "ms", "tokens/s", "GB/s", "share");
   for (const Case& c : kCases) {
     if (std::strstr(c.name, only) == nullptr) continue;
     const bool tiles = chunk_format(c.layout).weight_bytes > 0;
+    const bool strips = c.layout == Layout::kBF16 || c.span == ScaleSpan::kRow;
     for (int rows : {1, 4, 8, 16, 32, 64, 128}) {
-      if (rows > (c.layout == Layout::kBF16 ? kMaxStreamRows : 8) && !tiles) continue;
+      if (rows > (strips ? kMaxStreamRows : 8) && !tiles) continue;
+      if (only_rows != 0 && rows != only_rows) continue;
       const Decoder decoder(c.layout, c.span, layers, rows);
       const double seconds = time_step(decoder, replays) * 1e-3;
       const double rate = decoder.total_bytes() / seconds;
@@ -328,8 +380,9 @@ int main(int argc, char** argv) {
   const int layers = argc > 1 ? std::atoi(argv[1]) : 36;
   const int replays = argc > 2 ? std::atoi(argv[2]) : 21;
   if (layers < 1 || replays < 1) {
-    std::fprintf(stderr, "usage: stream_bench [layers [replays [layout]]]\n");
+    std::fprintf(stderr, "usage: stream_bench [layers [replays [layout [rows]]]]\n");
     return 2;
   }
-  hachi::ops::cuda::run(layers, replays, argc > 3 ? argv[3] : "");
+  hachi::ops::cuda::run(layers, replays, argc > 3 ? argv[3] : "",
+                        argc > 4 ? std::atoi(argv[4]) : 0);
 }

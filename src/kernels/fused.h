@@ -25,7 +25,8 @@ enum class Gate { kSilu, kGelu };
 
 // The first half of a gated feed-forward block.
 struct GatedMatmul {
-  Tensor y;        // [T,F], written: act(RMSNorm(x) Wgate) * (RMSNorm(x) Wup)
+  // [T,F], written, or on a GPU left for `next` alone: act(RMSNorm(x) Wgate) * (RMSNorm(x) Wup)
+  Tensor y;
   Tensor gate_up;  // [T,2F], scratch
   Tensor normed;   // [T,C], scratch; on processors it keeps RMSNorm(x)
   ConstTensor x;   // [T,C] f32

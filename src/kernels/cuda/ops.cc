@@ -34,23 +34,10 @@ ConstTensor product_rows(Device& gpu, ConstTensor x, ConstTensor norm, float eps
 // The products of few rows: those with one layout in one launch.
 void stream_products(Device& gpu, std::span<const Product> products, ConstTensor x,
                      ConstTensor norm, float eps) {
-  for (size_t i = 0; i < products.size();) {
-    const Matrix& w = products[i].w->placed;
-    StreamMatmul args;
-    args.rows = static_cast<int>(x.size(0));
-    args.x = operand_of(gpu, x, norm, w);
-    args.eps = eps;
-    args.y_type = products[i].y.dtype();
-    args.y_stride = rows_of(products[i].y).stride;
-    args.num_products = 0;
-    for (; i < products.size() && args.num_products < StreamMatmul::kMaxProducts; ++i) {
-      if (products[i].w->placed.layout != w.layout) break;
-      if (rows_of(products[i].y).stride != args.y_stride) break;
-      args.w[args.num_products] = products[i].w->placed;
-      args.y[args.num_products++] = products[i].y.data();
-      gpu.written(products[i].y.data());
-    }
-    stream_matmul(gpu.stream(), args);
+  while (!products.empty()) {
+    const Operand operand = operand_of(gpu, x, norm, products[0].w->placed);
+    products = products.subspan(
+        stream_first(gpu, products, operand, x.size(0), {.finish = Finish::kStore, .eps = eps}));
   }
 }
 
@@ -147,6 +134,7 @@ void norm_gated_matmul(Context& ctx, const GatedMatmul& args) {
   const Matrix& gate = args.gate->placed;
   gpu.written(args.y.data());
   if (!streams(gpu, products, rows) || gate.layout != args.up->placed.layout) {
+    if (gate_f8(gpu, args)) return;
     norm_matmul(ctx, products, args.x, args.norm, args.eps, args.normed);
     if (leave_gated(gpu, args)) return;
     return gated(gpu.stream(), rows_of(args.y), rows_of(args.gate_up),
@@ -164,6 +152,7 @@ void norm_gated_matmul(Context& ctx, const GatedMatmul& args) {
   stream.y[0] = args.y.data();
   stream.y_stride = rows_of(args.y).stride;
   stream.next = operand_for(gpu, args.y, args.next);
+  if (stream.next.rows != nullptr) stream.y[0] = nullptr;  // nobody else reads it
   stream_matmul(gpu.stream(), stream);
 }
 

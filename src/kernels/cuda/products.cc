@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "kernels/cuda/elementwise.h"
-#include "kernels/cuda/stream_matmul.h"
 #include "kernels/cuda/tiles.h"
 
 namespace hachi::ops::cuda {
@@ -173,17 +172,42 @@ void multiply_batch(Device& gpu, std::span<const Product> products, const RowSou
   }
 }
 
+// Whether strips take x in e4m3, which is faster than cuBLASLt for so many rows.
+bool strips(const Device& gpu, std::span<const Product> products, const Quantized& x,
+            int64_t rows) {
+  return !gpu.deterministic() && rows <= kMaxStreamRows && x.span == ScaleSpan::kRow &&
+         std::all_of(products.begin(), products.end(), [&](const Product& product) {
+           const Matrix& w = product.w->placed;
+           return w.layout == Layout::kF8 && w.span == ScaleSpan::kRow && w.inputs % 128 == 0 &&
+                  streams(w);
+         });
+}
+
+void multiply_strips(Device& gpu, std::span<const Product> products, const Quantized& x,
+                     int64_t rows, bool add) {
+  const Operand operand{.type = OperandType::kE4M3, .rows = x.rows, .scales = x.scales};
+  while (!products.empty()) {
+    products = products.subspan(stream_first(gpu, products, operand, rows,
+                                             {.finish = add ? Finish::kAdd : Finish::kStore}));
+  }
+}
+
 // False if cuBLASLt has no kernel for one of the products. `left`: x as an earlier op left it.
 bool multiply_f8(Device& gpu, std::span<const Product> products, const RowSource& from,
                  const Quantized* left, int64_t rows, bool add) {
   const Matrix& first = products[0].w->placed;
   const std::optional<Quantized> x = left != nullptr ? *left : room_for_f8(gpu, first, rows);
   if (!x) return false;
-  const std::vector<Gemm> gemms = gemms_of(gpu, products, *x, rows, add);
-  if (gemms.empty()) return false;
+  const bool by_strips = strips(gpu, products, *x, rows);
+  std::vector<Gemm> gemms;
+  if (!by_strips) {
+    gemms = gemms_of(gpu, products, *x, rows, add);
+    if (gemms.empty()) return false;
+  }
   if (left == nullptr) {
     quantize_rows(gpu.stream(), *x, from.x, from.norm, from.eps, rows, first.inputs);
   }
+  if (by_strips) multiply_strips(gpu, products, *x, rows, add);
   for (const Gemm& gemm : gemms) gpu.gemm().run(gpu.stream(), gemm);
   return true;
 }
@@ -227,6 +251,28 @@ Operand operand_for(Device& gpu, ConstTensor y, const Reader& next) {
   return gpu.stage_for(y.data(), next.norm.as<float>(), y.size(0), operand_type(next.w->placed));
 }
 
+size_t stream_first(Device& gpu, std::span<const Product> products, const Operand& x, int64_t rows,
+                    const StreamEnd& end) {
+  StreamMatmul args;
+  args.rows = static_cast<int>(rows);
+  args.x = x;
+  args.eps = end.eps;
+  args.finish = end.finish;
+  args.y_type = products[0].y.dtype();
+  args.y_stride = rows_of(products[0].y).stride;
+  args.num_products = 0;
+  for (const Product& product : products) {
+    if (args.num_products == StreamMatmul::kMaxProducts) break;
+    if (product.w->placed.layout != products[0].w->placed.layout) break;
+    if (rows_of(product.y).stride != args.y_stride) break;
+    args.w[args.num_products] = product.w->placed;
+    args.y[args.num_products++] = product.y.data();
+    gpu.written(product.y.data());
+  }
+  stream_matmul(gpu.stream(), args);
+  return static_cast<size_t>(args.num_products);
+}
+
 bool multiply_made(Device& gpu, std::span<const Product> products, ConstTensor x, ConstTensor norm,
                    float eps, bool add) {
   const auto left = gpu.left(x.data(), x.size(0));
@@ -240,6 +286,28 @@ bool multiply_made(Device& gpu, std::span<const Product> products, ConstTensor x
   const bool done = multiply_f8(gpu, products, from, left ? &left->e4m3 : nullptr, x.size(0), add);
   CHECK(done || !left);  // what was left is nowhere else
   return done;
+}
+
+bool gate_f8(Device& gpu, const GatedMatmul& args) {
+  const int64_t rows = args.x.size(0);
+  const Product products[] = {{{}, args.gate}, {{}, args.up}};
+  const Matrix& gate = args.gate->placed;
+  const auto x = room_for_f8(gpu, gate, rows);
+  if (!x || !strips(gpu, products, *x, rows)) return false;
+  quantize_rows(gpu.stream(), *x, rows_of(args.x), args.norm.as<float>(), args.eps, rows,
+                gate.inputs);
+  StreamMatmul product;
+  product.rows = static_cast<int>(rows);
+  product.num_products = 2;
+  product.w[0] = gate;
+  product.w[1] = args.up->placed;
+  product.x = {.type = OperandType::kE4M3, .rows = x->rows, .scales = x->scales};
+  product.finish = args.activation == Gate::kGelu ? Finish::kGeglu : Finish::kSwiglu;
+  product.y_type = args.y.dtype();
+  product.y[0] = args.y.data();
+  product.y_stride = rows_of(args.y).stride;
+  stream_matmul(gpu.stream(), product);
+  return true;
 }
 
 bool leave_gated(Device& gpu, const GatedMatmul& args) {

@@ -62,6 +62,19 @@ __device__ inline void barrier_wait(uint32_t barrier, uint32_t parity) {
       : "memory");
 }
 
+// Writes to where `to` stands in another CTA of the cluster, which counts the four bytes at its
+// barrier.
+__device__ inline void store_at(uint32_t to, float value, uint32_t barrier, uint32_t cta) {
+  asm volatile(
+      "{\n.reg .b32 there, counted;\n"
+      "mapa.shared::cluster.u32 there, %0, %3;\n"
+      "mapa.shared::cluster.u32 counted, %2, %3;\n"
+      "st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [there], %1, [counted];\n}" ::"r"(
+          to),
+      "r"(__float_as_uint(value)), "r"(barrier), "r"(cta)
+      : "memory");
+}
+
 // Bulk copies: addresses and sizes are multiples of 16 bytes.
 
 __device__ inline void bulk_copy(uint32_t to, const void* from, uint32_t bytes, uint32_t barrier) {

@@ -26,8 +26,13 @@ void check_arguments(const StreamMatmul& args) {
   for (int i = 0; i < args.num_products; ++i) {
     CHECK(streams(args.w[i]));
     CHECK(args.w[i].layout == w.layout && args.w[i].inputs == w.inputs);
+    if (args.x.type == OperandType::kE4M3) CHECK(args.w[i].span != ScaleSpan::kBlock128);
   }
-  CHECK(args.x.type == operand_of(w.layout));
+  if (args.x.type == OperandType::kE4M3) {
+    CHECK(w.layout == Layout::kF8 && w.inputs % 128 == 0);
+  } else {
+    CHECK(args.x.type == operand_of(w.layout));
+  }
   if (is_gated(args.finish)) CHECK(args.num_products == 2 && args.w[1].outputs == w.outputs);
   if (args.finish == Finish::kAdd) CHECK(args.y_type == DType::kF32);
   const bool one_y = args.num_products == 1 || is_gated(args.finish);
@@ -47,7 +52,7 @@ void run(Stream stream, Layout layout, const StreamParams& params) {
     case Layout::kBF16:
       return strips(params) ? strip_bf16(stream, params) : stream_bf16(stream, params);
     case Layout::kF8:
-      return stream_f8(stream, params);
+      return params.x_scales != nullptr ? strip_f8(stream, params) : stream_f8(stream, params);
     case Layout::kInt4:
       return stream_int4(stream, params);
     case Layout::kInt4Min:
@@ -137,6 +142,7 @@ void stream_matmul(Stream stream, const StreamMatmul& args) {
   params.element_bytes = args.w[0].layout == Layout::kBF16 ? 2 : 1;
   params.x = static_cast<const uint8_t*>(args.x.rows);
   if (args.x.type == OperandType::kInt8) params.x_groups = args.x.groups;
+  if (args.x.type == OperandType::kE4M3) params.x_scales = args.x.scales;
   params.x_squares = args.x.squares;
   params.eps = args.eps;
   params.finish = args.finish;

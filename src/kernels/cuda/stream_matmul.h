@@ -24,7 +24,7 @@ struct StreamMatmul {
   // and up, of equal shape. inputs and outputs are multiples of 32.
   int num_products = 1;
   Matrix w[kMaxProducts];
-  Operand x;      // of the type that the layout takes
+  Operand x;      // of the type that the layout takes; of kF8 without blocks kE4M3 too
   float eps = 0;  // with x.squares: the result is divided by sqrt(mean of squares + eps)
 
   Finish finish = Finish::kStore;
@@ -42,8 +42,9 @@ struct StreamMatmul {
 // in tiles of 256, and at most 65536. Matrices and operands lie at multiples of 16 bytes.
 bool streams(const Matrix& w);
 
-// The result of a row depends on no other row and not on T. With kF8, |x| is below 2^27, and the
-// NaN of e4m3 counts as 480.
+// The result of a row depends on no other row, and on T only in that kBF16 has another kernel for
+// more than 4 rows. With kF8, |x| is below 2^27, and the NaN of e4m3 counts as 480. kE4M3 takes
+// inputs in multiples of 128, and its sums keep some 14 bits (gemm.h).
 void stream_matmul(Stream stream, const StreamMatmul& args);
 
 // Operands from activations: rows [T,I] of f32 or bf16, `stride` elements apart, times norm [I] if

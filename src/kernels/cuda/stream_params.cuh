@@ -32,6 +32,7 @@ struct StreamParams {
   const uint8_t* x;
   const OperandGroup* x_groups;
   const float* x_squares;
+  const float* x_scales;  // of e4m3
   float eps;
 
   Finish finish;
@@ -52,9 +53,10 @@ void stream_int4_min(Stream stream, const StreamParams& params);
 void stream_int8(Stream stream, const StreamParams& params);
 void stream_int8_half(Stream stream, const StreamParams& params);
 
-// Up to 64 rows (strip_kernel.cuh) of a multiple of 64 inputs; what comes next is bf16, if
-// anything.
-void strip_bf16(Stream stream, StreamParams params);
+// All rows at once (strip_kernel.cuh), of a multiple of 64 inputs, or 128 of e4m3; what comes next
+// is bf16, if anything.
+void strip_bf16(Stream stream, const StreamParams& params);
+void strip_f8(Stream stream, const StreamParams& params);
 
 // Fills `maps` (tensor_map.cuh).
 void map_matrices(StreamParams& params, int box_rows, int box_bytes, int panels);

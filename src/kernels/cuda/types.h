@@ -16,7 +16,7 @@ using Stream = CUstream_st*;  // a cudaStream_t
 inline constexpr size_t kMaxGpus = 64;  // of a machine
 
 // Rows of activations that stream_matmul() takes at most; it reads the weights once for every
-// eight, of kBF16 and kF8 for every four.
+// eight, of kF8 for every four, and of kBF16 with more than four rows, or with x in e4m3, for all.
 inline constexpr int kMaxStreamRows = 64;
 
 // How a matrix [O,I] lies in memory.
@@ -45,7 +45,8 @@ struct Matrix {
 // The input of a product as the matrix units take it: rows [T,I], dense. Weights of kBF16 and kF8
 // are multiplied with bf16, those in tiles with int8 in groups of 32: x = q * scale, with
 // scale = max |x| / 127.
-enum class OperandType { kBF16, kInt8 };
+// Those of kF8 may be multiplied with e4m3, x = q * scale with a scale for each row.
+enum class OperandType { kBF16, kInt8, kE4M3 };
 
 struct OperandGroup {
   float scale;
@@ -54,7 +55,8 @@ struct OperandGroup {
 
 struct Operand {
   OperandType type = OperandType::kBF16;
-  void* rows = nullptr;            // bf16 or int8 [T,I]
+  void* rows = nullptr;            // bf16, int8 or e4m3 [T,I]
+  const float* scales = nullptr;   // kE4M3: [T]
   OperandGroup* groups = nullptr;  // kInt8: [T,I/32]
   // The sums of squares of 32 elements each, [T,I/32], if rows hold x * norm and the division by
   // RMS(x) is still to come; else null.

@@ -134,6 +134,7 @@ struct TestOperand {
     if (squares) view.squares = sums.data();
   }
 
+  // As they are before they are multiplied by the rows' scales, if it has such.
   std::vector<double> values() const {
     const std::vector<uint8_t> bytes = rows.get();
     const std::vector<OperandGroup> all = groups.get();
@@ -141,6 +142,8 @@ struct TestOperand {
     for (size_t i = 0; i < result.size(); ++i) {
       if (view.type == OperandType::kInt8) {
         result[i] = static_cast<double>(static_cast<int8_t>(bytes[i])) * all[i / 32].scale;
+      } else if (view.type == OperandType::kE4M3) {
+        result[i] = f8e4m3_to_f32(bytes[i]);
       } else {
         result[i] = bf16_to_f32(static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8));
       }
@@ -151,8 +154,25 @@ struct TestOperand {
   DeviceArray<uint8_t> rows;
   DeviceArray<OperandGroup> groups;
   DeviceArray<float> sums;
+  std::unique_ptr<DeviceArray<float>> scales;
   Operand view;
 };
+
+// An operand of e4m3, rows with a scale each.
+inline std::unique_ptr<TestOperand> make_f8_operand(Random& random, int rows, int64_t inputs) {
+  const size_t count = static_cast<size_t>(rows) * static_cast<size_t>(inputs);
+  auto operand = std::make_unique<TestOperand>(OperandType::kE4M3, count, false);
+  std::vector<uint8_t> bytes(count);
+  for (uint8_t& byte : bytes) {
+    byte = static_cast<uint8_t>(random());
+    if ((byte & 0x7f) == 0x7f) byte = 0;
+  }
+  operand->rows.set(bytes);
+  operand->scales =
+      std::make_unique<DeviceArray<float>>(random_floats(random, static_cast<size_t>(rows), 0.1f));
+  operand->view.scales = operand->scales->data();
+  return operand;
+}
 
 // What an operand must hold for rows `x` times `norm`, to the bit; squares within rounding.
 inline void expect_staged(const TestOperand& operand, const std::vector<float>& x,

@@ -21,6 +21,7 @@ std::unique_ptr<TestOperand> make_x(Random& random, OperandType type, int rows, 
   const std::vector<float> norm = random_floats(random, static_cast<size_t>(inputs), 1.5f);
   const DeviceArray<float> device_x(x);
   const DeviceArray<float> device_norm(norm);
+  if (type == OperandType::kE4M3) return make_f8_operand(random, rows, inputs);
   auto operand = std::make_unique<TestOperand>(type, count, squares);
   stage(nullptr, operand->view, device_x.data(), DType::kF32, inputs, device_norm.data(), rows,
         inputs);
@@ -47,6 +48,10 @@ Expected expected(const TestMatrix& w, const TestOperand& x, int row, float eps)
       sum += sums[static_cast<size_t>(row) * inputs / 32 + i];
     factor = 1 / std::sqrt(sum / static_cast<double>(inputs) + eps);
   }
+  if (x.scales) factor = x.scales->get()[static_cast<size_t>(row)];
+  // f32 sums of about 100 parts, each of which the matrix units cut off, not round; of e4m3 they
+  // have some 14 bits
+  const double slack = x.scales ? 3e-3 : 2e-6;
   Expected result;
   for (int64_t o = 0; o < w.view.outputs; ++o) {
     double sum = 0;
@@ -57,8 +62,7 @@ Expected expected(const TestMatrix& w, const TestOperand& x, int row, float eps)
       magnitude += std::abs(product);
     }
     result.y.push_back(sum * factor);
-    // f32 sums of about 100 parts, each of which the matrix units cut off, not round
-    result.tolerance.push_back(magnitude * factor * 2e-6 + 1e-30);
+    result.tolerance.push_back(magnitude * std::abs(factor) * slack + 1e-30);
   }
   return result;
 }
@@ -74,7 +78,10 @@ struct Kind {
   const char* name;
   Layout layout;
   ScaleSpan span = ScaleSpan::kMatrix;
-  int rows = 0;  // of x, if not as many as a test has else
+  int rows = 0;          // of x, if not as many as a test has else
+  bool x_is_f8 = false;  // e4m3 with kF8
+
+  OperandType x() const { return x_is_f8 ? OperandType::kE4M3 : operand_of(layout); }
 };
 constexpr Kind kKinds[] = {
     {"BF16", Layout::kBF16},
@@ -84,6 +91,9 @@ constexpr Kind kKinds[] = {
     {"F8", Layout::kF8},
     {"F8Row", Layout::kF8, ScaleSpan::kRow},
     {"F8Block", Layout::kF8, ScaleSpan::kBlock128},
+    {"F8Strips", Layout::kF8, ScaleSpan::kMatrix, 61, true},
+    {"F8RowStrips", Layout::kF8, ScaleSpan::kRow, 9, true},
+    {"F8WholeStrips", Layout::kF8, ScaleSpan::kRow, kMaxStreamRows, true},
     {"Int4", Layout::kInt4},
     {"Int4Min", Layout::kInt4Min},
     {"Int8", Layout::kInt8},
@@ -101,8 +111,16 @@ class StreamMatmulTest : public testing::TestWithParam<Kind> {
     return make_matrix(random_, kind().layout, kind().span, outputs, inputs);
   }
   std::vector<int64_t> inputs() const {
-    if (operand_of(kind().layout) == OperandType::kInt8) return {256, 768, 2560, 9728, 14336};
+    if (kind().x_is_f8) return {128, 384, 640, 1536, 2688, 9728, 14336};
+    if (kind().x() == OperandType::kInt8) return {256, 768, 2560, 9728, 14336};
     return {32, 96, 544, 576, 1536, 2592, 9728, 14336};
+  }
+
+  static StreamMatmul product(const TestOperand& x, int rows) {
+    StreamMatmul args;
+    args.rows = rows;
+    args.x = x.view;
+    return args;
   }
 
   Random random_{20};
@@ -113,15 +131,13 @@ TEST_P(StreamMatmulTest, StoresForAnyInputs) {
     const TestMatrix w = matrix(i > 2600 ? 32 : 160, i);
     const auto outputs = static_cast<size_t>(w.view.outputs);
     const int most = rows_or(19);  // by default three launches of eight
-    const auto x = make_x(random_, operand_of(kind().layout), most, i, false);
+    const auto x = make_x(random_, kind().x(), most, i, false);
     std::vector<float> first;
     for (int rows : {most, 8, 5, 4, 3, 2, 1}) {
       if (rows > most) continue;
       const DeviceArray<float> y(outputs * static_cast<size_t>(most));
-      StreamMatmul args;
-      args.rows = rows;
+      StreamMatmul args = product(*x, rows);
       args.w[0] = w.view;
-      args.x = x->view;
       args.y[0] = y.data();
       args.y_stride = w.view.outputs;
       stream_matmul(nullptr, args);
@@ -151,13 +167,11 @@ TEST_P(StreamMatmulTest, StoresThreeProductsAfterANorm) {
   const int64_t i = 1536;
   const TestMatrix w[3] = {matrix(2080, i), matrix(32, i), matrix(96, i)};
   const int rows = rows_or(3);
-  const auto x = make_x(random_, operand_of(kind().layout), rows, i, true);
+  const auto x = make_x(random_, kind().x(), rows, i, true);
   const size_t stride = 2304;
   const DeviceArray<uint16_t> y(static_cast<size_t>(rows) * stride);
-  StreamMatmul args;
-  args.rows = rows;
+  StreamMatmul args = product(*x, rows);
   args.num_products = 3;
-  args.x = x->view;
   args.eps = 0.1f;
   args.y_type = DType::kBF16;
   args.y_stride = static_cast<int64_t>(stride);
@@ -185,19 +199,18 @@ TEST_P(StreamMatmulTest, AddsAndStagesWhatComesNext) {
   const TestMatrix w = matrix(2080, i);
   const size_t outputs = 2080;
   for (OperandType next_type : {OperandType::kBF16, OperandType::kInt8}) {
+    if (kind().x_is_f8 && next_type == OperandType::kInt8) continue;
     for (bool squares : {false, true}) {
       const int rows = rows_or(squares ? 4 : 1);
-      const auto x = make_x(random_, operand_of(kind().layout), rows, i, false);
+      const auto x = make_x(random_, kind().x(), rows, i, false);
       const size_t count = static_cast<size_t>(rows) * outputs;
       const std::vector<float> old = random_floats(random_, count, 2.0f);
       const std::vector<float> norm = random_floats(random_, outputs, 2.0f);
       const DeviceArray<float> y(old);
       const DeviceArray<float> device_norm(norm);
       const TestOperand next(next_type, count, squares);
-      StreamMatmul args;
-      args.rows = rows;
+      StreamMatmul args = product(*x, rows);
       args.w[0] = w.view;
-      args.x = x->view;
       args.finish = Finish::kAdd;
       args.y[0] = y.data();
       args.y_stride = static_cast<int64_t>(outputs);
@@ -227,17 +240,16 @@ TEST_P(StreamMatmulTest, GatesAndStagesWhatComesNext) {
   const size_t outputs = 4256;
   for (Finish finish : {Finish::kSwiglu, Finish::kGeglu}) {
     for (OperandType next_type : {OperandType::kBF16, OperandType::kInt8}) {
+      if (kind().x_is_f8 && next_type == OperandType::kInt8) continue;
       const int rows = rows_or(next_type == OperandType::kInt8 ? 2 : 1);
-      const auto x = make_x(random_, operand_of(kind().layout), rows, i, true);
+      const auto x = make_x(random_, kind().x(), rows, i, true);
       const size_t count = static_cast<size_t>(rows) * outputs;
       const DeviceArray<float> y(count);
       const TestOperand next(next_type, count, false);
-      StreamMatmul args;
-      args.rows = rows;
+      StreamMatmul args = product(*x, rows);
       args.num_products = 2;
       args.w[0] = gate.view;
       args.w[1] = up.view;
-      args.x = x->view;
       args.eps = 1e-6f;
       args.finish = finish;
       args.y[0] = y.data();
@@ -277,7 +289,7 @@ TEST_P(StreamMatmulTest, GatesAndStagesWhatComesNext) {
       stream_matmul(nullptr, args);
       expect_success();
       // Which kernel takes many rows of bf16 depends on what comes next.
-      if (next_type == operand_of(kind().layout)) {
+      if (kind().x_is_f8 || next_type == kind().x()) {
         ASSERT_EQ(plain.get(), result);
       }
     }
@@ -286,22 +298,21 @@ TEST_P(StreamMatmulTest, GatesAndStagesWhatComesNext) {
 
 // Two thirds of a matrix and the rest are as good as all of it, at any width.
 TEST_P(StreamMatmulTest, TakesPartsThatLieSideBySide) {
-  if (kind().layout != Layout::kBF16) return;
-  const int64_t i = 576;
+  if (kind().layout != Layout::kBF16 && !kind().x_is_f8) return;
+  const int64_t i = 1152;
   const TestMatrix w = matrix(6144, i);
   const int rows = rows_or(2);
-  const auto x = make_x(random_, OperandType::kBF16, rows, i, true);
+  const auto x = make_x(random_, kind().x(), rows, i, true);
   const DeviceArray<float> y(static_cast<size_t>(rows) * 6144);
-  StreamMatmul args;
-  args.rows = rows;
+  StreamMatmul args = product(*x, rows);
   args.num_products = 2;
-  args.x = x->view;
   args.eps = 1e-6f;
   args.y_stride = 6144;
   args.w[0] = args.w[1] = w.view;
   args.w[0].outputs = 4096;
   args.w[1].outputs = 2048;
-  args.w[1].data = static_cast<const uint16_t*>(w.view.data) + 4096 * i;
+  args.w[1].data = static_cast<const uint8_t*>(w.view.data) + 4096 * i * (kind().x_is_f8 ? 1 : 2);
+  if (w.view.span == ScaleSpan::kRow) args.w[1].scales += 4096;
   args.y[0] = y.data();
   args.y[1] = y.data() + 4096;
   stream_matmul(nullptr, args);
