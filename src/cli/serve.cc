@@ -202,8 +202,7 @@ Result<int> serve(ServeOptions& options) {
   if (ranks.rank() != 0) return follow(options, servings.front(), ranks);
   std::vector<server::OfferedModel> offered;
   for (const Serving& one : servings) {
-    const uint64_t bytes = one.plan.weight_bytes + one.plan.kv_cache_bytes;
-    offered.push_back({one.name.name, bytes, std::time(nullptr)});
+    offered.push_back({one.name.name, one.plan.memory_bytes(), std::time(nullptr)});
   }
   options.app.models.engine.context = options.shared.model.context;
   options.app.models.copies = options.shared.replicas;

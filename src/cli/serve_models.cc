@@ -163,6 +163,7 @@ Result<ModelPlan> plan_model(const std::string& model, const ServeModelOptions& 
   const auto per_token = static_cast<uint64_t>(config.kv_bytes_per_token(kv_type));
   const std::optional<ChosenGpu> gpu = choose_gpu(options.model.device);
   plan.device = gpu ? gpu->info.name : "the processor";
+  plan.on_gpu = gpu.has_value();
   if (gpu) {
     plan.work_bytes = engine::ModelRunner::gpu_work_bytes(config, runner_options(options));
   }

@@ -48,7 +48,13 @@ struct ModelPlan {
   int64_t cache_tokens = 0;  // that the KV cache holds, of all requests together
   int64_t host_pages = 0;    // of the processor's memory, for pages of the KV cache, for each copy
   uint64_t host_cache_bytes = 0;
+  bool on_gpu = false;
   int64_t context = 0;  // of a request
+
+  // Of the memory in which the model lies: the GPU's, or the processor's.
+  uint64_t memory_bytes() const {
+    return weight_bytes + kv_cache_bytes + work_bytes + (on_gpu ? 0 : host_cache_bytes);
+  }
 };
 
 // Fails as opening the model would, but reads none of its weights.

@@ -44,6 +44,8 @@ TEST(PlanModel, GivesTheHostCachePages) {
   ASSERT_TRUE(asked) << asked.error().message;
   EXPECT_EQ(asked->host_pages, 10);
   EXPECT_EQ(asked->host_cache_bytes, 10 * page);
+  // On a processor they lie in the memory that the model has.
+  EXPECT_EQ(asked->memory_bytes(), usual->memory_bytes() + 10 * page);
 }
 
 }  // namespace
