@@ -201,6 +201,7 @@ Result<int> serve(ServeOptions& options) {
   options.shared.group = ranks.group();
   if (ranks.rank() != 0) return follow(options, servings.front(), ranks);
   std::vector<server::OfferedModel> offered;
+  offered.reserve(servings.size());
   for (const Serving& one : servings) {
     offered.push_back({one.name.name, one.plan.memory_bytes(), std::time(nullptr)});
   }
