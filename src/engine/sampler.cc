@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <iterator>
+#include <numeric>
 
 #include "core/random.h"
 
@@ -15,6 +16,35 @@ namespace {
 // that a greater weight has no lower bucket.
 constexpr size_t bucket_of(float weight) { return std::bit_cast<uint32_t>(weight) >> 20; }
 constexpr size_t kNumBuckets = bucket_of(1.0f) + 1;
+using Masses = std::array<double, kNumBuckets>;
+
+template <class Candidate>
+bool more_likely(const Candidate& a, const Candidate& b) {
+  return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
+}
+
+template <class Candidate>
+Masses masses_of(const std::vector<Candidate>& candidates) {
+  Masses masses{};
+  for (const Candidate& c : candidates) {
+    masses[bucket_of(c.weight)] += static_cast<double>(c.weight);
+  }
+  return masses;
+}
+
+// The bucket with which those from the greatest weight on have `mass`, or the last that has any;
+// and the mass of those before it.
+std::pair<size_t, double> bucket_at(const Masses& masses, double mass) {
+  std::pair<size_t, double> found{kNumBuckets - 1, 0};
+  double sum = 0;
+  for (size_t bucket = kNumBuckets; bucket-- > 0;) {
+    if (masses[bucket] == 0) continue;
+    found = {bucket, sum};
+    sum += masses[bucket];
+    if (sum >= mass) break;
+  }
+  return found;
+}
 
 Result<void> check_range(const char* field, double value, double low, double high) {
   if (value >= low && value <= high) return {};
@@ -157,7 +187,8 @@ int32_t Sampler::sample(std::span<const float> logits, uint64_t position, Sample
       return c.weight < static_cast<float>(params_.min_p);  // the best one's weight is 1
     });
   }
-  return draw(candidates, position);
+  return params_.top_p < 1 ? draw_by_weight(candidates, position)
+                           : draw_by_id(candidates, position);
 }
 
 std::optional<ops::DrawRow> Sampler::how(uint64_t position, std::span<const int32_t> banned,
@@ -227,40 +258,28 @@ void Sampler::weigh(std::vector<Candidate>& candidates) const {
   }
 }
 
-// Leaves the most likely candidates, in the order of their ids, that have at least the mass
-// `wanted` together, and few more: of a large vocabulary these are few, and sorting takes long.
-void Sampler::drop_unlikely(std::vector<Candidate>& candidates, double wanted) {
-  std::array<double, kNumBuckets> masses{};
-  for (const Candidate& c : candidates) {
-    masses[bucket_of(c.weight)] += static_cast<double>(c.weight);
-  }
-  size_t last = kNumBuckets;
-  for (double mass = 0; last > 0 && mass < wanted;) mass += masses[--last];
-  // One more: these sums were rounded in another order than those that decide.
-  last -= std::min<size_t>(last, 1);
-  std::erase_if(candidates, [last](const Candidate& c) { return bucket_of(c.weight) < last; });
-}
-
+// Of a large vocabulary whose tokens are about as likely, most would be sorted: only those of the
+// bucket in which the border lies are.
 void Sampler::keep_top_p(std::vector<Candidate>& candidates) const {
   double total = 0;
   for (const Candidate& c : candidates) total += static_cast<double>(c.weight);
   const double wanted = params_.top_p * total;
-  drop_unlikely(candidates, wanted);
-  const auto more_likely = [](const Candidate& a, const Candidate& b) {
-    return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
-  };
-  std::sort(candidates.begin(), candidates.end(), more_likely);
-  double mass = 0;
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    mass += static_cast<double>(candidates[i].weight);
-    if (mass >= wanted) {
-      candidates.resize(i + 1);
-      return;
-    }
+  const auto [border, before] = bucket_at(masses_of(candidates), wanted);
+  std::erase_if(candidates,
+                [border = border](const Candidate& c) { return bucket_of(c.weight) < border; });
+  const auto undecided = std::partition(
+      candidates.begin(), candidates.end(),
+      [border = border](const Candidate& c) { return bucket_of(c.weight) > border; });
+  std::sort(undecided, candidates.end(), more_likely<Candidate>);
+  double mass = before;
+  auto end = undecided;
+  while (end != candidates.end() && (end == undecided || mass < wanted)) {
+    mass += static_cast<double>((end++)->weight);
   }
+  candidates.erase(end, candidates.end());
 }
 
-int32_t Sampler::draw(const std::vector<Candidate>& candidates, uint64_t position) const {
+int32_t Sampler::draw_by_id(const std::vector<Candidate>& candidates, uint64_t position) const {
   double total = 0;
   for (const Candidate& c : candidates) total += static_cast<double>(c.weight);
   double left = uniform(params_.seed, position) * total;
@@ -269,6 +288,26 @@ int32_t Sampler::draw(const std::vector<Candidate>& candidates, uint64_t positio
     if (left < 0) return c.id;
   }
   return candidates.back().id;
+}
+
+// As if the candidates stood by falling weight, and then by their ids.
+int32_t Sampler::draw_by_weight(std::vector<Candidate>& candidates, uint64_t position) const {
+  const Masses masses = masses_of(candidates);
+  const double total = std::accumulate(masses.rbegin(), masses.rend(), 0.0);
+  const double place = uniform(params_.seed, position) * total;
+  // Its token is the first up to which there is more than `place`, and a bucket that comes to just
+  // that is not enough.
+  const auto [bucket, before] = bucket_at(masses, std::nextafter(place, 2 * total));
+  const auto end = std::partition(
+      candidates.begin(), candidates.end(),
+      [bucket = bucket](const Candidate& c) { return bucket_of(c.weight) == bucket; });
+  std::sort(candidates.begin(), end, more_likely<Candidate>);
+  double left = place - before;
+  for (auto one = candidates.begin(); one != end; ++one) {
+    left -= static_cast<double>(one->weight);
+    if (left < 0) return one->id;
+  }
+  return std::prev(end)->id;
 }
 
 }  // namespace hachi::engine

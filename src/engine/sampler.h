@@ -82,9 +82,9 @@ class Sampler {
   void penalize(std::vector<float>& logits, std::span<const int32_t> banned) const;
   void keep_top_k(SamplerScratch& scratch, std::span<const uint32_t> mask) const;
   void weigh(std::vector<Candidate>& candidates) const;
-  static void drop_unlikely(std::vector<Candidate>& candidates, double wanted);
   void keep_top_p(std::vector<Candidate>& candidates) const;
-  int32_t draw(const std::vector<Candidate>& candidates, uint64_t position) const;
+  int32_t draw_by_id(const std::vector<Candidate>& candidates, uint64_t position) const;
+  int32_t draw_by_weight(std::vector<Candidate>& candidates, uint64_t position) const;
 
   SamplingParams params_;
   bool counts_;                       // some penalty is not neutral
