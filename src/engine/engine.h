@@ -157,7 +157,7 @@ class Engine {
   void ask(Flight& flight, Ending& ending);
   void extend_one(const Flight& flight, const Ending& ending, const StepModel::Drawn& drawn,
                   SamplerScratch& scratch);
-  std::optional<Finish> append(Sequence& sequence, int32_t token, std::span<const float> logits);
+  static std::optional<Finish> append(Sequence& sequence, const TokenEvent& event);
   int64_t most_guessed(const Sequence& sequence) const;
   void guess(Sequence& sequence);
   void ask_draft();

@@ -4,7 +4,6 @@
 
 #include "core/check.h"
 #include "engine/engine.h"
-#include "engine/logprobs.h"
 #include "engine/speculation.h"
 
 namespace hachi::engine {
@@ -49,8 +48,7 @@ void Engine::queue_draw(Flight& flight) {
   model_->queue_draw(flight.rows, std::span(asked_).first(flight.rows.size()));
 }
 
-// Whose logits are wanted on the host, and a guess whose tokens change how the next ones are drawn,
-// are not for the model to draw.
+// A guess whose tokens change how the next ones are drawn is not for the model to draw.
 void Engine::ask(Flight& flight, Ending& ending) {
   Sequence& sequence = *flight.slices[ending.slice].sequence;
   const auto asked = std::span(asked_).subspan(static_cast<size_t>(ending.first_row),
@@ -58,7 +56,6 @@ void Engine::ask(Flight& flight, Ending& ending) {
   std::fill(asked.begin(), asked.end(), std::nullopt);
   sequence.drawn_row = ending.first_row;
   sequence.is_drawn_later = true;
-  if (sequence.request.top_logprobs >= 0) return;
   if (asked.size() > 1 && (sequence.constraint || sequence.sampler.counts())) return;
   ending.next = next_token(sequence.constraint.get(), vocab_size());
   if (ending.next->ends || ending.next->forced) {
@@ -69,6 +66,9 @@ void Engine::ask(Flight& flight, Ending& ending) {
       asked[i] = sequence.sampler.how(static_cast<uint64_t>(sequence.num_known + ahead),
                                       banned_after(sequence, ahead), ending.next->mask);
     }
+  }
+  for (auto& one : asked) {
+    if (one) one->top_logprobs = sequence.request.top_logprobs;
   }
   sequence.is_drawn_later = !asked[0];
 }
@@ -118,7 +118,13 @@ void Engine::extend_one(const Flight& flight, const Ending& ending, const StepMo
                                               scratch, banned_after(sequence, 0), next.mask);
     const bool was_guessed = sequence.num_known < static_cast<int64_t>(sequence.tokens.size()) &&
                              sequence.tokens[static_cast<size_t>(sequence.num_known)] == token;
-    sequence.finish = append(sequence, token, scores);
+    TokenEvent event;
+    if (sequence.request.top_logprobs >= 0) {
+      event = is_drawn ? drawn.logprobs[static_cast<size_t>(row)]
+                       : ops::logprobs_of(scores, token, sequence.request.top_logprobs);
+    }
+    event.chosen.token = token;
+    sequence.finish = append(sequence, event);
     if (sequence.finish || !was_guessed) break;
   }
   sequence.tokens.resize(static_cast<size_t>(sequence.num_known));
@@ -129,14 +135,10 @@ void Engine::extend_one(const Flight& flight, const Ending& ending, const StepMo
   guess(sequence);
 }
 
-std::optional<Finish> Engine::append(Sequence& sequence, int32_t token,
-                                     std::span<const float> logits) {
-  const bool with_logprobs = sequence.request.top_logprobs >= 0;
-  TokenEvent event;
-  if (with_logprobs) event = score_event(logits, token, sequence.request.top_logprobs);
-  event.chosen.token = token;
+std::optional<Finish> Engine::append(Sequence& sequence, const TokenEvent& event) {
+  const int32_t token = event.chosen.token;
   if (sequence.request.is_stop(token)) {
-    if (with_logprobs) sequence.stream->put(event);
+    if (sequence.request.top_logprobs >= 0) sequence.stream->put(event);
     return Finish::kStop;
   }
   if (sequence.num_known == static_cast<int64_t>(sequence.tokens.size())) {

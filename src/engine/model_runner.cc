@@ -139,11 +139,14 @@ Result<void> ModelRunner::allocate(const RunnerOptions& options) {
                 left >> 20, scratch >> 20);
   }
   const uint64_t widest = std::max(vocab, hidden) * rows * sizeof(float);
-  TRY(host_memory_, ops::HostMemory::allocate(ctx_, widest + rows * sizeof(int32_t)));
+  const uint64_t answer = sizeof(int32_t) + sizeof(ops::TokenLogprobs);
+  TRY(host_memory_, ops::HostMemory::allocate(ctx_, widest + rows * answer));
   drawn_ = {reinterpret_cast<int32_t*>(host_memory_.data() + widest), rows};
+  logprobs_ = {reinterpret_cast<ops::TokenLogprobs*>(drawn_.data() + rows), rows};
   asked_.reserve(rows);
   parts_.reserve(kMaxParts);
   tokens_.resize(rows);
+  by_row_.resize(rows);
   return {};
 }
 
@@ -238,7 +241,10 @@ void ModelRunner::queue_draw(std::span<const int64_t> rows,
     asked_.push_back(*how[i]);
     asked_.back().row = static_cast<int64_t>(i);
   }
-  ops::queue_draw(ctx_, drawn_.first(asked_.size()), logits, asked_, draw_memory_.data());
+  const bool wants_logprobs = std::any_of(asked_.begin(), asked_.end(),
+                                          [](const auto& one) { return one.top_logprobs >= 0; });
+  ops::queue_draw(ctx_, drawn_.first(asked_.size()), logits, asked_, draw_memory_.data(),
+                  logprobs_.first(wants_logprobs ? asked_.size() : 0));
   if (ctx_.collective != nullptr) {
     ops::share_drawn(ctx_, logits.size(0), draw_memory_.data());
   }
@@ -264,10 +270,12 @@ StepModel::Drawn ModelRunner::drawn() {
   ctx_.gpu->wait_for(answer_point_);
   count_parts(answer_point_);
   for (size_t i = 0; i < asked_.size(); ++i) {
-    tokens_[static_cast<size_t>(asked_[i].row)] = drawn_[i];
+    const auto row = static_cast<size_t>(asked_[i].row);
+    tokens_[row] = drawn_[i];
+    if (asked_[i].top_logprobs >= 0) by_row_[row] = logprobs_[i];
   }
   const auto rows = static_cast<int64_t>(num_rows_);
-  return {std::span(tokens_).first(num_rows_),
+  return {std::span(tokens_).first(num_rows_), std::span(by_row_).first(num_rows_),
           ConstTensor(host_memory_.data(), DType::kF32, {rows, vocab_size()})};
 }
 

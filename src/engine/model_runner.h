@@ -107,14 +107,16 @@ class ModelRunner : public StepModel {
   Tensor gathered_;              // [max_rows, C]
   Tensor normed_;                // [max_rows, C]
   Tensor logits_;                // [max_rows, V]
-  ops::HostMemory host_memory_;  // with a GPU: [max_rows, V or C], and drawn_
+  ops::HostMemory host_memory_;  // with a GPU: [max_rows, V or C], drawn_, and logprobs_
   // If it draws:
   ops::Memory draw_memory_;
-  std::span<int32_t> drawn_;         // tokens in the order of asked_
-  std::vector<ops::DrawRow> asked_;  // of the last queue_draw()
-  std::vector<int32_t> tokens_;      // [max_rows]
-  size_t num_rows_ = 0;              // of the last queue_draw()
-  uint64_t answer_point_ = 0;        // where its answer is there
+  std::span<int32_t> drawn_;                // tokens in the order of asked_
+  std::span<ops::TokenLogprobs> logprobs_;  // the same
+  std::vector<ops::DrawRow> asked_;         // of the last queue_draw()
+  std::vector<int32_t> tokens_;             // [max_rows]
+  std::vector<ops::TokenLogprobs> by_row_;  // [max_rows]
+  size_t num_rows_ = 0;                     // of the last queue_draw()
+  uint64_t answer_point_ = 0;               // where its answer is there
 
   // Points of the GPU's queue between which it works on a part of a step.
   struct Part {

@@ -3,7 +3,6 @@
 #include <numeric>
 
 #include "engine/engine.h"
-#include "engine/logprobs.h"
 
 namespace hachi::engine {
 namespace {
@@ -44,9 +43,9 @@ void Engine::score_prompt(const Slice& slice, int64_t first_row) {
     model_->pool().parallel_for(count, 1, [&](int64_t i, int64_t last) {
       for (; i < last; ++i) {
         events_[static_cast<size_t>(i)] =
-            score_event({logits.row<float>(i), static_cast<size_t>(vocab_size())},
-                        sequence.tokens[static_cast<size_t>(at + i + 1)],
-                        std::max(sequence.request.top_logprobs, 0));
+            ops::logprobs_of({logits.row<float>(i), static_cast<size_t>(vocab_size())},
+                             sequence.tokens[static_cast<size_t>(at + i + 1)],
+                             std::max(sequence.request.top_logprobs, 0));
       }
     });
     for (int64_t i = 0; i < count; ++i) sequence.stream->put(events_[static_cast<size_t>(i)]);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -10,15 +9,17 @@
 #include <vector>
 
 #include "engine/sampler.h"
+#include "kernels/logprobs.h"
 
 namespace hachi::engine {
 
 using Clock = std::chrono::steady_clock;
 
-inline constexpr int kMaxTopLogprobs = 20;
+using ops::kMaxTopLogprobs;
+using ops::TokenLogprob;
 
-// Stands for the logarithm of 0, which JSON cannot say.
-inline constexpr float kNoLogprob = -9999;
+// One token of an answer, or of a prompt that is scored. Its logprobs are there if asked for.
+using TokenEvent = ops::TokenLogprobs;
 
 enum class Finish {
   kStop,       // an end-of-text token, or the reader asked to stop
@@ -32,22 +33,6 @@ enum class Pooling {
   kNone,
   kMean,  // their mean
   kLast,  // that of the last token
-};
-
-struct TokenLogprob {
-  int32_t token = 0;
-  float logprob = 0;  // natural logarithm of its probability, before penalties and temperature
-};
-
-// One token of an answer, or of a prompt that is scored.
-struct TokenEvent {
-  TokenLogprob chosen;                            // its logprob only if asked for
-  int num_top = 0;                                // as many as were asked for
-  std::array<TokenLogprob, kMaxTopLogprobs> top;  // the most likely tokens, best first
-
-  std::span<const TokenLogprob> most_likely() const {
-    return {top.data(), static_cast<size_t>(num_top)};
-  }
 };
 
 struct Usage {

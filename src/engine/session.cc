@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/check.h"
-#include "engine/logprobs.h"
+#include "engine/sampler.h"
 #include "kernels/gpu.h"
 
 namespace hachi::engine {
@@ -17,7 +17,7 @@ int64_t pages_for(int64_t tokens) {
 }
 
 TokenScore score_token(std::span<const float> logits, int32_t token) {
-  return {score_event(logits, token, 0).chosen.logprob, most_likely(logits) == token};
+  return {ops::logprobs_of(logits, token, 0).chosen.logprob, most_likely(logits) == token};
 }
 
 }  // namespace

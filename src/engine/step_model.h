@@ -42,13 +42,14 @@ class StepModel {
   virtual bool runs_ahead() const { return false; }
 
   struct Drawn {
-    std::span<const int32_t> tokens;  // [R]
-    ConstTensor logits;               // [R,V]
+    std::span<const int32_t> tokens;               // [R]
+    std::span<const ops::TokenLogprobs> logprobs;  // [R]
+    ConstTensor logits;                            // [R,V]
   };
 
   // Asks what follows these rows of the last batch, at most max_rows(), also none. If it draws: the
-  // token after each row for which `how` says how (but for its `row`), and the logits of the
-  // others. If not: no tokens, and all logits.
+  // token after each row for which `how` says how (but for its `row`), with the logprobs that it
+  // wants, and the logits of the others. If not: no tokens, and all logits.
   virtual void queue_draw(std::span<const int64_t> rows,
                           std::span<const std::optional<ops::DrawRow>> how) {
     static_cast<void>(how);

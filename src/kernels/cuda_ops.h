@@ -14,7 +14,7 @@ namespace hachi::ops::cuda {
 void add(Context& ctx, Tensor x, ConstTensor y);
 void attend(Context& ctx, const Attend& args, const BatchView& batch);
 void queue_draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
-                std::span<const DrawRow> rows, std::byte* room);
+                std::span<const DrawRow> rows, std::byte* room, std::span<TokenLogprobs> logprobs);
 void embed(Context& ctx, Tensor y, int64_t rows, const Weight& table, float scale);
 void gather(Context& ctx, Tensor y, ConstTensor x, std::span<const int64_t> rows);
 void matmul(Context& ctx, std::span<const Product> products, ConstTensor x);

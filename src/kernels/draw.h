@@ -9,6 +9,9 @@
 // On a GPU weights are multiples of 2^-45, so that all their sums are exact integers: a row's token
 // depends on nothing but the row. It is the reference's too, unless a border between two tokens
 // lies within the rounding of exp() from `uniform`.
+//
+// With the token come the logprobs (logprobs.h) of rows that ask for them. A GPU's differ from the
+// reference's by the rounding of a sum in double precision.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +19,7 @@
 #include <utility>
 
 #include "kernels/context.h"
+#include "kernels/logprobs.h"
 
 namespace hachi::ops {
 
@@ -28,6 +32,7 @@ struct SeenToken {
 // How the token of one row is drawn. NaN counts as -infinity.
 struct DrawRow {
   int64_t row = 0;         // of the logits
+  int top_logprobs = -1;   // 0 to kMaxTopLogprobs: logprobs are wanted, with so many others
   double uniform = 0;      // a random number in [0, 1)
   int32_t forced = -1;     // this token, whatever else stands here; -1: none
   double temperature = 0;  // 0: the greatest logit, the lowest id of equals
@@ -60,14 +65,16 @@ uint64_t draw_bytes(int64_t rows, int64_t vocab_size);
 
 // tokens[i], on the host, is drawn from logits [R,V] as rows[i] says. kCuda waits for it.
 //
-//   room  draw_bytes(max(rows.size(), R), V)
+//   room      draw_bytes(max(rows.size(), R), V)
+//   logprobs  on the host; logprobs[i] is written if rows[i] wants it. Empty if no row does.
 void draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
-          std::span<const DrawRow> rows, std::byte* room);
+          std::span<const DrawRow> rows, std::byte* room, std::span<TokenLogprobs> logprobs = {});
 
-// The same without a wait: the tokens are there when a point of the GPU's queue that is set after
-// it is reached. Until the next call, an id of -1 - r in begin_step() stands for the token that was
-// drawn from row r, while `room` is left as it is.
+// The same without a wait: the tokens and logprobs are there when a point of the GPU's queue that
+// is set after it is reached. Until the next call, an id of -1 - r in begin_step() stands for the
+// token that was drawn from row r, while `room` is left as it is.
 void queue_draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
-                std::span<const DrawRow> rows, std::byte* room);
+                std::span<const DrawRow> rows, std::byte* room,
+                std::span<TokenLogprobs> logprobs = {});
 
 }  // namespace hachi::ops

@@ -5,7 +5,6 @@
 
 #include "engine/engine.h"
 #include "engine/fake_model.h"
-#include "engine/logprobs.h"
 
 namespace hachi::engine::testing {
 
@@ -21,6 +20,11 @@ struct Answer {
     return tokens;
   }
 };
+
+// Changes nothing but where tokens are drawn: two biases of one token are more than a device takes.
+inline void draw_here(Request& request) {
+  request.sampling.logit_bias.insert(request.sampling.logit_bias.end(), 2, {0, 0.0f});
+}
 
 // Waits for the end of a request.
 inline Answer read(Stream& stream) {
@@ -61,7 +65,7 @@ inline Answer answer_alone(const Request& request, int64_t vocab_size, int64_t c
   Answer answer;
   std::vector<float> logits(static_cast<size_t>(vocab_size));
   const auto event = [&](int32_t token, int top) {
-    TokenEvent one = top < 0 ? TokenEvent() : score_event(logits, token, top);
+    TokenEvent one = top < 0 ? TokenEvent() : ops::logprobs_of(logits, token, top);
     one.chosen.token = token;
     answer.events.push_back(one);
   };

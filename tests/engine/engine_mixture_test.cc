@@ -76,6 +76,7 @@ Request draw_request(Draw& draw, int64_t context) {
     request.max_tokens = 0;
     request.pooling = draw.chance(0.5) ? Pooling::kMean : Pooling::kLast;
   }
+  if (draw.chance(0.2)) testing::draw_here(request);
   request.priority = static_cast<int>(draw.between(-1, 1));
   request.user = static_cast<uint64_t>(draw.between(0, 3));
   request.salt = static_cast<uint64_t>(draw.between(0, 1));

@@ -61,6 +61,7 @@ class FakeModel : public StepModel {
         logits_(static_cast<size_t>(options.max_rows * options.vocab_size)),
         hidden_(static_cast<size_t>(options.max_rows * kHidden)) {
     tokens_.reserve(static_cast<size_t>(options.max_rows));
+    logprobs_.resize(static_cast<size_t>(options.max_rows));
   }
 
   int64_t vocab_size() const override { return options_.vocab_size; }
@@ -162,13 +163,14 @@ class FakeModel : public StepModel {
     if (options_.on_draw) options_.on_draw(true);
     tokens_.assign(rows.size(), -1);
     answer_.tokens = tokens_;
+    answer_.logprobs = std::span(logprobs_).first(rows.size());
     ops::Context ctx;
     ctx.device = ops::Device::kRef;
     for (size_t i = 0; i < rows.size(); ++i) {
       if (!how[i]) continue;
       ops::DrawRow one = *how[i];
       one.row = static_cast<int64_t>(i);
-      ops::draw(ctx, {&tokens_[i], 1}, answer_.logits, {&one, 1}, nullptr);
+      ops::draw(ctx, {&tokens_[i], 1}, answer_.logits, {&one, 1}, nullptr, {&logprobs_[i], 1});
       // Nobody may look at what did not come to the host.
       std::fill_n(&logits_[i * static_cast<size_t>(options_.vocab_size)], options_.vocab_size, NAN);
     }
@@ -240,6 +242,7 @@ class FakeModel : public StepModel {
   std::vector<float> logits_;
   std::vector<float> hidden_;
   std::vector<int32_t> tokens_;  // of the last queue_draw()
+  std::vector<ops::TokenLogprobs> logprobs_;
   Drawn answer_;
   bool is_asked_ = false;
   std::unique_ptr<FakeModel> draft_;

@@ -75,8 +75,9 @@ void expect_no_allocation(bool runs_ahead) {
     Request request{.prompt = {1, 2, 3, i},
                     .sampling = {.repetition_penalty = 1.1, .seed = static_cast<uint64_t>(i)},
                     .max_tokens = 100};
-    // Those are drawn here, and take part in every other step when steps run ahead.
-    if (!runs_ahead && i % 2 == 0) request.top_logprobs = 5;
+    if (i % 2 == 0) request.top_logprobs = 5;
+    // These take part in every other step when steps run ahead, so that no step has all.
+    if (!runs_ahead && i % 5 == 0) testing::draw_here(request);
     if (i % 3 == 0) request.sampling = {.temperature = 0};
     auto constraint =
         i % 4 < 2 ? nullptr : std::make_unique<ScriptedConstraint>(testing::ScriptedOptions{});

@@ -55,7 +55,6 @@ Tight run_tight(Preempt preempt, int64_t host_pages, bool share_prefixes, bool s
   for (int32_t i = 0; i < 8; ++i) {
     requests.push_back(request_of(i, 6 + i, 40));
     requests.back().score_prompt = scores;
-    if (runs_ahead) requests.back().top_logprobs = -1;
     streams.push_back(*engine.submit(requests.back()));
     run.needed += 6 + i + 40 - 1;
   }

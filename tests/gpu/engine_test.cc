@@ -55,7 +55,8 @@ class GpuEngine : public hachi::testing::GpuTest,
     if (i == 7) request.sampling.min_p = 0.02;
     if (i % 3 == 1) request.sampling.logit_bias = {{i, 3.0f}, {2 * i, 2.0f}};
     if (i % 3 == 2) request.sampling.frequency_penalty = 0.5;
-    if (i == 2 || i == 5) request.top_logprobs = 2;  // its logits come to the processor
+    if (i == 2 || i == 5) request.top_logprobs = 2;
+    if (i == 5 || i == 6) testing::draw_here(request);
     for (int32_t t = 0; t < 6 * i; ++t) request.prompt.push_back((t * i) % 7);
     return request;
   }
@@ -65,6 +66,19 @@ class GpuEngine : public hachi::testing::GpuTest,
     if (i % 4 > 1) return nullptr;
     return std::make_unique<ScriptedConstraint>(testing::ScriptedOptions{
         .vocab_size = golden.model->config().vocab_size, .seed = static_cast<uint64_t>(i)});
+  }
+
+  static void expect_same_logprobs(const std::vector<TokenEvent>& found,
+                                   const std::vector<TokenEvent>& wanted) {
+    ASSERT_EQ(found.size(), wanted.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_NEAR(found[i].chosen.logprob, wanted[i].chosen.logprob, 1e-5) << i;
+      ASSERT_EQ(found[i].num_top, wanted[i].num_top) << i;
+      for (size_t t = 0; t < static_cast<size_t>(found[i].num_top); ++t) {
+        EXPECT_EQ(found[i].top[t].token, wanted[i].top[t].token) << i;
+        EXPECT_NEAR(found[i].top[t].logprob, wanted[i].top[t].logprob, 1e-5) << i;
+      }
+    }
   }
 
   // One sequence, on the processor or on a GPU.
@@ -145,12 +159,17 @@ TEST_P(GpuEngine, DrawsAsTheProcessorDoes) {
   for (int32_t i = 0; i < 8; ++i) {
     const auto wanted = alone(on_cpu, i);
     EXPECT_EQ(alone(on_gpu, i, gpu_.get()), wanted) << i;
-    for (const int top_logprobs : {-1, 0}) {  // drawn there, and here
+    std::vector<TokenEvent> drawn_there;
+    for (const bool here : {false, true}) {
       Request request = request_of(on_gpu, i);
-      request.top_logprobs = top_logprobs;
+      request.top_logprobs = 3;
+      if (here) testing::draw_here(request);
       const auto stream = engine->submit(request, constraint_of(on_gpu, i));
       ASSERT_TRUE(stream) << stream.error().message;
-      EXPECT_EQ(read(**stream).tokens(), wanted) << i << ", logprobs " << top_logprobs;
+      const auto answer = read(**stream);
+      EXPECT_EQ(answer.tokens(), wanted) << i << (here ? ", drawn here" : ", drawn there");
+      if (here) expect_same_logprobs(answer.events, drawn_there);
+      drawn_there = answer.events;
     }
   }
 }

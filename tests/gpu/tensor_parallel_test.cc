@@ -102,7 +102,8 @@ std::vector<std::vector<int32_t>> answers(std::unique_ptr<StepModel> model) {
   for (int32_t i = 0; i < 8; ++i) {
     Request request{.prompt = prompt(), .sampling = {.temperature = 0}, .max_tokens = 24 + i};
     request.prompt.resize(static_cast<size_t>(20 + 5 * i));
-    if (i == 3) request.top_logprobs = 2;  // its logits come to the processor
+    if (i == 3) request.top_logprobs = 2;
+    if (i == 4) testing::draw_here(request);
     auto stream = engine.submit(std::move(request));
     EXPECT_TRUE(stream) << stream.error().message;
     streams.push_back(*stream);

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/logprobs.h"
 #include "kernels/cuda_ops.h"
 
 namespace hachi::ops::cuda {
@@ -73,26 +74,69 @@ void draw_some(Device& gpu, int32_t* tokens, int32_t* by_row, ConstTensor logits
             vocab_size, words, batch, static_cast<int>(rows.size()));
 }
 
+// As many launches as the rows that want logprobs need.
+void find_all_logprobs(Device& gpu, TokenLogprobs* to, const int32_t* by_row, ConstTensor logits,
+                       std::span<const DrawRow> rows) {
+  LogprobBatch batch;
+  const auto run = [&] {
+    if (batch.count == 0) return;
+    find_logprobs(gpu.stream(), to, by_row, logits.as<float>(), logits.stride_bytes(0) / 4,
+                  logits.size(1), batch);
+    batch.count = 0;
+  };
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].top_logprobs < 0) continue;
+    if (batch.count == kLogprobRows) run();
+    batch.rows[batch.count++] = {static_cast<int32_t>(i), static_cast<int32_t>(rows[i].row),
+                                 rows[i].top_logprobs};
+  }
+  run();
+}
+
+// Where the GPU writes what goes to the host's `to`: there, if it is mapped, or in `room`, from
+// which bring() takes it.
+template <class T>
+struct Answer {
+  Answer(std::span<T> host, std::byte* room) : to(host), at(reinterpret_cast<T*>(room)) {
+    if (host.empty()) return;
+    // A copy of its own for some bytes takes as long as the drawing of a token.
+    std::byte* mapped = Device::mapped(reinterpret_cast<std::byte*>(host.data()));
+    is_mapped = mapped != nullptr;
+    if (is_mapped) at = reinterpret_cast<T*>(mapped);
+  }
+  void bring(Device& gpu) const {
+    if (is_mapped || to.empty()) return;
+    gpu.queue_download(reinterpret_cast<std::byte*>(to.data()),
+                       reinterpret_cast<const std::byte*>(at), to.size_bytes());
+  }
+
+  std::span<T> to;
+  T* at;
+  bool is_mapped = false;
+};
+
 }  // namespace
 
 void queue_draw(Context& ctx, std::span<int32_t> tokens, ConstTensor logits,
-                std::span<const DrawRow> rows, std::byte* room) {
+                std::span<const DrawRow> rows, std::byte* room, std::span<TokenLogprobs> logprobs) {
   Device& gpu = device_of(ctx);
   if (rows.empty()) return;
   const size_t places = std::max(rows.size(), static_cast<size_t>(logits.size(0)));
   auto* by_row = reinterpret_cast<int32_t*>(room);
-  auto* words = reinterpret_cast<uint32_t*>(room) + 2 * places;
-  // A copy of its own for some bytes takes as long as the drawing of a token.
-  std::byte* mapped = Device::mapped(reinterpret_cast<std::byte*>(tokens.data()));
-  int32_t* drawn = mapped != nullptr ? reinterpret_cast<int32_t*>(mapped) : by_row + places;
+  room += places * sizeof(int32_t);
+  const Answer drawn(tokens, room);
+  room += places * sizeof(int32_t);
+  const Answer found(logprobs, room);
+  room += places * sizeof(TokenLogprobs);
+  auto* words = reinterpret_cast<uint32_t*>(room);
   for (size_t i = 0; i < rows.size(); i += kDrawRows) {
     const auto some = rows.subspan(i, std::min<size_t>(kDrawRows, rows.size() - i));
-    draw_some(gpu, drawn + i, by_row, logits, some, words);
+    draw_some(gpu, drawn.at + i, by_row, logits, some, words);
   }
+  if (!logprobs.empty()) find_all_logprobs(gpu, found.at, by_row, logits, rows);
   gpu.remember_drawn(by_row);
-  if (mapped != nullptr) return;
-  gpu.queue_download(reinterpret_cast<std::byte*>(tokens.data()),
-                     reinterpret_cast<const std::byte*>(drawn), tokens.size_bytes());
+  drawn.bring(gpu);
+  found.bring(gpu);
 }
 
 void remember_drawn(Context& ctx, const std::byte* room) {

@@ -5,7 +5,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/cuda/draw.h"
-#include "kernels/cuda/draw_line.cuh"
+#include "kernels/cuda/draw_row.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/ptx.cuh"
 #include "kernels/draw.h"
@@ -22,41 +22,8 @@ using line::kThreads;
 using line::kVector;
 using line::kWarp;
 using line::kWarps;
+using line::Logits;
 using line::Row;
-using line::Shared;
-
-// Tokens of a warp: a part of the vocabulary that ends with a word of the mask.
-constexpr int chunk_of(int64_t vocab_size) {
-  constexpr int64_t kTokens = int64_t{kBlocks} * kWarps * kStride;
-  return static_cast<int>((vocab_size + kTokens - 1) / kTokens * kStride);
-}
-
-constexpr int shared_bytes(int64_t vocab_size) {
-  return static_cast<int>(sizeof(Shared) + sizeof(float) * kWarps * chunk_of(vocab_size));
-}
-
-// The logits of a row; `wide` if four that follow each other lie on 16 bytes.
-struct Logits {
-  const float* data;
-  int vocab_size;
-  bool wide;
-};
-
-__device__ __forceinline__ void load_vector(const Logits& logits, int token,
-                                            float (&parts)[kVector]) {
-  if (logits.wide && token < logits.vocab_size) {
-    const float4 vector = *reinterpret_cast<const float4*>(logits.data + token);
-    parts[0] = vector.x;
-    parts[1] = vector.y;
-    parts[2] = vector.z;
-    parts[3] = vector.w;
-    return;
-  }
-#pragma unroll
-  for (int k = 0; k < kVector; ++k) {
-    parts[k] = token + k < logits.vocab_size ? logits.data[token + k] : 0;
-  }
-}
 
 // The greatest of a thread's tokens that may be drawn, the first of equals.
 struct Greatest {
@@ -85,7 +52,7 @@ __device__ __forceinline__ Greatest load(const Row& row, const DrawParams& how,
   for (int j = row.lane * kVector; j < row.chunk; j += kStride) {
     const int token = row.first + j;
     float parts[kVector];
-    load_vector(logits, token, parts);
+    line::load_vector(logits, token, parts);
     uint32_t allowed = 0xf;
     if (how.mask_words > 0) {
       const int word = token / 32;
@@ -314,23 +281,14 @@ __global__ void __launch_bounds__(kThreads, 2)
                 const float* logits, int64_t stride, int vocab_size, int chunk, bool wide,
                 const uint32_t* words) {
   extern __shared__ __align__(16) unsigned char memory[];
-  auto* shared = reinterpret_cast<Shared*>(memory);
+  auto* shared = reinterpret_cast<line::Shared*>(memory);
   launch_dependents();
   for (int i = static_cast<int>(threadIdx.x); i < line::kBuckets * kWarp; i += kThreads) {
     (&shared->low[0][0])[i] = 0;
     (&shared->high[0][0])[i] = 0;
   }
-  const auto cluster = cooperative_groups::this_cluster();
   const int i = static_cast<int>(blockIdx.x) / kBlocks;
-  Row row;
-  row.shared = shared;
-  row.values = reinterpret_cast<float*>(shared + 1);
-  row.rank = static_cast<int>(cluster.block_rank());
-  row.warp = static_cast<int>(threadIdx.x) / kWarp;
-  row.lane = static_cast<int>(threadIdx.x) % kWarp;
-  row.chunk = chunk;
-  row.first = (row.rank * kWarps + row.warp) * chunk;
-  row.turn = 0;
+  Row row = line::row_in(memory, chunk);
   const DrawParams& how = batch.rows[i];
   wait_for_earlier_kernels();
   const Drawn drawn{tokens + i, by_row + how.row};
@@ -364,16 +322,15 @@ void take_drawn(Stream stream, int32_t* ids, const int32_t* by_row, int64_t coun
 void draw_rows(Stream stream, int32_t* tokens, int32_t* by_row, const float* logits, int64_t stride,
                int64_t vocab_size, const uint32_t* words, const DrawBatch& batch, int count) {
   once_a_device([] {
-    allow_shared_bytes(draw_kernel, shared_bytes(kMaxDrawVocab));
+    allow_shared_bytes(draw_kernel, line::shared_bytes(kMaxDrawVocab));
     return true;
   });
-  const bool wide = vocab_size % kVector == 0 && stride % kVector == 0 &&
-                    reinterpret_cast<uintptr_t>(logits) % 16 == 0;
+  const bool wide = line::is_wide(logits, stride, vocab_size);
   CHECK(count <= kDrawRows && vocab_size <= kMaxDrawVocab);
   launch_clusters(kBlocks, stream, draw_kernel, dim3(static_cast<unsigned>(count * kBlocks)),
-                  dim3(kThreads), static_cast<size_t>(shared_bytes(vocab_size)), batch, tokens,
-                  by_row, logits, stride, static_cast<int>(vocab_size), chunk_of(vocab_size), wide,
-                  words);
+                  dim3(kThreads), static_cast<size_t>(line::shared_bytes(vocab_size)), batch,
+                  tokens, by_row, logits, stride, static_cast<int>(vocab_size),
+                  line::chunk_of(vocab_size), wide, words);
 }
 
 }  // namespace hachi::ops::cuda

@@ -159,6 +159,7 @@ __device__ inline void wait_for_earlier_kernels() {
 // Waits until all threads of the cluster are here; orders no memory, as cluster.sync() does. One
 // that only arrives need not wait.
 __device__ inline void cluster_arrive() {
+  __syncwarp();  // what is aligned needs the warp's threads together
   asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
 }
 __device__ inline void cluster_wait_for_all() {

@@ -31,7 +31,8 @@ namespace cuda {
 
 void add(Context&, Tensor, ConstTensor) { unreachable(); }
 void attend(Context&, const Attend&, const BatchView&) { unreachable(); }
-void queue_draw(Context&, std::span<int32_t>, ConstTensor, std::span<const DrawRow>, std::byte*) {
+void queue_draw(Context&, std::span<int32_t>, ConstTensor, std::span<const DrawRow>, std::byte*,
+                std::span<TokenLogprobs>) {
   unreachable();
 }
 void embed(Context&, Tensor, int64_t, const Weight&, float) { unreachable(); }

@@ -92,12 +92,14 @@ int32_t draw_one(const float* logits, size_t vocab_size, const DrawRow& how) {
 
 }  // namespace
 
-void draw(std::span<int32_t> tokens, ConstTensor logits, std::span<const DrawRow> rows) {
+void draw(std::span<int32_t> tokens, ConstTensor logits, std::span<const DrawRow> rows,
+          std::span<TokenLogprobs> logprobs) {
+  const auto vocab_size = static_cast<size_t>(logits.size(1));
   for (size_t i = 0; i < rows.size(); ++i) {
-    tokens[i] = rows[i].forced;
-    if (rows[i].forced >= 0) continue;
-    tokens[i] =
-        draw_one(logits.row<float>(rows[i].row), static_cast<size_t>(logits.size(1)), rows[i]);
+    const auto* row = logits.row<float>(rows[i].row);
+    tokens[i] = rows[i].forced >= 0 ? rows[i].forced : draw_one(row, vocab_size, rows[i]);
+    if (rows[i].top_logprobs < 0) continue;
+    logprobs[i] = logprobs_of({row, vocab_size}, tokens[i], rows[i].top_logprobs);
   }
 }
 

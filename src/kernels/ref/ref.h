@@ -13,7 +13,8 @@ namespace hachi::ops::ref {
 void attention(Context& ctx, Tensor y, ConstTensor q, const KvLayer& kv, const BatchView& batch,
                float score_scale, int64_t window);
 void dequantize(Context& ctx, Tensor y, const Weight& w, int64_t first_row);
-void draw(std::span<int32_t> tokens, ConstTensor logits, std::span<const DrawRow> rows);
+void draw(std::span<int32_t> tokens, ConstTensor logits, std::span<const DrawRow> rows,
+          std::span<TokenLogprobs> logprobs);
 void embed(Context& ctx, Tensor y, std::span<const int32_t> ids, const Weight& table, float scale);
 void kv_store(Context& ctx, const KvLayer& kv, ConstTensor k, ConstTensor v,
               const BatchView& batch);
