@@ -32,11 +32,12 @@ void take(const output::Piece& piece, Answer& answer) {
 Result<Answer> answer(const LoadedModel& loaded, engine::Session& session,
                       const AnswerRequest& request, bool quiet, const OnPiece& on_piece) {
   const model::ModelConfig& config = loaded.model.config();
-  const auto constraint = request.form->constraint(request.prompt_text, config.eos_ids);
+  const auto end_ids = end_tokens(config, loaded.tokenizer);
+  const auto constraint = request.form->constraint(request.prompt_text, end_ids);
   engine::GenerateOptions options;
   TRY(options.sampling, sampling_params(request.sampling, config.sampling));
   options.max_tokens = request.sampling.max_tokens;
-  options.stop_ids = config.eos_ids;
+  options.stop_ids = end_ids;
   options.constraint = constraint.get();
   Answer answer;
   answer.seed = options.sampling.seed;

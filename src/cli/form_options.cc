@@ -237,7 +237,7 @@ void set_form(Conversation& conversation, const output::FormRequest& request,
 
 output::FormTables form_tables(const LoadedModel& loaded) {
   const model::ModelConfig& config = loaded.model.config();
-  return {loaded.tokenizer, config.eos_ids, config.vocab_size};
+  return {loaded.tokenizer, end_tokens(config, loaded.tokenizer), config.vocab_size};
 }
 
 }  // namespace hachi::cli

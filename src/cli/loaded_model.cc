@@ -71,6 +71,12 @@ model::ConfigOptions config_options(const ModelOptions& options) {
           .context = options.context};
 }
 
+std::vector<int32_t> end_tokens(const model::ModelConfig& config,
+                                const tokenizer::Tokenizer& tokenizer) {
+  if (!config.eos_ids.empty() || !tokenizer.eos()) return config.eos_ids;
+  return {*tokenizer.eos()};
+}
+
 Result<void> repack(model::Model& model, int threads, ops::Gpu* gpu) {
   ThreadPool pool(threads > 0 ? threads : usable_cpus());
   ops::Context ctx{.pool = &pool};

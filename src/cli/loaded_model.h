@@ -55,6 +55,10 @@ struct LoadedModel {
 Result<std::shared_ptr<const formats::Checkpoint>> open_checkpoint(const std::string& model);
 model::ConfigOptions config_options(const ModelOptions& options);
 
+// What ends an answer: as the model says or, if it has no word on it, the tokenizer.
+std::vector<int32_t> end_tokens(const model::ModelConfig& config,
+                                const tokenizer::Tokenizer& tokenizer);
+
 // Model::repack() for the GPU, or without one for the processor, with so many threads; 0: as many
 // as this process may use.
 Result<void> repack(model::Model& model, int threads, ops::Gpu* gpu);

@@ -254,9 +254,10 @@ Result<server::ModelParts> open_served_model(const std::string& model, const Mod
     }
   }
   const model::ModelConfig& config = opened->front()->model.config();
+  auto end_ids = end_tokens(config, *tokenizer);
   server::ModelParts parts{.tokenizer = *std::move(tokenizer),
                            .sampling = config.sampling,
-                           .end_ids = config.eos_ids,
+                           .end_ids = std::move(end_ids),
                            .runners = std::move(runners)};
   auto prompter =
       chat::Prompter::open(*opened->front()->checkpoint, parts.tokenizer, options.chat_template);

@@ -207,18 +207,22 @@ Result<Tokenizer> Tokenizer::from_gguf(const formats::Metadata& metadata) {
 Result<Tokenizer> Tokenizer::load(const formats::Checkpoint& checkpoint) {
   if (checkpoint.tokenizer_json().empty()) return from_gguf(checkpoint.metadata());
   TRY(Tokenizer tokenizer, from_json(checkpoint.tokenizer_json()));
+  tokenizer.take_names(checkpoint.tokenizer_config());
+  return tokenizer;
+}
+
+void Tokenizer::take_names(const formats::Metadata& tokenizer_config) {
   // A token is named by its text, or by an object that holds the text.
   const auto named = [&](const std::string& key) -> std::optional<TokenId> {
     for (const std::string& name : {key, key + ".content"}) {
-      const auto text = checkpoint.tokenizer_config().string(name);
-      if (text && *text) return tokenizer.id(**text);
+      const auto text = tokenizer_config.string(name);
+      if (text && *text) return id(**text);
     }
     return std::nullopt;
   };
-  TokenizerParts& parts = *tokenizer.shared_->parts;
+  TokenizerParts& parts = *shared_->parts;
   if (const auto id = named("bos_token")) parts.bos = id;
   if (const auto id = named("eos_token")) parts.eos = id;
-  return tokenizer;
 }
 
 Result<Tokenizer> Tokenizer::open(const std::filesystem::path& path) {
@@ -227,7 +231,14 @@ Result<Tokenizer> Tokenizer::open(const std::filesystem::path& path) {
   const std::filesystem::path file = folder ? path / "tokenizer.json" : path;
   if (file.extension() == ".json") {
     TRY(const std::string text, read_file(file, formats::kMaxJsonBytes));
-    return from_json(text);
+    TRY(Tokenizer tokenizer, from_json(text));
+    const std::filesystem::path config = path / "tokenizer_config.json";
+    if (!folder || !std::filesystem::exists(config, error)) return tokenizer;
+    TRY(const std::string names, read_file(config, formats::kMaxJsonBytes));
+    TRY(const auto object, formats::parse_json_object(names, config.string()));
+    TRY(const formats::Metadata metadata, formats::flatten(object, config.string()));
+    tokenizer.take_names(metadata);
+    return tokenizer;
   }
   TRY(const formats::Checkpoint checkpoint, formats::Checkpoint::open(path));
   return load(checkpoint);

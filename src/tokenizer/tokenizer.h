@@ -44,7 +44,8 @@ class Tokenizer {
   static Result<Tokenizer> from_gguf(const formats::Metadata& metadata);
   // tokenizer.json if the checkpoint has one, else the metadata of its GGUF file.
   static Result<Tokenizer> load(const formats::Checkpoint& checkpoint);
-  // A tokenizer.json, a folder with one, or a GGUF file.
+  // A tokenizer.json, a folder with one and perhaps a tokenizer_config.json, which names the tokens
+  // that begin and end a text, or a GGUF file.
   static Result<Tokenizer> open(const std::filesystem::path& path);
 
   Tokenizer(Tokenizer&&) noexcept;
@@ -80,6 +81,8 @@ class Tokenizer {
   friend class StreamDecoder;
   struct Shared;
   explicit Tokenizer(std::unique_ptr<TokenizerParts> parts);
+  // The tokens that begin and end a text, as a tokenizer_config.json names them.
+  void take_names(const formats::Metadata& tokenizer_config);
 
   std::unique_ptr<Shared> shared_;
 };

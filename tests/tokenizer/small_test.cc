@@ -1,6 +1,7 @@
 // The repository's own small tokenizers (data/make_data.py): every component, against what Hugging
 // Face's `tokenizers` gives for the same files.
 #include <deque>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -99,6 +100,31 @@ TEST(SmallGguf, GivesTheSameIds) {
       EXPECT_EQ(tokenizer->encode(text), ids) << name << ": " << text;
     }
   }
+}
+
+TEST(SmallFolder, NamesTheTokensThatBeginAndEnd) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(testing::TempDir()) / "hachi-tokenizer-folder";
+  fs::create_directories(folder);
+  fs::copy_file(data_folder() / "llama2.json", folder / "tokenizer.json",
+                fs::copy_options::overwrite_existing);
+  fs::remove(folder / "tokenizer_config.json");
+  const auto plain = Tokenizer::open(folder);
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_FALSE(plain->eos());
+  const auto config = [&](std::string_view text) {
+    std::ofstream(folder / "tokenizer_config.json") << text;
+    return Tokenizer::open(folder);
+  };
+  const auto named = config(R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>"})");
+  ASSERT_TRUE(named) << named.error().message;
+  EXPECT_EQ(named->bos(), named->id("<s>"));
+  ASSERT_TRUE(named->eos());
+  EXPECT_EQ(named->eos(), named->id("</s>"));
+  const auto broken = config("[");
+  ASSERT_FALSE(broken);
+  EXPECT_NE(broken.error().message.find("tokenizer_config.json"), std::string::npos);
+  fs::remove_all(folder);
 }
 
 TEST(SmallThreads, ShareOneTokenizer) {
