@@ -176,10 +176,10 @@ Result<std::vector<Serving>> plan_models(const ServeOptions& options) {
 Result<void> check_ranks(const ServeOptions& options) {
   if (options.shared.tensor_parallel == 1) return {};
   const bool is_one = options.models.size() == 1 && options.shared.replicas == 1;
-  if (is_one && options.shared.draft.empty() && !options.lazy && options.idle_s == 0) return {};
+  if (is_one && !options.lazy && options.idle_s == 0) return {};
   return fail(Code::kInvalidArgument,
               "--tensor-parallel serves one model, and does so from start to end: without a "
-              "second one, --draft, --replicas, --lazy and --idle-unload");
+              "second one, --replicas, --lazy and --idle-unload");
 }
 
 Result<int> follow(const ServeOptions& options, const Serving& serving, Ranks& ranks) {
@@ -191,6 +191,7 @@ Result<int> follow(const ServeOptions& options, const Serving& serving, Ranks& r
 Result<int> serve(ServeOptions& options) {
   TRY(check_ranks(options));
   TRY(Ranks ranks, Ranks::find(options.shared.tensor_parallel, options.shared.model));
+  if (ranks.rank() != 0) options.shared.draft.clear();  // the first rank guesses for all
   complete(options);
   if (!options.chat_template.empty()) {
     TRY(options.shared.chat_template, read_file(options.chat_template, chat::kMaxTemplateBytes));

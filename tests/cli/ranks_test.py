@@ -61,6 +61,12 @@ class RanksTest(ProgramCase):
         with urllib.request.urlopen(request, timeout=60) as reply:
             return json.load(reply)["choices"][0]["text"]
 
+    def guesses(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as reply:
+            lines = reply.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines
+                   if line.startswith("vllm:spec_decode_num_accepted_tokens_total"))
+
     def children_of(self, process):
         lists = pathlib.Path(f"/proc/{process.pid}/task").glob("*/children")
         return [int(pid) for one in lists for pid in one.read_text().split()]
@@ -85,16 +91,17 @@ class RanksTest(ProgramCase):
 
     def test_answers_as_one_process_and_stops(self):
         texts = []
-        for arguments in ([], ["--tensor-parallel", 2]):
+        for arguments in ([], ["--tensor-parallel", 2], ["--tensor-parallel", 2, "--draft", self.gguf]):
             process = self.start(*arguments)
             self.await_ready(process)
             texts.append(self.complete())
+            self.assertEqual(self.guesses() > 0, "--draft" in arguments)
             children = self.children_of(process)
             self.assertEqual(len(children), 1 if arguments else 0)
             process.send_signal(signal.SIGTERM)
             self.assert_ends(process, 0)
             self.assert_gone(children)
-        self.assertEqual(texts[0], texts[1])
+        self.assertEqual(texts, 3 * texts[:1])
 
     def test_a_killed_rank_ends_the_service(self):
         process = self.start("--tensor-parallel", 2)
