@@ -21,11 +21,13 @@ SEVENS = ("-t", 0, "--frequency-penalty", 2, "--logit-bias", "55=60", "--logit-b
 
 
 class AgentTest(ProgramCase):
+    CONTEXT = 1 << 18  # which no machine fills in a second
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         model = base_gguf()
-        model.set("qwen3.context_length", U32, 1 << 15)
+        model.set("qwen3.context_length", U32, cls.CONTEXT)
         cls.model = cls.folder / "long.gguf"
         cls.model.write_bytes(model.bytes())
         del model.pairs["tokenizer.chat_template"]
@@ -96,8 +98,8 @@ class AgentTest(ProgramCase):
         self.assertEqual((outcome["end"], outcome["steps"]), ("repeated", 5))
 
     def test_the_time_limit_ends_an_answer(self):
-        process = self.agent("--time-limit", 1, "-t", 0, "--logit-bias", "97=100", "--json",
-                             status=1)
+        process = self.agent("--time-limit", 1, "--context", self.CONTEXT, "-t", 0, "--logit-bias",
+                             "97=100", "--json", status=1)
         outcome = json.loads(process.stdout)
         self.assertEqual((outcome["end"], outcome["steps"]), ("time", 1))
         self.assertEqual(set(outcome["text"]), {"a"})
