@@ -55,12 +55,11 @@ Engine::Engine(std::unique_ptr<StepModel> model, const EngineOptions& options,
                   options.scheduler.max_sequences <= model_->max_rows()),
       flights_{Flight(options.scheduler, model_->max_rows()),
                Flight(options.scheduler, model_->max_rows())},
-      asked_(static_cast<size_t>(model_->max_rows())),
-      events_(asked_.size()) {
+      asked_(static_cast<size_t>(model_->max_rows())) {
   CHECK(options.scheduler.step_tokens <= model_->max_tokens());
   CHECK(options.scheduler.page_tokens == model_->page_tokens());
   CHECK(options.guess_tokens < model_->max_rows());
-  rows_.reserve(events_.size());
+  rows_.reserve(asked_.size());
   ended_.reserve(static_cast<size_t>(options.scheduler.max_sequences));
   drafted_.reserve(static_cast<size_t>(kMostGuessedRows));
   for (int i = 0; i < model_->pool().num_threads(); ++i) scratch_.emplace_back(vocab_size());

@@ -177,7 +177,6 @@ class Engine {
   std::vector<std::optional<ops::DrawRow>> asked_;
   std::vector<Draft::Asked> drafted_;
   std::vector<Sequence*> ended_;
-  std::vector<TokenEvent> events_;
   std::vector<SamplerScratch> scratch_;  // one a thread
   EngineStats counts_;
   Published<EngineStats> stats_;

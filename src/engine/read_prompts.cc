@@ -39,16 +39,12 @@ void Engine::score_prompt(const Slice& slice, int64_t first_row) {
     const int64_t count = std::min(end - at, model_->max_rows());
     rows_.resize(static_cast<size_t>(count));
     std::iota(rows_.begin(), rows_.end(), first_row + at - slice.first);
-    const ConstTensor logits = model_->logits(rows_);
-    model_->pool().parallel_for(count, 1, [&](int64_t i, int64_t last) {
-      for (; i < last; ++i) {
-        events_[static_cast<size_t>(i)] =
-            ops::logprobs_of({logits.row<float>(i), static_cast<size_t>(vocab_size())},
-                             sequence.tokens[static_cast<size_t>(at + i + 1)],
-                             std::max(sequence.request.top_logprobs, 0));
-      }
-    });
-    for (int64_t i = 0; i < count; ++i) sequence.stream->put(events_[static_cast<size_t>(i)]);
+    const auto tokens = std::span<const int32_t>(sequence.tokens)
+                            .subspan(static_cast<size_t>(at + 1), static_cast<size_t>(count));
+    const int num_top = std::max(sequence.request.top_logprobs, 0);
+    for (const TokenEvent& event : model_->score(rows_, tokens, num_top)) {
+      sequence.stream->put(event);
+    }
     at += count;
   }
   sequence.num_scored = std::max(sequence.num_scored, end);

@@ -16,10 +16,6 @@ int64_t pages_for(int64_t tokens) {
   return (tokens + model::KvCache::kPageTokens - 1) / model::KvCache::kPageTokens;
 }
 
-TokenScore score_token(std::span<const float> logits, int32_t token) {
-  return {ops::logprobs_of(logits, token, 0).chosen.logprob, most_likely(logits) == token};
-}
-
 }  // namespace
 
 Session::Session(std::unique_ptr<ModelRunner> runner, int64_t context)
@@ -182,16 +178,16 @@ void Session::score_rows(std::span<const int32_t> targets, int64_t first_row,
   const auto total = static_cast<int64_t>(targets.size());
   for (int64_t at = 0; at < total; at += kLogitRows) {
     const int64_t rows = std::min(kLogitRows, total - at);
-    const ConstTensor logits = logits_after(first_row + at, rows);
-    const size_t begin = scores.size();
-    scores.resize(begin + static_cast<size_t>(rows));
-    runner_->pool().parallel_for(rows, 1, [&](int64_t row, int64_t end) {
-      for (; row < end; ++row) {
-        scores[begin + static_cast<size_t>(row)] =
-            score_token({logits.row<float>(row), static_cast<size_t>(vocab_size())},
-                        targets[static_cast<size_t>(at + row)]);
-      }
-    });
+    std::array<int64_t, kLogitRows> all;
+    std::iota(all.begin(), all.end(), first_row + at);
+    logits_ = {};
+    const auto found =
+        runner_->score(std::span(all).first(static_cast<size_t>(rows)),
+                       targets.subspan(static_cast<size_t>(at), static_cast<size_t>(rows)), 1);
+    for (const ops::TokenLogprobs& one : found) {
+      const bool is_best = one.num_top > 0 && one.top[0].token == one.chosen.token;
+      scores.push_back({one.chosen.logprob, is_best});
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "core/check.h"
 #include "core/tensor.h"
@@ -65,6 +66,12 @@ class StepModel {
     return drawn();
   }
 
+  // The logprobs of a token after each of these rows of the last batch, at most max_rows(), with
+  // the `num_top` most likely ones; until the next call. Waits for the device, and comes not
+  // between queue_draw() and drawn().
+  std::span<const ops::TokenLogprobs> score(std::span<const int64_t> rows,
+                                            std::span<const int32_t> tokens, int num_top);
+
   // A smaller model of the same vocabulary, which may guess for it (draft.h); null: none.
   virtual StepModel* draft() { return nullptr; }
 
@@ -93,6 +100,8 @@ class StepModel {
 
  private:
   Drawn answer_;
+  std::vector<std::optional<ops::DrawRow>> scored_rows_;  // [max_rows]
+  std::vector<ops::TokenLogprobs> scores_;                // the same, if it does not draw
 };
 
 }  // namespace hachi::engine

@@ -174,6 +174,39 @@ TEST_P(GpuEngine, DrawsAsTheProcessorDoes) {
   }
 }
 
+TEST_P(GpuEngine, ScoresAsTheProcessorDoes) {
+  const GoldenModel on_cpu = open_golden(GetParam());
+  const GoldenModel on_gpu = open_golden(GetParam());
+  ASSERT_TRUE(on_cpu.model && on_gpu.model);
+  place(*on_gpu.model);
+  Request request = request_of(on_cpu, 9);
+  request.max_tokens = 0;
+  request.top_logprobs = 2;
+  request.score_prompt = true;
+  const auto scores = [&](const GoldenModel& golden, ops::Gpu* gpu) {
+    auto session = Session::create(
+        *golden.model, {.threads = 2, .context = kContext, .kv_dtype = DType::kF32, .gpu = gpu});
+    EXPECT_TRUE(session) << session.error().message;
+    return *session->score(request.prompt, 1);
+  };
+  const auto wanted = scores(on_cpu, nullptr);
+  const auto found = scores(on_gpu, gpu_.get());
+  const auto engine = make_engine(on_gpu, 2048);
+  const auto stream = engine->submit(request);
+  ASSERT_TRUE(stream) << stream.error().message;
+  const auto answer = read(**stream);
+  ASSERT_EQ(wanted.size(), request.prompt.size() - 1);
+  ASSERT_EQ(found.size(), wanted.size());
+  ASSERT_EQ(answer.events.size(), wanted.size());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_NEAR(found[i].logprob, wanted[i].logprob, 1e-4) << i;
+    EXPECT_EQ(found[i].greedy, wanted[i].greedy) << i;
+    EXPECT_EQ(answer.events[i].chosen.token, request.prompt[i + 1]) << i;
+    EXPECT_NEAR(answer.events[i].chosen.logprob, wanted[i].logprob, 1e-4) << i;
+    EXPECT_EQ(answer.events[i].num_top, 2) << i;
+  }
+}
+
 TEST_P(GpuEngine, StopsForClientsThatGo) {
   const GoldenModel golden = open_golden(GetParam());
   ASSERT_TRUE(golden.model);
