@@ -360,7 +360,7 @@ void run(int layers, int replays, const char* only, int only_rows) {
     if (std::strstr(c.name, only) == nullptr) continue;
     const bool tiles = chunk_format(c.layout).weight_bytes > 0;
     const bool strips = c.layout == Layout::kBF16 || c.span == ScaleSpan::kRow;
-    for (int rows : {1, 4, 8, 16, 32, 64, 128}) {
+    for (int rows : {1, 4, 8, 16, 32, 64, 128, 192, 256}) {
       if (rows > (strips ? kMaxStreamRows : 8) && !tiles) continue;
       if (only_rows != 0 && rows != only_rows) continue;
       const Decoder decoder(c.layout, c.span, layers, rows);

@@ -13,7 +13,6 @@ inline constexpr int kThreads = 32 * (kWarps + 1);
 inline constexpr int kTileOutputs = kWarps * kTileRows;
 inline constexpr int kBoxColumns = 64;               // of x, 128 bytes
 inline constexpr int kSumsPitch = kTileOutputs + 4;  // floats, so that lanes meet other banks
-inline constexpr int kRingBytes = 104 * 1024;        // two CTAs share a multiprocessor
 
 // How the rings are laid out: stage by stage x, and behind it a chunk for each warp. For each stage
 // a barrier says that x is there, one that it has been read, and one a warp that its chunk is
@@ -25,11 +24,12 @@ struct Shape {
   static constexpr int kBoxBytes = kRows * kBoxColumns * 2;
   static constexpr int kXBytes = kBoxes * kBoxBytes;
   static constexpr int kStageBytes = kXBytes + kWarps * kFormat.bytes();
-  static constexpr int kStages = kRingBytes / kStageBytes;
+  static constexpr int kCtas = kRows <= 64 ? 2 : 1;  // that share a multiprocessor
+  static constexpr int kStages = (kCtas == 2 ? 104 : 208) * 1024 / kStageBytes;
   static constexpr int kBarriers = kStages * kStageBytes;  // where they stand
   static constexpr int kSharedBytes = kBarriers + (2 + kWarps) * kStages * 8;
   static_assert(kStageBytes % 1024 == 0 && kStages >= 3);
-  static_assert(kRows * kSumsPitch * 4 <= kBarriers);
+  static_assert(kRows * kSumsPitch * 4 <= kBarriers && kSharedBytes <= 227 * 1024);
 
   __device__ static uint32_t barrier(uint8_t* memory, int kind, int slot) {
     return shared_address(memory + kBarriers + (kind * kStages + slot) * 8);
@@ -42,6 +42,18 @@ struct Shape {
 };
 
 // c [64,kRows] += a [64,16] b [kRows,16]^T, a in registers.
+__device__ __forceinline__ void multiply(float (&c)[96], const uint32_t (&a)[4], uint64_t b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n192k16.f32.bf16.bf16 {" HACHI_NAMES_96
+               "}, {%96,%97,%98,%99}, %100, 1, 1, 1, 0;"
+               : HACHI_32(c, 0), HACHI_32(c, 32), HACHI_32(c, 64)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+__device__ __forceinline__ void multiply(float (&c)[64], const uint32_t (&a)[4], uint64_t b) {
+  asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" HACHI_NAMES_64
+               "}, {%64,%65,%66,%67}, %68, 1, 1, 1, 0;"
+               : HACHI_32(c, 0), HACHI_32(c, 32)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
 __device__ __forceinline__ void multiply(float (&c)[32], const uint32_t (&a)[4], uint64_t b) {
   asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" HACHI_NAMES_32
                "}, {%32,%33,%34,%35}, %36, 1, 1, 1, 0;"

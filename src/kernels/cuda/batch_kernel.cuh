@@ -126,7 +126,7 @@ __device__ void finish(const Params& p, const Work& work, const float* sums) {
 }
 
 template <Layout kLayout, int kRows>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, Shape<kLayout, kRows>::kCtas)
     batch_matmul_kernel(const __grid_constant__ Params p) {
   using S = Shape<kLayout, kRows>;
   extern __shared__ __align__(1024) uint8_t memory[];

@@ -45,11 +45,10 @@ void launch_rows(Stream stream, Params& params, const void* x, int tiles) {
 
 template <Layout kLayout>
 void launch_layout(Stream stream, Params& params, const void* x, int tiles) {
-  if (params.rows <= kBatchRows / 2) {
-    launch_rows<kLayout, kBatchRows / 2>(stream, params, x, tiles);
-  } else {
-    launch_rows<kLayout, kBatchRows>(stream, params, x, tiles);
-  }
+  if (params.rows <= 32) return launch_rows<kLayout, 32>(stream, params, x, tiles);
+  if (params.rows <= 64) return launch_rows<kLayout, 64>(stream, params, x, tiles);
+  if (params.rows <= 128) return launch_rows<kLayout, 128>(stream, params, x, tiles);
+  launch_rows<kLayout, kBatchRows>(stream, params, x, tiles);
 }
 
 void launch_any(Stream stream, Layout layout, Params& params, const void* x, int tiles) {

@@ -1,5 +1,5 @@
-// Products of some tens of rows with weights in tiles: they are read once for all rows, made bf16
-// on the way to the matrix unit, and multiplied there with x in bf16.
+// Products of some tens to hundreds of rows with weights in tiles: they are read once for all rows,
+// made bf16 on the way to the matrix unit, and multiplied there with x in bf16.
 #pragma once
 
 #include "kernels/cuda/elementwise.h"
@@ -8,7 +8,7 @@
 namespace hachi::ops::cuda {
 
 // Rows that one reading of the weights serves; more of them read the weights again.
-inline constexpr int kBatchRows = 64;
+inline constexpr int kBatchRows = 192;
 
 struct BatchMatmul {
   static constexpr int kMaxProducts = 3;

@@ -133,7 +133,7 @@ int64_t most_streamed_rows(const Matrix& w) {
   return w.inputs % 64 == 0 ? kMaxStreamRows : 4;
 }
 
-// Rows up to which batch_matmul(), which reads the weights again for each 64, is faster than that.
+// Rows up to which batch_matmul(), which reads the weights again for each 192, is faster than that.
 constexpr int64_t kMostBatchRows = 256;
 
 bool batches(const Device& gpu, std::span<const Product> products, int64_t rows) {

@@ -92,6 +92,8 @@ TEST(CudaBatchMatmul, AddsProducts) {
     check_add(layout, 33, 272, 1024);
     check_add(layout, 70, 144, 2048);
     check_add(layout, 130, 32, 256);
+    check_add(layout, 192, 272, 4096);
+    check_add(layout, 250, 144, 1024);
     check_add(layout, 40, 144, 8192);  // four parts of the columns
   }
 }
@@ -138,12 +140,13 @@ TEST(CudaBatchMatmul, ResultsOfARowDependOnTheRowAlone) {
   for (const Layout layout : kLayouts) {
     Random random(3);
     const TestMatrix w = make_matrix(random, layout, ScaleSpan::kMatrix, kOutputs, kInputs);
-    const Rounded x = make_x(random, layout, 100, kInputs);
+    constexpr int64_t kMost = 200;
+    const Rounded x = make_x(random, layout, kMost, kInputs);
     std::vector<float> alone;
-    for (const int64_t rows : {1, 32, 33, 64, 100}) {
+    for (const int64_t rows : {1, 32, 33, 64, 65, 128, 129, 192, 193, 200}) {
       const DeviceArray<float> y(static_cast<size_t>(rows * kOutputs));
       // The last of the rows, among others each time.
-      BatchMatmul args{.rows = rows, .x = x.ordered->data() + (100 - rows) * kInputs};
+      BatchMatmul args{.rows = rows, .x = x.ordered->data() + (kMost - rows) * kInputs};
       args.w[0] = w.view;
       args.y[0] = y.data();
       args.y_stride = kOutputs;
