@@ -88,7 +88,7 @@ std::span<const Slice> Scheduler::plan() {
   std::sort(order_.begin(), order_.end(),
             [](const Sequence* a, const Sequence* b) { return goes_before(*a, *b); });
   plan_decodes();
-  if (!slices_.empty()) budget_ = std::min(budget_, prompts_share());
+  if (!slices_.empty()) budget_ = std::min(budget_, options_.prompt_tokens);
   plan_prompts();
   admit();
   return slices_;
@@ -107,18 +107,6 @@ void Scheduler::plan_decodes() {
     if (!make_room(sequence, count)) return;  // it was the last one, and is gone
     take(sequence, count);
   }
-}
-
-int64_t Scheduler::prompts_share() const {
-  constexpr int64_t kSteps = 4, kUnit = 64;
-  int64_t left = 0;
-  for (const List* list : {&running_, &waiting_}) {
-    for (const auto& sequence : *list) {
-      if (!sequence->is_decoding()) left += std::max<int64_t>(sequence->num_left(), 0);
-    }
-  }
-  const int64_t share = (left / kSteps + kUnit - 1) / kUnit * kUnit;
-  return std::clamp(share, std::min(2 * kUnit, options_.prompt_tokens), options_.prompt_tokens);
 }
 
 void Scheduler::plan_prompts() {

@@ -108,9 +108,6 @@ class Scheduler {
   // Each sequence that decodes, one token and what the budget allows of its guess.
   void plan_decodes();
   void plan_prompts();
-  // Tokens of prompts beside those that decode: a few steps' share of what waits. A few more cost a
-  // step least, while nobody waits long.
-  int64_t prompts_share() const;
   void admit();
   // Tokens of a prompt that can run in this step; 0: it waits for its reader.
   int64_t prompt_count(const Sequence& sequence) const;
