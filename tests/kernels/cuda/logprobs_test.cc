@@ -65,32 +65,36 @@ void expect_same(const TokenLogprobs& found, const TokenLogprobs& wanted) {
   }
 }
 
-TEST_F(LogprobsTest, AreTheReferences) {
+class LogprobsOf : public LogprobsTest, public ::testing::WithParamInterface<int64_t> {};
+
+TEST_P(LogprobsOf, AreTheReferences) {
   std::mt19937 random(5);
-  for (const int64_t vocab : kVocabs) {
-    for (const int kind : {0, 1, 2, 3}) {
-      const int64_t count = vocab > 4099 ? 3 : 70;
-      const auto logits = random_logits(static_cast<size_t>(count * vocab), kind, 3);
-      std::vector<DrawRow> rows;
-      for (int64_t i = 0; i < count; ++i) {
-        rows.push_back({.row = count - 1 - i,
-                        .top_logprobs = static_cast<int>(random() % (kMaxTopLogprobs + 1)),
-                        .uniform = 0.3,
-                        .temperature = i % 2 == 0 ? 0 : 1.0});
-        if (i % 3 == 1) rows.back().forced = static_cast<int32_t>(random() % vocab);
-        if (i % 5 == 4) rows.back().top_logprobs = -1;
-      }
-      const auto all = found(logits, vocab, rows);
-      for (size_t i = 0; i < rows.size(); ++i) {
-        if (rows[i].top_logprobs < 0) continue;
-        SCOPED_TRACE(::testing::Message() << vocab << " tokens of kind " << kind << ", row " << i);
-        const float* row = &logits[static_cast<size_t>(rows[i].row * vocab)];
-        expect_same(all[i], logprobs_of({row, static_cast<size_t>(vocab)}, all[i].chosen.token,
-                                        rows[i].top_logprobs));
-      }
+  const int64_t vocab = GetParam();
+  for (const int kind : {0, 1, 2, 3}) {
+    const int64_t count = vocab > 4099 ? 3 : 70;
+    const auto logits = random_logits(static_cast<size_t>(count * vocab), kind, 3);
+    std::vector<DrawRow> rows;
+    for (int64_t i = 0; i < count; ++i) {
+      rows.push_back({.row = count - 1 - i,
+                      .top_logprobs = static_cast<int>(random() % (kMaxTopLogprobs + 1)),
+                      .uniform = 0.3,
+                      .temperature = i % 2 == 0 ? 0 : 1.0});
+      if (i % 3 == 1) rows.back().forced = static_cast<int32_t>(random() % vocab);
+      if (i % 5 == 4) rows.back().top_logprobs = -1;
+    }
+    const auto all = found(logits, vocab, rows);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (rows[i].top_logprobs < 0) continue;
+      SCOPED_TRACE(::testing::Message() << vocab << " tokens of kind " << kind << ", row " << i);
+      const float* row = &logits[static_cast<size_t>(rows[i].row * vocab)];
+      expect_same(all[i], logprobs_of({row, static_cast<size_t>(vocab)}, all[i].chosen.token,
+                                      rows[i].top_logprobs));
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Vocabulary, LogprobsOf, ::testing::ValuesIn(kVocabs),
+                         ::testing::PrintToStringParamName());
 
 TEST_F(LogprobsTest, OfARowDependOnNothingElse) {
   constexpr int64_t kVocab = 151'936, kRows = 64;
