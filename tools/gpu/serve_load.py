@@ -3,7 +3,7 @@
 
     serve_load.py [--types bf16,f8_e4m3,q4_0] [--users 1,8,32,64,128,256] [--shapes 512/256,2048/256]
     serve_load.py --shared-prefix 2000 --users 64      with the prefix cache and without
-    serve_load.py --speculate 8 [--model PATH]         one user, guessing ahead and not
+    serve_load.py --speculate 8 [--model PATH] [--draft MODEL]     one user, guessing ahead and not
 
 Runs in the folder that pack.sh made, with a tokenizer.json in it for the synthetic models, which
 have none. A server is started for each type of weights, and `hachi bench serve` offers it each
@@ -170,7 +170,7 @@ def print_row(weights, what, users, row):
     share = f"{100 * idle / (idle + busy):.1f} %" if idle is not None and busy and idle + busy > 0 else "-"
     full = "-" if row["full_rate"] is None else f"{row['full_rate']:.1f}"
     processors = counted["process_cpu_seconds_total"] / row["duration"]
-    print(f"{weights:<14}{what:<16}{users:>6}{row['completed']:>7}{row['output_throughput']:>10.1f}{full:>9}"
+    print(f"{weights[:13]:<14}{what:<16}{users:>6}{row['completed']:>7}{row['output_throughput']:>10.1f}{full:>9}"
           f"{row['median_ttft_ms']:>10.1f}{row['p95_ttft_ms']:>8.0f}"
           f"{row['median_tpot_ms']:>10.2f}{row['p95_tpot_ms']:>8.2f}{row['cached_input_tokens']:>9}"
           f"{counted['vllm_num_preemptions_total']:>7.0f}{processors:>6.2f}{share:>7}"
@@ -284,7 +284,11 @@ def compare_guessing(weights, model, report):
     prompts.write_text("".join(json.dumps({"prompt": code_prompt(options.seed + i)}) + "\n" for i in range(4)))
     # A synthetic model has no chat template, and what it says goes on until it is told to stop.
     ends = ["--endpoint", "chat"] if options.model else ["--endpoint", "completions", "--ignore-eos"]
-    for what, more in (("no guesses", []), ("guesses", ["--speculate", str(options.speculate)])):
+    guesses = ["--speculate", str(options.speculate)]
+    ways = [("no guesses", []), ("guesses", guesses)]
+    if options.draft:
+        ways.append(("draft", [*guesses, "--draft", options.draft]))
+    for what, more in ways:
         def work(server, what=what):
             warm_up(server, "512", 1, report)
             load = [*ends, "-n", 4, "--prompt-file", prompts, "--max-tokens", options.edit_tokens]
@@ -310,6 +314,7 @@ def parse_arguments():
     parser.add_argument("--shapes", type=shapes, default=shapes("512/256,2048/256"), metavar="PROMPT/ANSWER,...")
     parser.add_argument("--shared-prefix", type=int, default=0, metavar="N")
     parser.add_argument("--speculate", type=int, default=0, metavar="N", help="tokens guessed ahead")
+    parser.add_argument("--draft", help="with --speculate: a smaller model that guesses, too")
     parser.add_argument("--edit-tokens", type=int, default=512, help="of an answer with --speculate")
     parser.add_argument("--waves", type=int, default=4, help="requests of each user, four at least in a load")
     parser.add_argument("--requests", type=int, default=512, help="of a load at most, but one of each user")
