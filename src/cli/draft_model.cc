@@ -57,6 +57,7 @@ Result<OpenedDraft> open_draft(const ServeModelOptions& options, ops::Gpu* gpu) 
   TRY(model::Model model, model::Model::load(checkpoint, {}));
   if (options.model.repack || gpu != nullptr) {
     TRY(repack(model, options.model.threads, gpu));
+    if (gpu != nullptr) release_weights(*checkpoint);
   }
   return OpenedDraft{std::move(checkpoint), std::move(model)};
 }

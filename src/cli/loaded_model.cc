@@ -2,6 +2,7 @@
 
 #include "cli/store.h"
 #include "cli/terminal.h"
+#include "core/files.h"
 #include "model/synthetic.h"
 
 namespace hachi::cli {
@@ -85,12 +86,20 @@ Result<void> repack(model::Model& model, int threads, ops::Gpu* gpu) {
   return model.repack(ctx);
 }
 
+void release_weights(const formats::Checkpoint& checkpoint) {
+  for (const formats::TensorEntry& tensor : checkpoint.tensors()) {
+    const std::byte* bytes = tensor.panels != nullptr ? tensor.panels : tensor.data.data();
+    release_pages({bytes, tensor.bytes()});
+  }
+}
+
 Result<LoadedModel> load_model(const ModelOptions& options) {
   TRY(auto checkpoint, open_checkpoint(options.model));
   TRY(model::Model model, model::Model::load(checkpoint, config_options(options), options.shard));
   TRY(std::shared_ptr<ops::Gpu> gpu, open_gpu(options.device));
   if (options.repack || gpu != nullptr) {
     TRY(repack(model, options.threads, gpu.get()));
+    if (gpu != nullptr) release_weights(*checkpoint);
   }
   TRY(tokenizer::Tokenizer tokenizer, load_tokenizer(options, *checkpoint));
   if (tokenizer.rows_needed() > model.config().vocab_size) {

@@ -63,6 +63,10 @@ std::vector<int32_t> end_tokens(const model::ModelConfig& config,
 // as this process may use.
 Result<void> repack(model::Model& model, int threads, ops::Gpu* gpu);
 
+// Once a GPU has the weights: their pages leave the process's memory. Files' come back if they are
+// read after all, those of synthetic models as zeros.
+void release_weights(const formats::Checkpoint& checkpoint);
+
 // Repacked unless the options say otherwise, and on a GPU always. Also checks that the model has
 // the rows that the tokenizer needs.
 Result<LoadedModel> load_model(const ModelOptions& options);
