@@ -176,7 +176,7 @@ TEST_P(DrawOf, DrawsAreTheReferences) {
           << row.mask.size();
     }
   }
-  EXPECT_LE(differ, 2 + total / 50);
+  EXPECT_LE(differ, 1 + total / 100);
 }
 
 INSTANTIATE_TEST_SUITE_P(Vocabulary, DrawOf, ::testing::ValuesIn(kVocabs),
