@@ -100,6 +100,7 @@ struct Shape {
   int sequences = 1;
   int tokens = 1;  // new ones of each, the last of them at `context`
   int context = 1;
+  int spread = 0;  // the first sequence's context is so much longer, the last one's shorter
   int window = 0;
   DType cache = DType::kBF16;
 
@@ -116,14 +117,15 @@ struct Setup {
   std::vector<Attention> layers;
 
   Setup(const Shape& s, int count) {
-    const int pages_each = (s.context + 31) / 32, pages = pages_each * s.sequences;
+    const int pages_each = (s.context + s.spread + 31) / 32, pages = pages_each * s.sequences;
     const int rows = s.sequences * s.tokens;
     std::vector<int32_t> positions, of, first_token = {0}, first_page, numbers;
     for (int i = 0; i < s.sequences; ++i) {
       first_page.push_back(i * pages_each);
       for (int p = 0; p < pages_each; ++p) numbers.push_back(pages - 1 - (i * pages_each + p));
+      const int longer = s.spread - 2 * s.spread * i / s.sequences;
       for (int t = 0; t < s.tokens; ++t) {
-        positions.push_back(s.context - s.tokens + t), of.push_back(i);
+        positions.push_back(s.context + longer - s.tokens + t), of.push_back(i);
       }
       first_token.push_back(first_token.back() + s.tokens);
     }
@@ -234,7 +236,9 @@ void ones(cudaStream_t stream) {
     for (int context : {512, 2048, 8192}) {
       one(stream, {.sequences = 64, .context = context, .cache = cache});
     }
-    one(stream, {.sequences = 256, .context = 640, .cache = cache});
+    for (int sequences : {64, 256}) {
+      one(stream, {.sequences = sequences, .context = 640, .spread = 128, .cache = cache});
+    }
   }
   for (Shape s : {kPhi3, kGemma}) {
     for (int context : {512, 4096}) {

@@ -24,6 +24,8 @@ void check(const Attention& args) {
 // What many tokens count, before all that single tokens use.
 constexpr int64_t kTurnsBytes = 128;
 
+void* after_turns(void* workspace) { return static_cast<char*>(workspace) + kTurnsBytes; }
+
 // Of the parts of single tokens: 16 bytes for two results. They stay zero.
 int64_t parts_bytes(int64_t rows, int64_t num_heads, int64_t head_dim) {
   return std::min(rows * attend::kMaxParts, attend::kPartSlots) * num_heads * head_dim * 8;
@@ -40,9 +42,9 @@ int64_t attention_workspace(int64_t max_tokens, int64_t num_heads, int64_t head_
 void attend_one(Stream stream, const Attention& given) {
   check(given);
   Attention args = given;
-  args.workspace = static_cast<char*>(given.workspace) + kTurnsBytes;
+  args.workspace = after_turns(given.workspace);
   if (args.batch.num_tokens == 0) return;
-  if (attend::one_is_fast(args)) return attend::fast_one(stream, args);
+  if (attend::one_is_fast(args)) return attend::fast_one(stream, args, {});
   attend::prepare(stream, args);
   const int64_t row_bytes = args.num_heads * args.head_dim * traits(args.type).block_bytes;
   auto* scratch = static_cast<char*>(args.workspace) +
@@ -63,7 +65,8 @@ void attend_many(Stream stream, const Attention& args, int64_t max_context) {
   if (args.batch.num_tokens == 0) return;
   if (attend::many_is_fast(args)) {
     attend::store(stream, args);
-    return attend::fast_many(stream, args);
+    attend::fast_many(stream, args, max_context);
+    return;
   }
   attend::prepare(stream, args);
   attend::plain(stream, args, args.y, 0, args.batch.num_tokens);
@@ -73,11 +76,15 @@ void attend_mixed(Stream stream, const Attention& args, int64_t max_context, int
   if (singles == 0 || !attend::one_is_fast(args) || !attend::many_is_fast(args)) {
     return attend_many(stream, args, max_context);
   }
-  Attention many = args, one = args;
+  Attention many = args;
   many.batch.num_skipped = singles;
-  attend_many(stream, many, max_context);
+  check(many);
+  attend::store(stream, many);
+  const attend::Beside beside = attend::fast_many(stream, many, max_context);
+  Attention one = args;
+  one.workspace = after_turns(args.workspace);
   one.batch.num_tokens = one.batch.num_sequences = singles;
-  attend_one(stream, one);
+  attend::fast_one(stream, one, beside);
 }
 
 }  // namespace hachi::ops::cuda

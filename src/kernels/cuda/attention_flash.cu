@@ -249,12 +249,12 @@ struct Group {
 template <class Cache, int kHeadDim>
 __global__ void __launch_bounds__(kThreads, 1) flash_kernel(const __grid_constant__ Mapped mapped) {
   extern __shared__ char memory[];
-  launch_dependents();
   auto& shared = *reinterpret_cast<FlashShared<kHeadDim>*>(
       memory + (1024 - shared_address(memory) % 1024) % 1024);
   if (threadIdx.x == 0) shared.make_barriers();
   __syncthreads();
   wait_for_earlier_kernels();
+  launch_dependents();  // only now: see one_kernel()
   // Of 168 a thread. Tiles that are converted pass through registers.
   constexpr int kOfLoads = Cache::kBytes == 2 ? 56 : 72;
   if (threadIdx.x < 128) {
@@ -286,7 +286,7 @@ CUtensorMap map_pages(const void* cache, const Attention& args) {
 }
 
 template <class Cache, int kHeadDim>
-void run_many(Stream stream, const Attention& args) {
+Beside run_many(Stream stream, const Attention& args, int64_t max_context) {
   constexpr int kShared = sizeof(FlashShared<kHeadDim>) + 1024;  // and room to align it
   auto* kernel = flash_kernel<Cache, kHeadDim>;
   once_a_device([&] {
@@ -305,12 +305,19 @@ void run_many(Stream stream, const Attention& args) {
     mapped.keys = map_pages(args.kv.keys, args), mapped.values = map_pages(args.kv.values, args);
   }
   launch(stream, kernel, dim3(static_cast<unsigned>(ctas)), kThreads, kShared, mapped);
+  if (ctas < blocks * args.num_kv_heads) return {};
+  constexpr double kFirstUs = 7, kTileUs = 2.4;  // beside single tokens, on an H100
+  const auto tiles = (max_context + kPositions<kHeadDim> - 1) / kPositions<kHeadDim>;
+  return {ctas, kFirstUs + kTileUs * static_cast<double>(tiles)};
 }
 
 template <class Cache>
-void run_many_of(Stream stream, const Attention& args) {
-  with_width(args.head_dim,
-             [&](auto width) { run_many<Cache, decltype(width)::value>(stream, args); });
+Beside run_many_of(Stream stream, const Attention& args, int64_t max_context) {
+  Beside running;
+  with_width(args.head_dim, [&](auto width) {
+    running = run_many<Cache, decltype(width)::value>(stream, args, max_context);
+  });
+  return running;
 }
 
 }  // namespace
@@ -320,14 +327,14 @@ bool many_is_fast(const Attention& args) {
          is_fast_width(args.head_dim) && args.num_heads / args.num_kv_heads <= kRows;
 }
 
-void fast_many(Stream stream, const Attention& args) {
+Beside fast_many(Stream stream, const Attention& args, int64_t max_context) {
   switch (args.kv.dtype) {
     case DType::kBF16:
-      return run_many_of<Bf16Cache>(stream, args);
+      return run_many_of<Bf16Cache>(stream, args, max_context);
     case DType::kF16:
-      return run_many_of<F16Cache>(stream, args);
+      return run_many_of<F16Cache>(stream, args, max_context);
     default:
-      return run_many_of<F8Cache>(stream, args);
+      return run_many_of<F8Cache>(stream, args, max_context);
   }
 }
 

@@ -42,8 +42,15 @@ inline bool is_fast_width(int64_t head_dim) {
 bool one_is_fast(const Attention& args);
 bool many_is_fast(const Attention& args);
 
-// All of attend_one().
-void fast_one(Stream stream, const Attention& args);
+// A kernel of many tokens that may still run: it has so many multiprocessors for so long.
+struct Beside {
+  int64_t multiprocessors = 0;
+  double us = 0;
+};
+
+// All of attend_one(), beside the kernel that was launched before it. That one writes nothing that
+// this one reads.
+void fast_one(Stream stream, const Attention& args, Beside beside);
 
 // Norm and rotation of k and the new positions into the cache: store() of the shapes that the fast
 // kernels take, prepare() of any, and of q in place.
@@ -51,8 +58,8 @@ void store(Stream stream, const Attention& args);
 void prepare(Stream stream, const Attention& args);
 
 // Attention with the cache filled; plain() has q rotated too, and takes `count` tokens from `first`
-// on, with whose results its y begins.
-void fast_many(Stream stream, const Attention& args);
+// on, with whose results its y begins. fast_many() says what of it may still run.
+Beside fast_many(Stream stream, const Attention& args, int64_t max_context);
 void plain(Stream stream, const Attention& args, void* y, int64_t first, int64_t count);
 
 // y of plain() as the next product takes it.

@@ -50,10 +50,10 @@ struct Worker {
 
   // Where the newest position is in the cache.
   __device__ StoredUnit* newest(void* cache, const Work& item) const {
-    const int64_t page = item.pages[item.split.position / kPage];
-    return reinterpret_cast<StoredUnit*>(
-        static_cast<char*>(cache) + page * args.kv.page_bytes +
-        (int64_t{item.head} * kPage + item.split.position % kPage) * (kHeadDim * Cache::kBytes));
+    const int64_t page = item.pages[item.seen.position / kPage];
+    return reinterpret_cast<StoredUnit*>(static_cast<char*>(cache) + page * args.kv.page_bytes +
+                                         (int64_t{item.head} * kPage + item.seen.position % kPage) *
+                                             (kHeadDim * Cache::kBytes));
   }
 
   // Weights, which no kernel writes.
@@ -85,7 +85,7 @@ struct Worker {
     }
     prepare_head(query, args.query_norm == nullptr ? nullptr : shared.query_norm, args.eps, angles,
                  args.interleaved, t, rounded<Cache, kOwn>, q);
-    if (!item.has_last_part()) return;
+    if (!item.has_last) return;
     if constexpr (kParts > 1) key.load(head(args.k, item.head), t);
     prepare_head(key, args.key_norm == nullptr ? nullptr : shared.key_norm, args.eps, angles,
                  args.interleaved, t, stored<Cache, kOwn>, new_key);
@@ -100,7 +100,7 @@ struct Worker {
   // The newest position goes into the part of a tile that was loaded without it, and into the
   // cache.
   __device__ void put_key(const Work& item, int part) {
-    const int slot = item.split.position % kTile;
+    const int slot = item.seen.position % kTile;
     if (gq != slot % 8) return;
     auto* row = newest(args.kv.keys, item) + 4 * part * kKeyUnits;
 #pragma unroll
@@ -112,7 +112,7 @@ struct Worker {
     }
   }
   __device__ void put_value(const Work& item, int part) {
-    const int slot = item.split.position % kTile;
+    const int slot = item.seen.position % kTile;
     auto* row = newest(args.kv.values, item) + 8 * part * kValueUnits;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
@@ -130,14 +130,14 @@ struct Worker {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int position = at * kTile + gq + 8 * (i / 2);
-      if (position < item.split.first_seen || position > item.split.position) s[i] = kNone;
+      if (position < item.seen.first_seen || position > item.seen.position) s[i] = kNone;
     }
   }
   __device__ void hide_values(const Work& item, int at) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int position = at * kTile + value_slot(i, t);
-      if (position >= item.split.first_seen && position <= item.split.position) continue;
+      if (position >= item.seen.first_seen && position <= item.seen.position) continue;
 #pragma unroll
       for (int b = 0; b < kValueUnits; ++b) tile.v[i][b] = {};
     }
@@ -146,8 +146,8 @@ struct Worker {
   // One tile: `at`, of the item's. Its memory is free for the next one as soon as registers have
   // it.
   __device__ void step(const Work& item, int at, Ring<Cache, kHeadDim>& ring) {
-    const bool last = at == item.split.position / kTile;
-    const bool border = last || at == item.split.first_tile;
+    const bool last = at == item.seen.position / kTile;
+    const bool border = last || at == item.seen.first_tile;
     ring.wait();
     float sums_of[2][4] = {};
 #pragma unroll
@@ -215,15 +215,14 @@ struct Worker {
   }
 
   __device__ Unit* unit(const Work& item, int part, int i) const {
-    const int64_t slot =
-        (int64_t{item.row} * args.num_kv_heads + item.head) * item.max_parts + part;
+    const int64_t slot = item.first_slot + part;
     return static_cast<Unit*>(args.workspace) + (slot * heads * (kHeadDim / 4) + i) * 2;
   }
 
   // Adds the parts from `first` on, as soon as they are there.
   __device__ void merge_parts(const Work& item, int first, int i, Merged& into) const {
     constexpr int kAtOnce = 8;  // loads in flight
-    for (const int end = item.split.parts; first < end; first += kAtOnce) {
+    for (const int end = item.parts; first < end; first += kAtOnce) {
       float2 part_sums[kAtOnce];
       float4 part_o[kAtOnce];
       bool all = false;
@@ -241,7 +240,7 @@ struct Worker {
     }
   }
   __device__ void empty_parts(const Work& item, int first, int i) const {
-    for (int p = first; p < item.split.parts; ++p) empty_unit(unit(item, p, i));
+    for (int p = first; p < item.parts; ++p) empty_unit(unit(item, p, i));
   }
 
   // The part of `item` is done. It is merged here if the first part of its head was done here, else
@@ -250,7 +249,7 @@ struct Worker {
   __device__ void finish_range(const Work& item) {
     if (item.part == 0) merging = true;
     const int count = heads * kHeadDim / 4, next = item.part + 1;
-    const bool ends = merging && (next == item.split.parts || !item.has_more());
+    const bool ends = merging && (next == item.parts || !item.has_more());
 #pragma unroll
     for (int m = 0; m < kMerged; ++m) {
       const int i = static_cast<int>(threadIdx.x) + m * kWorkerThreads;
@@ -279,7 +278,7 @@ struct Worker {
 
   // Each worker of a head has one part: each merges some of the results, in eights of fours.
   __device__ void finish_spread(const Work& item) {
-    const int count = heads * kHeadDim / 4, parts = item.split.parts;
+    const int count = heads * kHeadDim / 4, parts = item.parts;
     for (int i = threadIdx.x; i < count; i += kWorkerThreads) {
       float2 part_sums;
       float4 o;
@@ -316,7 +315,7 @@ struct Worker {
 
   __device__ void finish(const Work& item) {
     gather();
-    if (item.spread && item.split.parts > 1) {
+    if (item.spread && item.parts > 1) {
       finish_spread(item);
     } else {
       finish_range(item);

@@ -42,6 +42,18 @@ TEST(AttendOne, ReadsManyLengthsAtOnce) {
   }
 }
 
+// Which most workers share.
+TEST(AttendOne, ReadsALongOneAmongShortOnes) {
+  for (const DType cache : {DType::kBF16, DType::kF8E4M3}) {
+    Case c;
+    c.heads = 8, c.kv_heads = 2, c.cache = cache;
+    for (int i = 0; i < 40; ++i) {
+      c.sequences.push_back({i == 23 ? 19999 : i % 60, 1, static_cast<unsigned>(i)});
+    }
+    run(c);
+  }
+}
+
 // More than a launch takes, of any lengths.
 TEST(AttendOne, ReadsHundreds) {
   for (int count : {17, 64, 100, 300}) {
@@ -154,6 +166,25 @@ TEST(AttendMixed, TakesSinglesApart) {
       run(c);
       c.sequences.erase(c.sequences.begin(), c.sequences.end() - 4);  // no singles
       run(c);
+    }
+  }
+}
+
+// Some of their workers begin when the prompts have left room.
+TEST(AttendMixed, TakesManySinglesBesideShortPrompts) {
+  for (const DType cache : {DType::kBF16, DType::kF8E4M3}) {
+    for (const int count : {17, 64, 280}) {
+      for (const int least : {1, 600}) {
+        SCOPED_TRACE(testing::Message() << count << " from " << least);
+        Case c;
+        c.one = false, c.mixed = true, c.cache = cache;
+        c.heads = 8, c.kv_heads = 2;
+        for (int i = 0; i < count; ++i) {
+          c.sequences.push_back({least + (i * 53) % 200 - 1, 1, static_cast<unsigned>(i)});
+        }
+        c.sequences.insert(c.sequences.end(), {{70, 128, 1}, {0, 5, 2}});
+        run(c);
+      }
     }
   }
 }
