@@ -51,6 +51,7 @@ ModelRunner::ModelRunner(const model::Model& model, const RunnerOptions& options
   ctx_.gpu = options.gpu;
   ctx_.collective = options.collective;
   ctx_.pool = pool_.get();
+  if (ctx_.gpu != nullptr) points_ = ctx_.gpu->make_points();
 }
 
 ModelRunner::~ModelRunner() {
@@ -165,22 +166,28 @@ void ModelRunner::forward(const ops::BatchView& batch) {
 void ModelRunner::begin_part() {
   if (ctx_.gpu == nullptr) return;
   if (parts_.size() == kMaxParts) {
-    ctx_.gpu->wait_for(parts_.back().end);
+    points_->wait_for(parts_.back().end);
     count_parts(parts_.back().end);
   }
-  parts_.push_back({ctx_.gpu->set_point(), 0, !std::exchange(was_resting_, false)});
+  parts_.push_back({points_->set(), 0, !std::exchange(was_resting_, false)});
 }
 
 void ModelRunner::end_part() {
-  if (ctx_.gpu != nullptr) parts_.back().end = ctx_.gpu->set_point();
+  if (ctx_.gpu != nullptr) parts_.back().end = points_->set();
+}
+
+StepModel::DeviceTime ModelRunner::device_time() const {
+  if (draft_ == nullptr) return device_time_;
+  const double of_draft = draft_->device_time().busy;
+  return {device_time_.busy + of_draft, std::max(0.0, device_time_.waiting - of_draft)};
 }
 
 void ModelRunner::count_parts(uint64_t reached) {
   size_t count = 0;
   for (; count < parts_.size() && parts_[count].end <= reached; ++count) {
     const Part& part = parts_[count];
-    device_time_.busy += ctx_.gpu->seconds_between(part.begin, part.end);
-    if (part.follows) device_time_.waiting += ctx_.gpu->seconds_between(last_end_, part.begin);
+    device_time_.busy += points_->seconds_between(part.begin, part.end);
+    if (part.follows) device_time_.waiting += points_->seconds_between(last_end_, part.begin);
     last_end_ = part.end;
   }
   parts_.erase(parts_.begin(), parts_.begin() + static_cast<ptrdiff_t>(count));
@@ -231,7 +238,7 @@ void ModelRunner::queue_draw(std::span<const int64_t> rows,
   asked_.clear();
   num_rows_ = rows.size();
   if (rows.empty()) {
-    answer_point_ = ctx_.gpu->set_point();
+    answer_point_ = points_->set();
     return;
   }
   begin_part();
@@ -267,7 +274,7 @@ void ModelRunner::follow_head(std::span<const int64_t> rows, bool draws) {
 
 StepModel::Drawn ModelRunner::drawn() {
   if (!draws()) return StepModel::drawn();
-  ctx_.gpu->wait_for(answer_point_);
+  points_->wait_for(answer_point_);
   count_parts(answer_point_);
   for (size_t i = 0; i < asked_.size(); ++i) {
     const auto row = static_cast<size_t>(asked_[i].row);

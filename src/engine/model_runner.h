@@ -11,6 +11,7 @@
 #include "core/thread_pool.h"
 #include "engine/step_model.h"
 #include "kernels/context.h"
+#include "kernels/gpu.h"
 #include "kernels/memory.h"
 #include "model/model.h"
 
@@ -55,7 +56,8 @@ class ModelRunner : public StepModel {
   Drawn drawn() override;
   void set_draft(std::unique_ptr<StepModel> draft) { draft_ = std::move(draft); }
   StepModel* draft() override { return draft_.get(); }
-  DeviceTime device_time() const override { return device_time_; }
+  // A draft works while this model waits for its guesses: its time is the device's, too.
+  DeviceTime device_time() const override;
   void rest() override { was_resting_ = true; }
   ConstTensor hidden(std::span<const int64_t> rows) override;
   ThreadPool& pool() override { return *pool_; }
@@ -116,6 +118,7 @@ class ModelRunner : public StepModel {
   std::vector<int32_t> tokens_;             // [max_rows]
   std::vector<ops::TokenLogprobs> by_row_;  // [max_rows]
   size_t num_rows_ = 0;                     // of the last queue_draw()
+  std::unique_ptr<ops::GpuPoints> points_;  // with a GPU
   uint64_t answer_point_ = 0;               // where its answer is there
 
   // Points of the GPU's queue between which it works on a part of a step.

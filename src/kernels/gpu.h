@@ -51,6 +51,20 @@ std::vector<GpuInfo> list_gpus();
 // Bytes that Gpu::open() would let be taken.
 uint64_t usable_bytes(const GpuInfo& info, const GpuOptions& options);
 
+// Places in a GPU's queue, each behind all work that was given before it was set. An owner's last
+// kMost are kept, whatever others set meanwhile. The GPU outlives it.
+class GpuPoints {
+ public:
+  static constexpr uint64_t kMost = 16;
+  virtual ~GpuPoints() = default;
+
+  virtual uint64_t set() = 0;
+  // Waits for the work before a point, not for what was given since.
+  virtual void wait_for(uint64_t point) = 0;
+  // Between two points that were reached.
+  virtual double seconds_between(uint64_t earlier, uint64_t later) = 0;
+};
+
 // Not thread-safe. Work runs in the order in which it was given, while the caller goes on.
 class Gpu {
  public:
@@ -81,13 +95,7 @@ class Gpu {
   virtual void zero(std::byte* data, uint64_t bytes) = 0;
   virtual void wait() = 0;
 
-  // A place in the queue, behind all work that was given so far; of the last kMaxPoints only.
-  static constexpr uint64_t kMaxPoints = 16;
-  virtual uint64_t set_point() = 0;
-  // Waits for the work before a point, not for what was given since.
-  virtual void wait_for(uint64_t point) = 0;
-  // Between two points that were reached.
-  virtual double seconds_between(uint64_t earlier, uint64_t later) = 0;
+  virtual std::unique_ptr<GpuPoints> make_points() = 0;
 
   // Takes a second and 3 GB of its memory; fails with kLimit without that.
   virtual Result<GpuLimits> measure_limits() = 0;

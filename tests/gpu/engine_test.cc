@@ -27,8 +27,8 @@ constexpr int64_t kContext = 128;
 class GpuEngine : public hachi::testing::GpuTest,
                   public ::testing::WithParamInterface<const char*> {
  protected:
-  std::unique_ptr<Engine> make_engine(const GoldenModel& golden, int64_t cache_tokens,
-                                      int64_t host_pages = 0) {
+  std::unique_ptr<ModelRunner> make_runner(const GoldenModel& golden, int64_t cache_tokens,
+                                           int64_t host_pages = 0) {
     auto runner = ModelRunner::create(*golden.model, {.threads = 2,
                                                       .cache_tokens = cache_tokens,
                                                       .max_tokens = 48,
@@ -37,12 +37,22 @@ class GpuEngine : public hachi::testing::GpuTest,
                                                       .kv_dtype = DType::kF32,
                                                       .gpu = gpu_.get()});
     EXPECT_TRUE(runner) << runner.error().message;
-    return std::make_unique<Engine>(*std::move(runner),
+    return *std::move(runner);
+  }
+
+  static std::unique_ptr<Engine> make_engine(std::unique_ptr<ModelRunner> runner,
+                                             int64_t guess_tokens = 0) {
+    return std::make_unique<Engine>(std::move(runner),
                                     EngineOptions{.scheduler = {.max_sequences = 8,
                                                                 .step_tokens = 48,
                                                                 .prompt_tokens = 20,
                                                                 .preempt = Preempt::kSwap},
+                                                  .guess_tokens = guess_tokens,
                                                   .context = kContext});
+  }
+  std::unique_ptr<Engine> make_engine(const GoldenModel& golden, int64_t cache_tokens,
+                                      int64_t host_pages = 0) {
+    return make_engine(make_runner(golden, cache_tokens, host_pages));
   }
 
   static Request request_of(const GoldenModel& golden, int32_t i) {
@@ -171,6 +181,31 @@ TEST_P(GpuEngine, DrawsAsTheProcessorDoes) {
       if (here) expect_same_logprobs(answer.events, drawn_there);
       drawn_there = answer.events;
     }
+  }
+}
+
+// A draft that is the model itself: all that it draws is right.
+TEST_P(GpuEngine, ADraftOnTheSameGpuChangesNoAnswer) {
+  const GoldenModel on_cpu = open_golden(GetParam());
+  const GoldenModel on_gpu = open_golden(GetParam());
+  ASSERT_TRUE(on_cpu.model && on_gpu.model);
+  place(*on_gpu.model);
+  for (const int64_t guess_tokens : {1, 4, 7}) {
+    auto runner = make_runner(on_gpu, 2048);
+    runner->set_draft(make_runner(on_gpu, 2048));
+    const auto engine = make_engine(std::move(runner), guess_tokens);
+    std::vector<std::shared_ptr<Stream>> streams;
+    for (int32_t i = 0; i < 8; ++i) {
+      const auto stream = engine->submit(request_of(on_gpu, i), constraint_of(on_gpu, i));
+      ASSERT_TRUE(stream) << stream.error().message;
+      streams.push_back(*stream);
+    }
+    for (int32_t i = 0; i < 8; ++i) {
+      EXPECT_EQ(read(*streams[static_cast<size_t>(i)]).tokens(), alone(on_cpu, i)) << i;
+    }
+    EXPECT_TRUE(engine->stop_and_check());
+    EXPECT_GT(engine->stats().accepted_tokens, 0);
+    EXPECT_GT(engine->stats().device_busy, 0);
   }
 }
 

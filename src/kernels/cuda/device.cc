@@ -74,7 +74,6 @@ Result<std::unique_ptr<Gpu>> Device::create(const GpuOptions& options) {
   for (Pinned& pinned : device->pinned_) {
     HACHI_CUDA(cudaEventCreateWithFlags(&pinned.sent, cudaEventDisableTiming));
   }
-  for (cudaEvent_t& point : device->points_) HACHI_CUDA(cudaEventCreate(&point));
   TRY(device->gemm_, GemmLibrary::load());
   constexpr uint64_t kGroups = kMaxOperand / 32;
   constexpr uint64_t kSlotBytes =
@@ -106,7 +105,6 @@ Device::~Device() {
     if (pinned.data != nullptr) HACHI_CUDA(cudaFreeHost(pinned.data));
     HACHI_CUDA(cudaEventDestroy(pinned.sent));
   }
-  for (cudaEvent_t point : points_) HACHI_CUDA(cudaEventDestroy(point));
   HACHI_CUDA(cudaStreamDestroy(stream_));
 }
 
@@ -177,24 +175,6 @@ void Device::zero(std::byte* data, uint64_t bytes) {
 }
 
 void Device::wait() { HACHI_CUDA(cudaStreamSynchronize(stream_)); }
-
-uint64_t Device::set_point() {
-  HACHI_CUDA(cudaEventRecord(points_[num_points_ % kMaxPoints], stream_));
-  return num_points_++;
-}
-
-void Device::wait_for(uint64_t point) {
-  CHECK(point < num_points_ && num_points_ - point <= kMaxPoints);
-  HACHI_CUDA(cudaEventSynchronize(points_[point % kMaxPoints]));
-}
-
-double Device::seconds_between(uint64_t earlier, uint64_t later) {
-  CHECK(earlier < later && later < num_points_ && num_points_ - earlier <= kMaxPoints);
-  float milliseconds = 0;
-  HACHI_CUDA(cudaEventElapsedTime(&milliseconds, points_[earlier % kMaxPoints],
-                                  points_[later % kMaxPoints]));
-  return static_cast<double>(milliseconds) / 1000;
-}
 
 std::byte* Device::grown(Scratch& scratch, uint64_t bytes) {
   if (bytes <= scratch.bytes) return scratch.data;

@@ -52,9 +52,7 @@ class Device final : public Gpu {
   void queue_download(std::byte* to, const std::byte* from, uint64_t bytes) override;
   void zero(std::byte* data, uint64_t bytes) override;
   void wait() override;
-  uint64_t set_point() override;
-  void wait_for(uint64_t point) override;
-  double seconds_between(uint64_t earlier, uint64_t later) override;
+  std::unique_ptr<GpuPoints> make_points() override;
   void begin_step(const BatchView& batch) override;
   void replay(const ReplayKey& key, const std::function<void()>& work) override;
   void forget(const void* owner) override;
@@ -181,8 +179,6 @@ class Device final : public Gpu {
   size_t next_pinned_ = 0;
   std::vector<Graph> graphs_;
   const int32_t* drawn_ = nullptr;
-  std::array<cudaEvent_t, kMaxPoints> points_ = {};
-  uint64_t num_points_ = 0;
   std::vector<cudaEvent_t> marks_;  // only grow
   size_t num_marks_ = 0;
   std::map<std::vector<float>, std::byte*> constants_;
