@@ -126,11 +126,16 @@ std::vector<Gemm> gemms_of(Device& gpu, std::span<const Product> products, const
   return gemms;
 }
 
+// Whether there are strips for it that take x in e4m3.
+bool takes_f8_strips(const Matrix& w) {
+  return w.layout == Layout::kF8 && w.span == ScaleSpan::kRow && w.inputs % 128 == 0 && streams(w);
+}
+
 // Rows up to which streaming, which reads plain weights again for each four rows, is faster than
 // the way of many (docs/kernels.md).
 int64_t most_streamed_rows(const Matrix& w) {
-  if (w.layout != Layout::kBF16) return 8;
-  return w.inputs % 64 == 0 ? kMaxStreamRows : 4;
+  if (w.layout == Layout::kBF16) return w.inputs % 64 == 0 ? kMaxStreamRows : 4;
+  return takes_f8_strips(w) ? 4 : 8;
 }
 
 // Rows up to which batch_matmul(), which reads the weights again for each 192, is faster than that.
@@ -176,11 +181,8 @@ void multiply_batch(Device& gpu, std::span<const Product> products, const RowSou
 bool strips(const Device& gpu, std::span<const Product> products, const Quantized& x,
             int64_t rows) {
   return !gpu.deterministic() && rows <= kMaxStreamRows && x.span == ScaleSpan::kRow &&
-         std::all_of(products.begin(), products.end(), [&](const Product& product) {
-           const Matrix& w = product.w->placed;
-           return w.layout == Layout::kF8 && w.span == ScaleSpan::kRow && w.inputs % 128 == 0 &&
-                  streams(w);
-         });
+         std::all_of(products.begin(), products.end(),
+                     [](const Product& product) { return takes_f8_strips(product.w->placed); });
 }
 
 void multiply_strips(Device& gpu, std::span<const Product> products, const Quantized& x,
