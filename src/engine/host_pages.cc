@@ -11,8 +11,8 @@ HostPages::HostPages(int64_t num_pages, int64_t num_device_pages, double copy_se
   runs_.reserve(copies_.capacity());
 }
 
-void HostPages::ask(bool is_save, int32_t page, int32_t host_page) {
-  if (runs_.empty() || runs_.back().is_save != is_save) runs_.push_back({is_save, 0});
+void HostPages::ask(Kind kind, int32_t page, int32_t host_page) {
+  if (runs_.empty() || runs_.back().kind != kind) runs_.push_back({kind, 0});
   ++runs_.back().count;
   copies_.push_back({page, host_page});
 }
@@ -21,8 +21,18 @@ void HostPages::run(StepModel& model) {
   size_t first = 0;
   for (const Run& run : runs_) {
     const auto copies = std::span(copies_).subspan(first, run.count);
-    run.is_save ? model.save_pages(copies) : model.load_pages(copies);
     first += run.count;
+    switch (run.kind) {
+      case Kind::kSave:
+        model.save_pages(copies);
+        break;
+      case Kind::kSaveBeside:
+        model.save_pages_beside(copies);
+        break;
+      case Kind::kLoad:
+        model.load_pages(copies);
+        break;
+    }
   }
   copies_.clear();
   runs_.clear();

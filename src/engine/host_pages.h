@@ -25,20 +25,24 @@ class HostPages {
   double copy_seconds() const { return copy_seconds_; }
 
   // From the device's `page`, and to it.
-  void save(int32_t page, int32_t host_page) { ask(true, page, host_page); }
-  void load(int32_t page, int32_t host_page) { ask(false, page, host_page); }
+  void save(int32_t page, int32_t host_page) { ask(Kind::kSave, page, host_page); }
+  void load(int32_t page, int32_t host_page) { ask(Kind::kLoad, page, host_page); }
+  // While the next step runs: until that was given to the model, nobody may have the page, and no
+  // other copy may be asked for.
+  void save_beside(int32_t page, int32_t host_page) { ask(Kind::kSaveBeside, page, host_page); }
 
   // Has the model make all copies that were asked for since the last call.
   void run(StepModel& model);
 
  private:
-  // Copies the same way, one after the other in copies_.
+  enum class Kind { kSave, kSaveBeside, kLoad };
+  // Copies of one kind, one after the other in copies_.
   struct Run {
-    bool is_save;
+    Kind kind;
     size_t count;
   };
 
-  void ask(bool is_save, int32_t page, int32_t host_page);
+  void ask(Kind kind, int32_t page, int32_t host_page);
 
   PagePool pool_;
   double copy_seconds_;

@@ -155,6 +155,7 @@ void ModelRunner::forward(const ops::BatchView& batch) {
   const auto count = static_cast<int64_t>(batch.ids.size());
   CHECK(count <= max_tokens_);
   num_tokens_ = count;
+  if (!std::exchange(copies_beside_next_, false)) join_copies();
   begin_part();
   ops::begin_step(ctx_, batch);
   const uint64_t shape = ctx_.stages == nullptr ? replay_shape(batch) : 0;
@@ -193,13 +194,26 @@ void ModelRunner::count_parts(uint64_t reached) {
   parts_.erase(parts_.begin(), parts_.begin() + static_cast<ptrdiff_t>(count));
 }
 
+void ModelRunner::join_copies() {
+  if (ctx_.gpu != nullptr) ctx_.gpu->join_beside();
+}
+
 void ModelRunner::save_pages(std::span<const model::PageCopy> copies) {
   for (const model::PageCopy& copy : copies) CHECK(copy.host_page < host_pages_);
+  join_copies();
   cache_.save(ctx_, copies, host_cache_.data());
+}
+
+void ModelRunner::save_pages_beside(std::span<const model::PageCopy> copies) {
+  for (const model::PageCopy& copy : copies) CHECK(copy.host_page < host_pages_);
+  join_copies();
+  cache_.save(ctx_, copies, host_cache_.data(), model::KvCache::Way::kBeside);
+  copies_beside_next_ = true;
 }
 
 void ModelRunner::load_pages(std::span<const model::PageCopy> copies) {
   for (const model::PageCopy& copy : copies) CHECK(copy.host_page < host_pages_);
+  join_copies();
   cache_.load(ctx_, copies, host_cache_.data());
 }
 

@@ -65,6 +65,7 @@ class ModelRunner : public StepModel {
   int64_t num_host_pages() const override { return host_pages_; }
   double page_copy_seconds() const override { return page_copy_seconds_; }
   void save_pages(std::span<const model::PageCopy> copies) override;
+  void save_pages_beside(std::span<const model::PageCopy> copies) override;
   void load_pages(std::span<const model::PageCopy> copies) override;
 
   // What another rank than the first does when that asks for logits of these rows of the last
@@ -86,6 +87,8 @@ class ModelRunner : public StepModel {
   // The logits, where the model is.
   Tensor run_head(std::span<const int64_t> rows);
   ConstTensor on_host(ConstTensor x);
+  // What is asked for next finds copies done that were made beside the last step.
+  void join_copies();
   // The GPU works on a part of a step from here on, or to here.
   void begin_part();
   void end_part();
@@ -101,7 +104,8 @@ class ModelRunner : public StepModel {
   model::KvCache cache_;
   int64_t host_pages_ = 0;
   double page_copy_seconds_ = 0;
-  ops::HostMemory host_cache_;  // [host_pages_], pages of the cache
+  ops::HostMemory host_cache_;       // [host_pages_], pages of the cache
+  bool copies_beside_next_ = false;  // step
   ops::Memory memory_;
   model::Activations activations_;
   int64_t num_tokens_ = 0;  // of the last forward()

@@ -193,12 +193,12 @@ void PrefixTree::put_on_device(int32_t number, PageRef page) {
 // A node behind which others stand on the host, or that is claimed, can only move: there is room,
 // as among those others is one that can be forgotten unless they are claimed, and all that is
 // claimed fits.
-void PrefixTree::evict(int32_t number) {
+void PrefixTree::evict(int32_t number, Save save) {
   const Node& one = node(number);
   const bool must_move = one.children > 0 || one.claims > 0;
   if ((must_move || moves_out_) && make_host_room(1)) {
     PageRef host = *host_->pool().take();
-    host_->save(one.page->page(), host.page());
+    (host_->*save)(one.page->page(), host.page());
     put_on_host(number, std::move(host));
     ++moved_out_;
   } else if (!must_move) {
@@ -206,19 +206,26 @@ void PrefixTree::evict(int32_t number) {
   }
 }
 
-bool PrefixTree::make_room(int64_t num_free) {
+bool PrefixTree::make_room(int64_t num_free) { return make_room(num_free, &HostPages::save); }
+
+void PrefixTree::make_room_ahead(int64_t num_free) {
+  if (!moves_out_ || host_->pool().num_pages() == 0) return;
+  make_room(std::min(num_free, most_room()), &HostPages::save_beside);
+}
+
+bool PrefixTree::make_room(int64_t num_free, Save save) {
   for (int32_t at = on_device_.oldest; at != kNone && pool_->num_free() < num_free;) {
     const int32_t newer = node(at).newer;
-    if (node(at).device_children == 0 && pool_->owners(node(at).page->page()) == 1) evict(at);
+    if (node(at).device_children == 0 && pool_->owners(node(at).page->page()) == 1) evict(at, save);
     at = newer;
   }
   return pool_->num_free() >= num_free;
 }
 
 // Whatever is shared is shared with the tree.
-bool PrefixTree::may_have_room(int64_t num_free) const {
-  return pool_->num_free() + size_ - pool_->num_shared() >= num_free;
-}
+int64_t PrefixTree::most_room() const { return pool_->num_free() + size_ - pool_->num_shared(); }
+
+bool PrefixTree::may_have_room(int64_t num_free) const { return most_room() >= num_free; }
 
 bool PrefixTree::make_host_room(int64_t num_free) {
   const PagePool& pool = host_->pool();

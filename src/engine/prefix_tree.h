@@ -60,6 +60,9 @@ class PrefixTree {
   // Moves pages that nobody else owns to the host, or forgets them, the longest unused first, until
   // the pool has `num_free` free ones or there are no more of them. Returns whether it has.
   bool make_room(int64_t num_free);
+  // The same for the next plan, as far as pages should move to the host: they do so while the step
+  // runs that was planned, and nobody may take a page before that was given to the model.
+  void make_room_ahead(int64_t num_free);
   // False if make_room() would fail: a look, which moves nothing.
   bool may_have_room(int64_t num_free) const;
   // Forgets pages on the host, as make_room().
@@ -122,8 +125,12 @@ class PrefixTree {
   int32_t add(uint64_t salt, uint64_t text, int32_t parent, std::span<const int32_t> tokens,
               PageRef page);
   void forget(int32_t number);
+  using Save = void (HostPages::*)(int32_t page, int32_t host_page);
+  bool make_room(int64_t num_free, Save save);
   // Gives up its page on the device, if it can.
-  void evict(int32_t number);
+  void evict(int32_t number, Save save);
+  // How many free pages make_room() can make at most.
+  int64_t most_room() const;
   void put_on_host(int32_t number, PageRef host);
   void put_on_device(int32_t number, PageRef page);
   // Marks a node and all above it as just used: a parent is always newer than its children.

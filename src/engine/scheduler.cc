@@ -91,7 +91,17 @@ std::span<const Slice> Scheduler::plan() {
   if (!slices_.empty()) budget_ = std::min(budget_, options_.prompt_tokens);
   plan_prompts();
   admit();
+  make_room_ahead();
   return slices_;
+}
+
+// As many pages as were wanted the last time that sequences were admitted, and one for each that
+// runs; of a small cache not much, as what moves early may be wanted again.
+void Scheduler::make_room_ahead() {
+  constexpr int64_t kMostOfCache = 16;
+  if (slices_.empty()) return;
+  const auto wanted = admitted_pages_ + static_cast<int64_t>(running_.size());
+  prefixes_.make_room_ahead(std::min(wanted, pool_->num_pages() / kMostOfCache));
 }
 
 // In order, so that who must give up pages for another is not planned yet.
@@ -132,6 +142,7 @@ int64_t Scheduler::prompt_count(const Sequence& sequence) const {
 void Scheduler::admit() {
   std::sort(waiting_.begin(), waiting_.end(),
             [](const auto& a, const auto& b) { return goes_before(*a, *b); });
+  int64_t wanted = 0;
   for (size_t i = 0; i < waiting_.size() && budget_ > 0;) {
     if (static_cast<int64_t>(running_.size()) == options_.max_sequences) return;
     Sequence& sequence = *waiting_[i];
@@ -146,6 +157,8 @@ void Scheduler::admit() {
       sequence.pages.resize(0);
       return;  // nobody who comes later goes first
     }
+    wanted += missing;
+    admitted_pages_ = wanted;
     const int64_t from_host = swap_in(sequence);
     const int64_t count = prompt_count(sequence);
     if (!sequence.was_admitted) count_prefix(sequence, from_host);

@@ -111,6 +111,8 @@ class Scheduler {
   void admit();
   // Tokens of a prompt that can run in this step; 0: it waits for its reader.
   int64_t prompt_count(const Sequence& sequence) const;
+  // Moves pages to the host that the next plan will want, so that its step need not wait for it.
+  void make_room_ahead();
   // A prompt that runs in this step begins like its own, further than is known yet.
   bool should_wait_for_prefix(const Sequence& sequence) const;
   void count_prefix(Sequence& sequence, int64_t pages_from_host);
@@ -143,6 +145,7 @@ class Scheduler {
   std::vector<Sequence*> order_;  // of running_, who goes first
   std::vector<Slice> slices_;
   int64_t budget_ = 0;
+  int64_t admitted_pages_ = 0;                   // wanted by those that were admitted together last
   std::unordered_map<uint64_t, int64_t> given_;  // tokens to each user that has a request here
   PrefixCounts prefix_counts_;
   int64_t preemptions_ = 0;

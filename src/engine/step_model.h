@@ -89,10 +89,12 @@ class StepModel {
 
   // Pages to the processor's memory and back, also to other pages. In the order of calls, and of
   // forward(): the pages are free for others after save_pages(), and there for the next step after
-  // load_pages().
+  // load_pages(). A device may make copies of save_pages_beside() while it runs the next step, of
+  // which there is one before any other call: they are free for others after that.
   virtual int64_t num_host_pages() const { return 0; }
   virtual double page_copy_seconds() const { return 0; }  // of one page one way; 0: no time
   virtual void save_pages(std::span<const model::PageCopy> copies) { CHECK(copies.empty()); }
+  virtual void save_pages_beside(std::span<const model::PageCopy> copies) { save_pages(copies); }
   virtual void load_pages(std::span<const model::PageCopy> copies) { CHECK(copies.empty()); }
 
   // For work between steps.

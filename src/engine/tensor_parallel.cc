@@ -13,6 +13,7 @@ enum Order : int32_t {
   kLogits,   // rows
   kDraw,     // rows; and the tokens that rank 0 draws from them come by the collective
   kSavePages,  // pairs of a page and one of the processor's memory
+  kSavePagesBeside,
   kLoadPages,
   kDone,
 };
@@ -96,14 +97,18 @@ class Follower {
       case kDraw:
         return head(words, kind == kDraw);
       case kSavePages:
+        return copy_pages(words, &ModelRunner::save_pages);
+      case kSavePagesBeside:
+        return copy_pages(words, &ModelRunner::save_pages_beside);
       case kLoadPages:
-        return copy_pages(words, kind == kSavePages);
+        return copy_pages(words, &ModelRunner::load_pages);
       default:
         return false;
     }
   }
 
-  bool copy_pages(std::span<const int32_t> words, bool saves) {
+  using Copy = void (ModelRunner::*)(std::span<const model::PageCopy>);
+  bool copy_pages(std::span<const int32_t> words, Copy copy) {
     copies_.clear();
     if (words.size() % 2 != 0) return false;
     for (size_t i = 0; i < words.size(); i += 2) {
@@ -111,7 +116,7 @@ class Follower {
       if (!lie_within(words.subspan(i + 1, 1), 0, own_.num_host_pages())) return false;
       copies_.push_back({words[i], words[i + 1]});
     }
-    saves ? own_.save_pages(copies_) : own_.load_pages(copies_);
+    (own_.*copy)(copies_);
     return true;
   }
 
@@ -254,6 +259,11 @@ void LeadingModel::order_copies(int32_t kind, std::span<const model::PageCopy> c
 void LeadingModel::save_pages(std::span<const model::PageCopy> copies) {
   order_copies(kSavePages, copies);
   own_->save_pages(copies);
+}
+
+void LeadingModel::save_pages_beside(std::span<const model::PageCopy> copies) {
+  order_copies(kSavePagesBeside, copies);
+  own_->save_pages_beside(copies);
 }
 
 void LeadingModel::load_pages(std::span<const model::PageCopy> copies) {

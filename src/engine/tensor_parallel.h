@@ -56,6 +56,7 @@ class LeadingModel : public StepModel {
   int64_t num_host_pages() const override { return own_->num_host_pages(); }
   double page_copy_seconds() const override { return own_->page_copy_seconds(); }
   void save_pages(std::span<const model::PageCopy> copies) override;
+  void save_pages_beside(std::span<const model::PageCopy> copies) override;
   void load_pages(std::span<const model::PageCopy> copies) override;
   ThreadPool& pool() override { return own_->pool(); }
 

@@ -92,6 +92,10 @@ class Gpu {
   // before wait(). Pinned memory is copied at the bus's speed.
   virtual void queue_upload(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
   virtual void queue_download(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
+  // The same behind all work that was given before, but beside what is given next, up to
+  // join_beside(): what is given after that finds it done.
+  virtual void queue_download_beside(std::byte* to, const std::byte* from, uint64_t bytes) = 0;
+  virtual void join_beside() = 0;
   virtual void zero(std::byte* data, uint64_t bytes) = 0;
   virtual void wait() = 0;
 

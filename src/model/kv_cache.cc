@@ -70,12 +70,18 @@ Result<KvCache> KvCache::allocate(const ops::Context& ctx, const ModelConfig& co
   return cache;
 }
 
-void KvCache::save(const ops::Context& ctx, std::span<const PageCopy> copies,
-                   std::byte* host) const {
+void KvCache::save(const ops::Context& ctx, std::span<const PageCopy> copies, std::byte* host,
+                   Way way) const {
   each_run(copies, page_bytes_, [&](uint64_t from, uint64_t to, uint64_t bytes) {
     CHECK(from + bytes <= memory_.bytes());
-    if (ctx.gpu != nullptr) return ctx.gpu->queue_download(host + to, memory_.data() + from, bytes);
-    std::memcpy(host + to, memory_.data() + from, bytes);
+    const std::byte* pages = memory_.data() + from;
+    if (ctx.gpu == nullptr) {
+      std::memcpy(host + to, pages, bytes);
+    } else if (way == Way::kBeside) {
+      ctx.gpu->queue_download_beside(host + to, pages, bytes);
+    } else {
+      ctx.gpu->queue_download(host + to, pages, bytes);
+    }
   });
 }
 

@@ -36,7 +36,9 @@ class KvCache {
   // Pages, whole, to the processor's memory and back. Page i of `host` begins at i * page_bytes().
   // On a GPU the copies go into its queue: between steps, nobody has to wait for them but who
   // touches `host` by other means.
-  void save(const ops::Context& ctx, std::span<const PageCopy> copies, std::byte* host) const;
+  enum class Way { kInQueue, kBeside };  // kBeside: as Gpu::queue_download_beside()
+  void save(const ops::Context& ctx, std::span<const PageCopy> copies, std::byte* host,
+            Way way = Way::kInQueue) const;
   void load(const ops::Context& ctx, std::span<const PageCopy> copies, const std::byte* host);
 
  private:

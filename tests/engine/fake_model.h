@@ -61,6 +61,7 @@ class FakeModel : public StepModel {
         logits_(static_cast<size_t>(options.max_rows * options.vocab_size)),
         hidden_(static_cast<size_t>(options.max_rows * kHidden)) {
     tokens_.reserve(static_cast<size_t>(options.max_rows));
+    beside_.reserve(static_cast<size_t>(options.num_pages));
     logprobs_.resize(static_cast<size_t>(options.max_rows));
   }
 
@@ -76,12 +77,20 @@ class FakeModel : public StepModel {
   double page_copy_seconds() const override { return options_.page_copy_seconds; }
 
   void save_pages(std::span<const model::PageCopy> copies) override {
-    for (const model::PageCopy& copy : copies) {
-      copy_page(states_, copy.page, host_states_, copy.host_page);
-      copy_page(places_, copy.page, host_places_, copy.host_page);
-    }
+    CHECK(beside_.empty());
+    for (const model::PageCopy& copy : copies) save(copy);
+    num_saved_ += std::ssize(copies);
   }
+  // As late as may be.
+  void save_pages_beside(std::span<const model::PageCopy> copies) override {
+    CHECK(beside_.empty());
+    beside_.assign(copies.begin(), copies.end());
+    num_saved_beside_ += std::ssize(copies);
+  }
+  int64_t num_saved() const { return num_saved_; }  // before steps
+  int64_t num_saved_beside() const { return num_saved_beside_; }
   void load_pages(std::span<const model::PageCopy> copies) override {
+    CHECK(beside_.empty());
     for (const model::PageCopy& copy : copies) {
       copy_page(host_states_, copy.host_page, states_, copy.page);
       copy_page(host_places_, copy.host_page, places_, copy.page);
@@ -130,6 +139,8 @@ class FakeModel : public StepModel {
         row_places_[static_cast<size_t>(row)] = places_[slot(span, position)];
       }
     }
+    for (const model::PageCopy& copy : beside_) save(copy);
+    beside_.clear();
   }
 
   ConstTensor logits(std::span<const int64_t> rows) override {
@@ -199,6 +210,10 @@ class FakeModel : public StepModel {
     CHECK(page >= 0 && (page + 1) * options_.page_tokens <= std::ssize(all));
     return all.begin() + page * options_.page_tokens;
   }
+  void save(const model::PageCopy& copy) {
+    copy_page(states_, copy.page, host_states_, copy.host_page);
+    copy_page(places_, copy.page, host_places_, copy.host_page);
+  }
   template <class T>
   void copy_page(std::vector<T>& from, int32_t page, std::vector<T>& to, int32_t to_page) {
     std::copy_n(at(from, page), options_.page_tokens, at(to, to_page));
@@ -237,8 +252,9 @@ class FakeModel : public StepModel {
   std::vector<int64_t> places_;
   std::vector<uint64_t> host_states_;
   std::vector<int64_t> host_places_;
-  std::vector<int64_t> row_places_;  // of the last batch
-  std::vector<uint64_t> rows_;       // the same
+  std::vector<model::PageCopy> beside_;  // that were not made yet
+  std::vector<int64_t> row_places_;      // of the last batch
+  std::vector<uint64_t> rows_;           // the same
   std::vector<float> logits_;
   std::vector<float> hidden_;
   std::vector<int32_t> tokens_;  // of the last queue_draw()
@@ -247,6 +263,7 @@ class FakeModel : public StepModel {
   bool is_asked_ = false;
   std::unique_ptr<FakeModel> draft_;
   int64_t num_ahead_ = 0;
+  int64_t num_saved_ = 0, num_saved_beside_ = 0;
 };
 
 }  // namespace hachi::engine::testing

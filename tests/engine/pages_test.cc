@@ -155,6 +155,32 @@ TEST_F(TwoSidedTreeTest, MovesWhatHasToMakeRoom) {
   EXPECT_TRUE(tree.is_consistent());
 }
 
+TEST_F(TwoSidedTreeTest, MakesRoomAheadAsFarAsPagesMove) {
+  const auto a = tokens_from(0, 20);
+  run(a);
+  tree.make_room_ahead(3);
+  EXPECT_EQ(tree.moved_out(), 0);
+  tree.make_room_ahead(5);
+  EXPECT_EQ(pool.num_free(), 5);
+  EXPECT_EQ(tree.host_size(), 2);
+  tree.set_moves_out(false);
+  tree.make_room_ahead(8);
+  EXPECT_EQ(pool.num_free(), 5);
+  tree.set_moves_out(true);
+  PageList pages(pool, 8);
+  EXPECT_EQ(tree.match(0, std::span(a).first(4), pages), 1);
+  tree.make_room_ahead(8);
+  EXPECT_EQ(pool.num_free(), 7);
+  EXPECT_EQ(tree.count_known(0, a), 5);
+  EXPECT_TRUE(tree.is_consistent());
+}
+
+TEST_F(PrefixTreeTest, ForgetsNothingAhead) {
+  run(tokens_from(0, 20));
+  tree.make_room_ahead(8);
+  EXPECT_EQ(tree.size(), 5);
+}
+
 TEST_F(TwoSidedTreeTest, ForgetsWhatTheHostHasNoRoomFor) {
   const auto a = tokens_from(0, 32), b = tokens_from(100, 32), c = tokens_from(200, 32);
   run(a);

@@ -155,6 +155,31 @@ TEST(HostCache, BringsBackWhatWasPushedOut) {
   EXPECT_EQ(engine.stats().evictions, 0);
 }
 
+// No step waits for pages that move out.
+TEST(HostCache, MakesRoomBesideSteps) {
+  for (const bool runs_ahead : {false, true}) {
+    auto owned = std::make_unique<FakeModel>(
+        FakeModelOptions{.num_pages = 64, .host_pages = 200, .runs_ahead = runs_ahead});
+    const FakeModel& model = *owned;
+    Engine engine(
+        std::move(owned),
+        {.scheduler = {
+             .max_sequences = 8, .step_tokens = 32, .prompt_tokens = 8, .page_tokens = 4}});
+    for (const int round : {0, 1}) {
+      for (int32_t i = 0; i < 40; ++i) {
+        const Request request = request_of(i, 9, 4);
+        const Answer answer = read(**engine.submit(request));
+        expect_same(answer, answer_alone(request, kVocab, engine.context_length()));
+        EXPECT_EQ(answer.usage.cached_tokens, 8 * round);
+      }
+    }
+    EXPECT_TRUE(engine.stop_and_check());
+    EXPECT_EQ(engine.stats().moved_out, model.num_saved_beside());
+    EXPECT_GT(model.num_saved_beside(), 40);
+    EXPECT_EQ(model.num_saved(), 0);
+  }
+}
+
 // Where a copy takes longer than its page's tokens, as soon as that is known.
 TEST(HostCache, IsLeftWhereComputingIsCheaper) {
   const FakeModelOptions model{.num_pages = 24, .host_pages = 60, .page_copy_seconds = 10};

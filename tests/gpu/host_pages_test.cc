@@ -116,6 +116,14 @@ TEST_F(HostPages, LetASequenceGoOn) {
   const PageCopy back[] = {{7, 5}, {4, 0}, {6, 3}, {5, 4}};
   runner.load_pages(back);
   EXPECT_EQ(run(1, 100, 1, {7, 4, 6, 5}), expected);
+  // Beside the next step, and gone after it.
+  const PageCopy out_again[] = {{5, 0}, {6, 1}, {4, 2}, {7, 5}};
+  runner.save_pages_beside(out_again);
+  run(3, 0, 128, {0, 1, 2, 3});
+  run(4, 0, 128, {7, 6, 5, 4});
+  const PageCopy back_again[] = {{0, 5}, {1, 2}, {2, 1}, {3, 0}};
+  runner.load_pages(back_again);
+  EXPECT_EQ(run(1, 100, 1, {0, 1, 2, 3}), expected);
   EXPECT_EQ(runner.num_host_pages(), 6);
   EXPECT_GT(runner.page_copy_seconds(), 0);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "kernels/cuda/draw.h"
 #include "kernels/kv_page.h"
@@ -70,7 +71,12 @@ Result<std::unique_ptr<Gpu>> Device::create(const GpuOptions& options) {
   device->limit_ = usable_bytes(info, options);
   device->deterministic_ = options.deterministic;
   device->use();
-  HACHI_CUDA(cudaStreamCreateWithFlags(&device->stream_, cudaStreamNonBlocking));
+  for (cudaStream_t* stream : {&device->stream_, &device->beside_}) {
+    HACHI_CUDA(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking));
+  }
+  for (cudaEvent_t* event : {&device->fork_, &device->join_}) {
+    HACHI_CUDA(cudaEventCreateWithFlags(event, cudaEventDisableTiming));
+  }
   for (Pinned& pinned : device->pinned_) {
     HACHI_CUDA(cudaEventCreateWithFlags(&pinned.sent, cudaEventDisableTiming));
   }
@@ -105,7 +111,8 @@ Device::~Device() {
     if (pinned.data != nullptr) HACHI_CUDA(cudaFreeHost(pinned.data));
     HACHI_CUDA(cudaEventDestroy(pinned.sent));
   }
-  HACHI_CUDA(cudaStreamDestroy(stream_));
+  for (cudaEvent_t event : {fork_, join_}) HACHI_CUDA(cudaEventDestroy(event));
+  for (cudaStream_t stream : {stream_, beside_}) HACHI_CUDA(cudaStreamDestroy(stream));
 }
 
 Result<std::byte*> Device::allocate(uint64_t bytes) {
@@ -170,11 +177,29 @@ void Device::queue_download(std::byte* to, const std::byte* from, uint64_t bytes
   HACHI_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_));
 }
 
+void Device::queue_download_beside(std::byte* to, const std::byte* from, uint64_t bytes) {
+  if (!is_forked_) {
+    HACHI_CUDA(cudaEventRecord(fork_, stream_));
+    HACHI_CUDA(cudaStreamWaitEvent(beside_, fork_));
+    is_forked_ = true;
+  }
+  HACHI_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, beside_));
+}
+
+void Device::join_beside() {
+  if (!std::exchange(is_forked_, false)) return;
+  HACHI_CUDA(cudaEventRecord(join_, beside_));
+  HACHI_CUDA(cudaStreamWaitEvent(stream_, join_));
+}
+
 void Device::zero(std::byte* data, uint64_t bytes) {
   HACHI_CUDA(cudaMemsetAsync(data, 0, bytes, stream_));
 }
 
-void Device::wait() { HACHI_CUDA(cudaStreamSynchronize(stream_)); }
+void Device::wait() {
+  join_beside();
+  HACHI_CUDA(cudaStreamSynchronize(stream_));
+}
 
 std::byte* Device::grown(Scratch& scratch, uint64_t bytes) {
   if (bytes <= scratch.bytes) return scratch.data;

@@ -50,6 +50,8 @@ class Device final : public Gpu {
   void download(std::byte* to, const std::byte* from, uint64_t bytes) override;
   void queue_upload(std::byte* to, const std::byte* from, uint64_t bytes) override;
   void queue_download(std::byte* to, const std::byte* from, uint64_t bytes) override;
+  void queue_download_beside(std::byte* to, const std::byte* from, uint64_t bytes) override;
+  void join_beside() override;
   void zero(std::byte* data, uint64_t bytes) override;
   void wait() override;
   std::unique_ptr<GpuPoints> make_points() override;
@@ -163,6 +165,9 @@ class Device final : public Gpu {
   uint64_t limit_ = 0;
   uint64_t used_ = 0;
   cudaStream_t stream_ = nullptr;
+  cudaStream_t beside_ = nullptr;  // for copies
+  cudaEvent_t fork_ = nullptr, join_ = nullptr;
+  bool is_forked_ = false;
   std::unique_ptr<GemmLibrary> gemm_;
   DeviceBatch batch_;
   int64_t max_context_ = 0;
