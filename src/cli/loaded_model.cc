@@ -95,16 +95,16 @@ void release_weights(const formats::Checkpoint& checkpoint) {
 
 Result<LoadedModel> load_model(const ModelOptions& options) {
   TRY(auto checkpoint, open_checkpoint(options.model));
-  TRY(model::Model model, model::Model::load(checkpoint, config_options(options), options.shard));
-  TRY(std::shared_ptr<ops::Gpu> gpu, open_gpu(options.device));
-  if (options.repack || gpu != nullptr) {
-    TRY(repack(model, options.threads, gpu.get()));
-    if (gpu != nullptr) release_weights(*checkpoint);
-  }
   TRY(tokenizer::Tokenizer tokenizer, load_tokenizer(options, *checkpoint));
+  TRY(std::shared_ptr<ops::Gpu> gpu, open_gpu(options.device));  // outlives the model on it
+  TRY(model::Model model, model::Model::load(checkpoint, config_options(options), options.shard));
   if (tokenizer.rows_needed() > model.config().vocab_size) {
     return fail(Code::kCorrupt, "{}: the tokenizer has {} tokens and the model only {}",
                 checkpoint->path().string(), tokenizer.vocab_size(), model.config().vocab_size);
+  }
+  if (options.repack || gpu != nullptr) {
+    TRY(repack(model, options.threads, gpu.get()));
+    if (gpu != nullptr) release_weights(*checkpoint);
   }
   return LoadedModel{options.model, std::move(checkpoint), std::move(tokenizer), std::move(gpu),
                      std::move(model)};
