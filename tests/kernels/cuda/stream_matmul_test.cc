@@ -92,7 +92,7 @@ constexpr Kind kKinds[] = {
     {"F8Row", Layout::kF8, ScaleSpan::kRow},
     {"F8Block", Layout::kF8, ScaleSpan::kBlock128},
     {"F8Strips", Layout::kF8, ScaleSpan::kMatrix, 61, true},
-    {"F8RowStrips", Layout::kF8, ScaleSpan::kRow, 9, true},
+    {"F8RowStrips", Layout::kF8, ScaleSpan::kRow, 5, true},
     {"F8WholeStrips", Layout::kF8, ScaleSpan::kRow, kMaxStreamRows, true},
     {"Int4", Layout::kInt4},
     {"Int4Min", Layout::kInt4Min},
