@@ -82,13 +82,18 @@ Request request_of(const Engine& engine, uint64_t number, int64_t prompt, int64_
   return request;
 }
 
-// The tokens, all of them there.
-std::vector<int32_t> read(engine::Stream& stream) {
-  std::vector<int32_t> tokens;
+using Streams = std::vector<std::shared_ptr<engine::Stream>>;
+
+// The tokens of each, all of them there. All are read in turn, as the engine waits for readers.
+std::vector<std::vector<int32_t>> read(const Streams& streams) {
+  std::vector<std::vector<int32_t>> tokens(streams.size());
   engine::TokenEvent event;
   for (bool ended = false; !ended; std::this_thread::sleep_for(std::chrono::microseconds(50))) {
-    ended = stream.finished().has_value();
-    while (stream.take(event)) tokens.push_back(event.chosen.token);
+    ended = true;
+    for (size_t i = 0; i < streams.size(); ++i) {
+      ended &= streams[i]->finished().has_value();
+      while (streams[i]->take(event)) tokens[i].push_back(event.chosen.token);
+    }
   }
   return tokens;
 }
@@ -97,14 +102,14 @@ std::vector<int32_t> read(engine::Stream& stream) {
 void time_prefixes(const Place& place, const Options& options, int64_t host_tokens) {
   const auto engine = make_engine(place, options, host_tokens, Preempt::kAuto);
   const int64_t count = options["--prompts"];
-  std::vector<int32_t> answers[2];
+  std::vector<std::vector<int32_t>> answers[2];
   for (const int round : {0, 1}) {
     const Stopwatch watch;
     int64_t cached = 0;
     for (int64_t i = 0; i < count; ++i) {
       const auto stream = or_exit(engine->submit(
           request_of(*engine, static_cast<uint64_t>(i), options["--prompt-tokens"], 1)));
-      for (const int32_t token : read(*stream)) answers[round].push_back(token);
+      answers[round].push_back(read({stream})[0]);
       cached += stream->usage().cached_tokens;
     }
     const EngineStats stats = engine->stats();
@@ -122,15 +127,13 @@ void time_answers(const Place& place, const Options& options, int64_t host_token
                   const char* name, std::vector<std::vector<int32_t>>& expected) {
   const auto engine = make_engine(place, options, host_tokens, preempt);
   const Stopwatch watch;
-  std::vector<std::shared_ptr<engine::Stream>> streams;
+  Streams streams;
   for (int64_t i = 0; i < options["--users"]; ++i) {
     streams.push_back(or_exit(
         engine->submit(request_of(*engine, static_cast<uint64_t>(1000 + i),
                                   options["--prompt-tokens"] / 2, options["--answer-tokens"]))));
   }
-  std::vector<std::vector<int32_t>> answers;
-  answers.reserve(streams.size());
-  for (const auto& stream : streams) answers.push_back(read(*stream));
+  const std::vector<std::vector<int32_t>> answers = read(streams);
   const double seconds = watch.seconds();
   const EngineStats stats = engine->stats();
   std::printf(

@@ -105,7 +105,7 @@ class ModelRunner : public StepModel {
   int64_t host_pages_ = 0;
   double page_copy_seconds_ = 0;
   ops::HostMemory host_cache_;       // [host_pages_], pages of the cache
-  bool copies_beside_next_ = false;  // step
+  bool copies_beside_next_ = false;  // forward() is the one that copies run beside
   ops::Memory memory_;
   model::Activations activations_;
   int64_t num_tokens_ = 0;  // of the last forward()
