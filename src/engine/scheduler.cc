@@ -155,6 +155,7 @@ void Scheduler::admit() {
     const int64_t missing = pages_for(sequence.num_known) - sequence.pages.size();
     if (!prefixes_.may_have_room(missing) || !prefixes_.make_room(missing)) {
       sequence.pages.resize(0);
+      if (preempt_paused()) continue;
       return;  // nobody who comes later goes first
     }
     wanted += missing;
@@ -243,6 +244,16 @@ void Scheduler::preempt(Sequence& sequence) {
   waiting_.push_back(std::move(*found));
   running_.erase(found);
   ++preemptions_;
+}
+
+bool Scheduler::preempt_paused() {
+  const bool all_wait = std::all_of(running_.begin(), running_.end(),
+                                    [](const auto& one) { return one->waits_for_reader(); });
+  if (order_.empty() || !slices_.empty() || !all_wait) return false;
+  Sequence& last = *order_.back();
+  order_.pop_back();
+  preempt(last);
+  return true;
 }
 
 void Scheduler::take(Sequence& sequence, int64_t count) {

@@ -119,6 +119,9 @@ class Scheduler {
   // Pages for `count` more tokens; false if the sequence itself had to give up its own.
   bool make_room(Sequence& sequence, int64_t count);
   void preempt(Sequence& sequence);
+  // If nothing can run, as all that have pages wait for their readers: takes those of the one that
+  // stands last. Returns whether there was one.
+  bool preempt_paused();
   bool is_planned(const Sequence& sequence) const;
   // Its next `count` tokens are of this step.
   void take(Sequence& sequence, int64_t count);

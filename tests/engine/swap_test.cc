@@ -34,7 +34,7 @@ Request request_of(int32_t first, int64_t length, int64_t answer) {
 
 // Eight requests that need four times the pages that there are. All are right.
 Tight run_tight(Preempt preempt, int64_t host_pages, bool share_prefixes, bool scores = false,
-                bool runs_ahead = false) {
+                bool runs_ahead = false, int64_t stream_events = 256) {
   Tight run;
   std::atomic<bool> all_asked{false};
   FakeModelOptions model{.num_pages = 24, .host_pages = host_pages, .runs_ahead = runs_ahead};
@@ -48,6 +48,7 @@ Tight run_tight(Preempt preempt, int64_t host_pages, bool share_prefixes, bool s
                                             .page_tokens = 4,
                                             .share_prefixes = share_prefixes,
                                             .preempt = preempt},
+                              .stream_events = stream_events,
                               .context = 96};
   Engine engine(std::make_unique<FakeModel>(model), options);
   std::vector<Request> requests;
@@ -99,6 +100,18 @@ TEST(Swap, IsLeftWhenAskedTo) {
   const Tight run = run_tight(Preempt::kRecompute, 200, false);
   EXPECT_EQ(run.stats.swap.sequences, 0);
   EXPECT_GT(run.rows, run.needed);
+}
+
+// Who is read gets the pages of those whose readers have not come yet, when nobody else can go on.
+TEST(Swap, AnswersWhoeverIsRead) {
+  for (const Preempt preempt : {Preempt::kSwap, Preempt::kRecompute}) {
+    for (const bool runs_ahead : {false, true}) {
+      for (const int64_t events : {1, 8, 20}) {
+        run_tight(preempt, 200, true, false, runs_ahead, events);
+        run_tight(preempt, 0, false, false, runs_ahead, events);
+      }
+    }
+  }
 }
 
 // Requests end, and the engine stops, while some wait for their pages.
