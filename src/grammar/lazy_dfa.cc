@@ -33,6 +33,8 @@ LazyDfa::LazyDfa(const Automaton& automaton, const TokenTrie& trie, size_t mask_
   ++round_;
   add(automaton.start(), 0);
   start_ = close_and_intern();
+  // The limits may leave no way from the start: then the text can only end.
+  if (start_ == kDead) start_ = intern(true);
 }
 
 // Queues a place unless this round has seen it, or there are too many.
